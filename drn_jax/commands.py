@@ -1,0 +1,102 @@
+"""What all commands share: flags, configurations from the command line, errors in one sentence."""
+import argparse
+import os
+import shlex
+import sys
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from drn_jax.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of command-line flags whose errors are one sentence.
+
+    Flags of the form `--config.field=value` are left for `override`.
+
+    Args:
+        command: name of the module behind `python -m`.
+        description: what the command does, shown by --help; its line breaks are kept.
+    """
+
+    def __init__(self, command, description):
+        super().__init__(prog=f'python -m drn_jax.{command}', description=description,
+                         allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter)
+
+    def error(self, message):
+        raise InputError(f'{message}; {self.prog} --help lists the flags')
+
+
+def load_config(path, overrides):
+    """Runs a configuration file and lays flags over its fields.
+
+    Args:
+        path: a Python file with `get_config()`, perhaps `path:argument`.
+        overrides: flags `--config.field=value`.
+
+    Returns:
+        The `ml_collections.ConfigDict`.
+
+    Raises:
+        InputError: there is no such file or field, or a value has the wrong type.
+    """
+    if not os.path.isfile(path.split(':')[0]):
+        raise InputError(f'--config={path} is no file; the configurations lie in configs/, for '
+                         'example configs/digit_scenes.py')
+    return _parse(config_flags.DEFINE_config_file, ['', f'--config={path}', *overrides])
+
+
+def override(config, overrides):
+    """Lays flags `--config.field=value` over a configuration.
+
+    Args:
+        config: the configuration.
+        overrides: the flags.
+
+    Returns:
+        The configuration, changed.
+
+    Raises:
+        InputError: there is no such field, or a value has the wrong type.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> override(recipes.classification(), ['--config.batch_size=512']).batch_size
+        512
+    """
+    return _parse(config_flags.DEFINE_config_dict, ['', *overrides], config)
+
+
+def _parse(define, argv, *default):
+    values = flags.FlagValues()
+    holder = define('config', *default, flag_values=values, sys_argv=argv)
+    try:
+        rest = values(argv)[1:]
+    except (AttributeError, KeyError, flags.Error) as error:
+        raise InputError(' '.join(str(error.args[0]).split())) from error
+    if rest:
+        raise InputError(f'{" ".join(rest)} is not understood; flags have the form --name=value')
+    return holder.value
+
+
+def run(main):
+    """Runs a command: `main(argv)` with the flags of this process.
+
+    Ends the process with status 0, or after printing an `InputError` as one line with status 1.
+    Other exceptions are defects and keep their traceback.
+    """
+    logging.use_absl_handler()
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print('interrupted; the same command goes on from the last checkpoint', file=sys.stderr)
+        sys.exit(130)
+
+
+def typed(command, argv):
+    """Gives the command line as one would type it again."""
+    return shlex.join(['python', '-m', f'drn_jax.{command}', *argv])

@@ -1,0 +1,63 @@
+"""A folder of classes of image files."""
+import hashlib
+
+from etils import epath
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from drn_jax.data.source import Source
+from drn_jax.errors import InputError
+
+
+class FolderSource(Source):
+    """Images in folders `ROOT/SPLIT/CLASS/NAME.jpg` (or .jpeg, .png), found by TFDS's ImageFolder.
+
+    Classes are sorted by name. Images stand in one fixed order that mixes the classes (sorted by
+    the SHA-256 of their paths below the split), so that parts and slices of a split hold all
+    classes, as in data sets that TFDS prepares.
+
+    Args:
+        root: the directory that holds the splits, local or gs://.
+
+    Raises:
+        InputError: there is no such directory, or no images where they should be.
+    """
+
+    def __init__(self, root):
+        self.name = 'folder'
+        if not root or not epath.Path(root).is_dir():
+            raise InputError(f'config.data.data_dir {root!r} is no directory; give a folder with '
+                             'images as SPLIT/CLASS/NAME.jpg, such as train/cat/1.jpg')
+        self._builder = tfds.ImageFolder(root)
+        self.class_names = tuple(self._builder.info.features['label'].names)
+        self.splits = self._builder.info.splits
+        if not self.splits:
+            raise InputError(f'{root!r} holds no images as SPLIT/CLASS/NAME.jpg (or .jpeg, .png), '
+                             'such as train/cat/1.jpg; put them there')
+        self._files = {split: self._sorted_files(split) for split in self.splits}
+
+    def read(self, record):
+        return tf.io.read_file(record['image'])
+
+    def _whole_split_records(self, split, start, stop):
+        paths, labels = zip(*self._files[split][start:stop])
+        return tf.data.Dataset.from_tensor_slices({
+            'image': list(paths),
+            'label': tf.constant(labels, tf.int32),
+            'name': list(paths),
+        })
+
+    def _sorted_files(self, split):
+        """Lists (path, label) of a split's images, in the order that the class describes."""
+        files = self._builder.as_dataset(split=split, decoders={'image': _no_image()})
+        return sorted(
+            ((file['image/filename'].decode(), file['label']) for file in files.as_numpy_iterator()),
+            key=lambda file: hashlib.sha256(
+                '/'.join(epath.Path(file[0]).parts[-2:]).encode()).digest())
+
+
+@tfds.decode.make_decoder(output_dtype=tf.string)
+def _no_image(serialized, feature):
+    """Replaces the image, so that listing files does not read them."""
+    del serialized, feature
+    return tf.constant('')

@@ -1,0 +1,63 @@
+"""Evaluates a checkpoint on the validation images of its data set.
+
+  python -m drn_jax.evaluate --checkpoint=runs/drn_c_26
+  python -m drn_jax.evaluate --checkpoint=runs/drn_c_26 --config.evaluation.crops=10
+
+The configuration is the one stored with the checkpoint. Its fields can be changed with
+--config.FIELD=VALUE, except for those of the network. The most used ones:
+
+  --config.evaluation.crops=10         centre, four corners and their mirror images
+  --config.evaluation.average=logits   what ten crops average, instead of probabilities
+  --config.evaluation.batch_size=64    images at a time, over all devices
+  --config.data.data_dir=DIR           where TFDS keeps prepared data
+  --config.data.validation_split=NAME  the images to evaluate
+"""
+from drn_jax import commands
+from drn_jax.errors import InputError
+from drn_jax.published import published
+from drn_jax.training import configurations, loading, meshes, reports
+
+
+def main(argv):
+    """Runs the command with these flags; see the module's text."""
+    parser = commands.Parser('evaluate', __doc__)
+    parser.add_argument('--checkpoint', required=True, metavar='DIR',
+                        help='working directory of a run, its checkpoint folder or one step')
+    parser.add_argument('--step', type=int, metavar='N',
+                        help='step to evaluate (default: the best by validation, else the latest)')
+    parser.add_argument('--output', metavar='DIR',
+                        help='where report.json goes (default: inside the working directory)')
+    given, overrides = parser.parse_known_args(argv)
+    path = loading.find(given.checkpoint, given.step)
+    stored = loading.read_config(path)
+    config = commands.override(stored.copy_and_resolve_references(), overrides)
+    refuse_other_network(stored, config)
+
+    from drn_jax.training import evaluation, setups  # these import TensorFlow, which takes seconds
+    setup = setups.set_up(config)
+    variables = loading.read_variables(
+        path, setup.task.model, meshes.replicated(setup.mesh))
+    reports.say(f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
+                f'{setup.source.name}')
+    with reports.Progress(evaluation.batch_count(config, setup.source), what='batch') as progress:
+        metrics = evaluation.evaluator(config, setup)(variables, progress)
+    output = given.output or path.parent.parent / 'evaluation' / (
+        f'step_{path.name}_{config.data.validation_split}_{config.evaluation.crops}_crop')
+    report = reports.write_report(
+        output, command=commands.typed('evaluate', argv), config=config, metrics=metrics,
+        published=published(config), step=int(path.name),
+        data={'name': setup.source.name, 'split': config.data.validation_split})
+    reports.say(reports.table(metrics, published(config)), f'report: {report}')
+
+
+def refuse_other_network(stored, config):
+    """Refuses changes of `config.model` that make another network than the checkpoint holds."""
+    found = configurations.differences(stored.model, config.model)
+    found = [difference for difference in found if not difference.startswith('dtype ')]
+    if found:
+        raise InputError('the network of a checkpoint cannot be changed: model.'
+                         f'{"; model.".join(found)}')
+
+
+if __name__ == '__main__':
+    commands.run(main)

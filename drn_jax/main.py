@@ -1,0 +1,37 @@
+"""Trains a network, or goes on with a run that was stopped.
+
+  python -m drn_jax.main --config=configs/digit_scenes.py --workdir=runs/digit_scenes
+  python -m drn_jax.main --config=configs/drn_c_26.py --workdir=gs://bucket/drn_c_26 \\
+      --config.data.data_dir=gs://bucket/tfds --config.model.dtype=bfloat16
+
+Every field of the configuration can be changed with --config.FIELD=VALUE; drn_jax/recipes.py lists
+and explains all of them. The most used ones:
+
+  --config.batch_size=512          images a step, over all devices; the learning rate follows
+  --config.epochs=60               passes over the training images
+  --config.model.variant=drn_a_50  the network
+  --config.model.dtype=bfloat16    for TPUs and recent GPUs
+  --config.data.data_dir=DIR       where TFDS keeps prepared data
+  --config.data.manual_dir=DIR     where ImageNet's two tar files lie
+
+The same command, given again, goes on at the last checkpoint.
+"""
+from drn_jax import commands
+
+
+def main(argv):
+    """Runs the command with these flags; see the module's text."""
+    parser = commands.Parser('main', __doc__)
+    parser.add_argument('--config', required=True, metavar='FILE',
+                        help='configuration of the run, such as configs/drn_c_26.py')
+    parser.add_argument('--workdir', required=True, metavar='DIR',
+                        help='checkpoints, report and TensorBoard files go here, local or gs://')
+    given, overrides = parser.parse_known_args(argv)
+    config = commands.load_config(given.config, overrides)
+
+    from drn_jax.training import loop  # after the flags: it imports TensorFlow, which takes seconds
+    loop.train(config, given.workdir, commands.typed('main', argv))
+
+
+if __name__ == '__main__':
+    commands.run(main)

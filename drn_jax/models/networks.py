@@ -1,0 +1,164 @@
+"""The network: levels in a row, then class scores for the image or for every position."""
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from drn_jax.errors import InputError
+from drn_jax.models import layers, variants
+
+TASKS = ('classification', 'segmentation')
+DTYPES = ('float32', 'bfloat16')
+
+
+class Network(nn.Module):
+    """A residual network, dilated or not, as the table of `variants` gives it.
+
+    Made by `create_model`, which says what the attributes mean and checks them. Parameters are
+    named by level: `stem/conv/kernel`, `level3/block0/bn1/scale`, `level3/block0/shortcut/conv`,
+    `level1/layer0/conv` (plain layers), `head/kernel`.
+    """
+    variant: str
+    num_classes: int = 1000
+    task: str = 'classification'
+    width: float = 1.0
+    dtype: str = 'float32'
+    first_block: str = 'paper'
+
+    @property
+    def table(self) -> variants.Variant:
+        """The network's row: stem, levels, stride."""
+        return variants.lookup(self.variant, self.width, self.first_block)
+
+    def setup(self):
+        self.stem = layers.Block(self.table.stem.expand(), self.dtype)
+        for level, blocks in self.table.expand():
+            setattr(self, level.name, layers.Level(blocks, self.dtype))
+        if self.num_classes:
+            self.head = layers.Classifier(self.num_classes)
+
+    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+        """Gives the class scores before softmax.
+
+        Args:
+            images: [B, H, W, 3], float, normalized; any H and W.
+            train: True normalizes by the batch and updates `batch_stats` (make it mutable).
+
+        Returns:
+            Classification: [B, classes], float32, from the average of the last level over all
+            positions. Segmentation: [B, ceil(H / s), ceil(W / s), classes], float32, s the stride
+            (8, ResNet 32). Without classes: the last level's map, in the compute dtype.
+
+        Raises:
+            InputError: images have another shape or are integers.
+        """
+        if self.num_classes and self.task == 'segmentation':
+            return self.class_maps(images, train)
+        x = self._last_level(images, train)
+        if not self.num_classes:
+            return x
+        return self.head(jnp.mean(x, axis=(1, 2), dtype=jnp.float32))
+
+    def class_maps(self, images: jax.Array, train: bool = False) -> jax.Array:
+        """Gives the class scores before softmax at every position of the last level.
+
+        Their average over the positions is what classification gives.
+
+        Args:
+            images: [B, H, W, 3], float, normalized; any H and W.
+            train: as in `__call__`.
+
+        Returns:
+            [B, ceil(H / s), ceil(W / s), classes], float32, s the stride (8, ResNet 32).
+
+        Raises:
+            InputError: the model has no classes, or images have another shape or are integers.
+
+        Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, section 3.
+        """
+        if not self.num_classes:
+            raise InputError('class_maps needs classes and num_classes is 0; '
+                             'create the model with num_classes above 0')
+        return self.head(self._last_level(images, train))
+
+    def levels(self, images: jax.Array, train: bool = False) -> dict[str, jax.Array]:
+        """Gives the map of every level.
+
+        Args:
+            images: [B, H, W, 3], float, normalized; any H and W.
+            train: as in `__call__`.
+
+        Returns:
+            {'level1': [B, h, w, c], ...} in order and in the compute dtype; `drn_jax.describe`
+            lists strides and channels. ResNet and DRN-A begin at 'level2', the stem before max
+            pooling.
+
+        Raises:
+            InputError: images have another shape or are integers.
+        """
+        if images.ndim != 4 or images.shape[-1] != 3:
+            raise InputError(f'images {images.shape} must be [B, H, W, 3]')
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise InputError(f'images are {images.dtype}; normalize them to float32 first')
+        table, maps = self.table, {}
+        x = self.stem(images, train)
+        if table.stem.level:
+            maps[table.stem.level] = x
+        if table.stem.pooled:
+            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        for level in table.levels:
+            x = maps[level.name] = getattr(self, level.name)(x, train)
+        return maps
+
+    def _last_level(self, images: jax.Array, train: bool) -> jax.Array:
+        return self.levels(images, train)[self.table.levels[-1].name]
+
+
+def create_model(variant: str, num_classes: int = 1000, task: str = 'classification',
+                 width: float = 1.0, dtype: DTypeLike = 'float32',
+                 first_block: str = 'paper') -> Network:
+    """Creates a network; its variables come from `init`, `from_torch` or a checkpoint.
+
+    Args:
+        variant: one of `list_models()`.
+        num_classes: at least 0; 0 leaves out the classifier and gives the last level's map.
+        task: 'classification', scores per image, or 'segmentation', scores per position.
+        width: a multiple of all channel counts, above 0.
+        dtype: float32 or bfloat16, of activations and products; parameters, statistics and class
+            scores are float32 in both.
+        first_block: 'paper' or, in DRN-A, 'release'; see `variants.lookup`.
+
+    Returns:
+        A Linen module with methods `__call__`, `class_maps` and `levels`, and with these
+        arguments as attributes (dtype as its name).
+
+    Raises:
+        InputError: an argument is none of these.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = create_model('drn_c_26', num_classes=10, width=0.0625)
+        >>> images = jnp.zeros((2, 40, 56, 3))
+        >>> variables = jax.jit(model.init)(jax.random.key(0), images)
+        >>> model.apply(variables, images).shape
+        (2, 10)
+        >>> model.apply(variables, images, method='class_maps').shape
+        (2, 5, 7, 10)
+
+    Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, and the authors' release.
+    """
+    variants.lookup(variant, width, first_block)  # raises where one of the three is not possible
+    classes = variants.whole_number('num_classes', num_classes, least=0)
+    if task not in TASKS:
+        raise InputError(f'task {task!r} is unknown; known: {", ".join(TASKS)}')
+    return Network(variant, classes, task, width, _dtype_name(dtype), first_block)
+
+
+def _dtype_name(dtype: DTypeLike) -> str:
+    try:
+        name = jnp.dtype(dtype).name
+    except TypeError:
+        name = ''
+    if name not in DTYPES:
+        raise InputError(f'dtype {dtype!r} is not possible; allowed: {", ".join(DTYPES)}')
+    return name

@@ -1,0 +1,291 @@
+"""Every network as a row of one table: a stem and levels of convolutions, pure data.
+
+A level is the paper's (figure 5): layers of one resolution and one dilation. The network, its
+description and the names in weight files are all derived from these records, so a new variant is
+one more row.
+"""
+import math
+import numbers
+import operator
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from drn_jax.errors import InputError
+
+
+class Conv(NamedTuple):
+    """One convolution; a batch normalization of the same width follows it."""
+    name: str
+    kernel_size: int
+    inputs: int
+    outputs: int
+    stride: int = 1
+    dilation: int = 1
+
+
+class Block(NamedTuple):
+    """Convolutions in a row, with a ReLU after each; a shortcut may join before the last ReLU."""
+    name: str
+    convs: tuple[Conv, ...]
+    residual: bool = False  # the input is added to what the convolutions give
+    projection: Conv | None = None  # brings the input to stride and width of the output first
+
+
+class Kind(NamedTuple):
+    """What blocks of one kind are made of."""
+    name: str
+    conv_names: tuple[str, ...]
+    kernel_sizes: tuple[int, ...]
+    strided: int  # index of the convolution that carries the block's stride
+    expansion: int  # output channels of the last convolution, in multiples of the others'
+
+
+KINDS = {
+    'plain': Kind('layer', ('conv',), (3,), strided=0, expansion=1),
+    'basic': Kind('block', ('conv1', 'conv2'), (3, 3), strided=0, expansion=1),
+    'bottleneck': Kind('block', ('conv1', 'conv2', 'conv3'), (1, 3, 1), strided=1, expansion=4),
+}
+
+
+class Level(NamedTuple):
+    """Blocks of one resolution and one dilation."""
+    number: int  # the paper's; the level is called 'level<number>'
+    kind: str  # a key of KINDS
+    blocks: int
+    channels: int  # before expansion
+    stride: int
+    dilation: int
+    # In the first block: of the convolution that strides (or did in the ResNet), and of the others.
+    first_dilations: tuple[int, int]
+    residual: bool  # blocks have the shortcut
+
+    @property
+    def name(self) -> str:
+        return f'level{self.number}'
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the level's map."""
+        return self.channels * KINDS[self.kind].expansion
+
+    def expand(self, inputs: int) -> tuple[Block, ...]:
+        """The level's blocks, given the channels of its input."""
+        first = self._block(0, inputs)
+        return first, *(self._block(i, self.outputs) for i in range(1, self.blocks))
+
+    def _block(self, index: int, inputs: int) -> Block:
+        kind = KINDS[self.kind]
+        stride = self.stride if index == 0 else 1
+        special, usual = self.first_dilations if index == 0 else (self.dilation, self.dilation)
+        widths = (inputs, *[self.channels] * (len(kind.kernel_sizes) - 1), self.outputs)
+        convs = tuple(
+            Conv(name, size, widths[i], widths[i + 1],
+                 stride=stride if i == kind.strided else 1,
+                 dilation=1 if size == 1 else special if i == kind.strided else usual)
+            for i, (name, size) in enumerate(zip(kind.conv_names, kind.kernel_sizes)))
+        changes = stride > 1 or inputs != self.outputs
+        projection = Conv('conv', 1, inputs, self.outputs, stride) if changes else None
+        return Block(f'{kind.name}{index}', convs, self.residual,
+                     projection if len(convs) > 1 else None)
+
+
+class Stem(NamedTuple):
+    """The 7x7 convolution that reads the image."""
+    channels: int
+    stride: int
+    level: str  # its map is this level; '' where it belongs to no level of its own
+    pooled: bool  # 3x3 max pooling of stride 2 follows, at the entry of the next level
+
+    def expand(self) -> Block:
+        """The stem as a block."""
+        return Block('stem', (Conv('conv', 7, 3, self.channels, self.stride),))
+
+
+class Variant(NamedTuple):
+    """One network without its classifier."""
+    name: str
+    family: str
+    stem: Stem
+    levels: tuple[Level, ...]
+
+    @property
+    def stride(self) -> int:
+        """Pixels between neighbouring cells of the last level's map."""
+        pool = 2 if self.stem.pooled else 1
+        return self.stem.stride * pool * math.prod(level.stride for level in self.levels)
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the last level's map."""
+        return self.levels[-1].outputs
+
+    def expand(self) -> Iterator[tuple[Level, tuple[Block, ...]]]:
+        """Every level with its blocks, in order; the stem comes before them."""
+        inputs = self.stem.channels
+        for level in self.levels:
+            yield level, level.expand(inputs)
+            inputs = level.outputs
+
+
+class _Family(NamedTuple):
+    """What the variants of a family share: one entry per level, counted from `first_level`."""
+    stem: Stem
+    first_level: int
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    keeps_resnet: bool  # a convolution that strides in the ResNet keeps the dilation before it
+    kinds: tuple[str, ...]  # '' is the variant's own block
+    residual: tuple[bool, ...]
+
+
+_RESNET = _Family(
+    stem=Stem(64, stride=2, level='level2', pooled=True), first_level=3,
+    channels=(64, 128, 256, 512), strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1),
+    keeps_resnet=False, kinds=('',) * 4, residual=(True,) * 4)
+_DRN_B = _Family(
+    stem=Stem(16, stride=1, level='', pooled=False), first_level=1,
+    channels=(16, 32, 64, 128, 256, 512, 512, 512), strides=(1, 2, 2, 2, 1, 1, 1, 1),
+    dilations=(1, 1, 1, 1, 2, 4, 2, 1), keeps_resnet=False,
+    kinds=('basic', 'basic', '', '', '', '', 'basic', 'basic'), residual=(True,) * 8)
+_FAMILIES = {
+    'resnet': _RESNET,
+    'drn_a': _RESNET._replace(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), keeps_resnet=True),
+    'drn_b': _DRN_B,
+    'drn_c': _DRN_B._replace(residual=(True,) * 6 + (False,) * 2),
+    'drn_d': _DRN_B._replace(
+        kinds=('plain', 'plain', '', '', '', '', 'plain', 'plain'),
+        residual=(False,) * 2 + (True,) * 4 + (False,) * 2),
+}
+
+# name: family, kind of its own blocks, blocks per level
+_TABLE = {
+    'resnet_18': ('resnet', 'basic', (2, 2, 2, 2)),
+    'resnet_34': ('resnet', 'basic', (3, 4, 6, 3)),
+    'resnet_50': ('resnet', 'bottleneck', (3, 4, 6, 3)),
+    'resnet_101': ('resnet', 'bottleneck', (3, 4, 23, 3)),
+    'drn_a_18': ('drn_a', 'basic', (2, 2, 2, 2)),
+    'drn_a_34': ('drn_a', 'basic', (3, 4, 6, 3)),
+    'drn_a_50': ('drn_a', 'bottleneck', (3, 4, 6, 3)),
+    'drn_b_26': ('drn_b', 'basic', (1, 1, 2, 2, 2, 2, 1, 1)),
+    'drn_b_42': ('drn_b', 'basic', (1, 1, 3, 4, 6, 3, 1, 1)),
+    'drn_c_26': ('drn_c', 'basic', (1, 1, 2, 2, 2, 2, 1, 1)),
+    'drn_c_42': ('drn_c', 'basic', (1, 1, 3, 4, 6, 3, 1, 1)),
+    'drn_c_58': ('drn_c', 'bottleneck', (1, 1, 3, 4, 6, 3, 1, 1)),
+    'drn_d_22': ('drn_d', 'basic', (1, 1, 2, 2, 2, 2, 1, 1)),
+    'drn_d_24': ('drn_d', 'basic', (1, 1, 2, 2, 2, 2, 2, 2)),
+    'drn_d_38': ('drn_d', 'basic', (1, 1, 3, 4, 6, 3, 1, 1)),
+    'drn_d_40': ('drn_d', 'basic', (1, 1, 3, 4, 6, 3, 2, 2)),
+    'drn_d_54': ('drn_d', 'bottleneck', (1, 1, 3, 4, 6, 3, 1, 1)),
+    'drn_d_56': ('drn_d', 'bottleneck', (1, 1, 3, 4, 6, 3, 2, 2)),
+    'drn_d_105': ('drn_d', 'bottleneck', (1, 1, 3, 4, 23, 3, 1, 1)),
+    'drn_d_107': ('drn_d', 'bottleneck', (1, 1, 3, 4, 23, 3, 2, 2)),
+}
+
+
+def list_models() -> list[str]:
+    """Gives the names of all variants, sorted.
+
+    Returns:
+        Names that `create_model`, `describe`, `from_torch` and `to_torch` accept.
+
+    Example:
+        >>> [name for name in list_models() if name.startswith('drn_c')]
+        ['drn_c_26', 'drn_c_42', 'drn_c_58']
+
+    Source: names as in the paper's table 1 and in the authors' release.
+    """
+    return sorted(_TABLE)
+
+
+def lookup(name: str, width: float = 1.0, first_block: str = 'paper') -> Variant:
+    """Finds a variant in the table.
+
+    Every channel count c becomes round(width * c). `first_block` is a choice in DRN-A only, where
+    a level that is dilated instead of strided can begin in two ways: 'paper', the convolution that
+    used to stride keeps the dilation before it and all others have the level's, which keeps the
+    ResNet's receptive field; 'release', the whole first block is undilated.
+
+    Args:
+        name: one of `list_models()`.
+        width: a multiple of all channel counts, above 0.
+        first_block: 'paper' or 'release'.
+
+    Returns:
+        The variant's record.
+
+    Raises:
+        InputError: an argument is none of these, or a channel count rounds to 0.
+
+    Example:
+        >>> [level.dilation for level in lookup('drn_c_26').levels]
+        [1, 1, 1, 1, 2, 4, 2, 1]
+        >>> lookup('drn_a_18').levels[-1].first_dilations
+        (2, 4)
+
+    Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, figure 5 and equations 2 to
+    4; the D models and 'release' are those of the authors' code.
+    """
+    if name not in _TABLE:
+        raise InputError(f'variant {name!r} is unknown; known: {", ".join(list_models())}')
+    family, kind, blocks = _TABLE[name]
+    if first_block not in ('paper', 'release'):
+        raise InputError(f"first_block {first_block!r} is unknown; allowed: 'paper', 'release'")
+    if first_block != 'paper' and not _FAMILIES[family].keeps_resnet:
+        raise InputError(f'first_block {first_block!r} is a choice in drn_a variants only; '
+                         f"leave it at 'paper' for {name!r}")
+    variant = Variant(name, family, _FAMILIES[family].stem,
+                      tuple(_levels(_FAMILIES[family], kind, blocks, first_block)))
+    return _widen(variant, width)
+
+
+def _levels(family: _Family, kind: str, blocks: tuple[int, ...],
+            first_block: str) -> Iterator[Level]:
+    before = 1
+    for i, dilation in enumerate(family.dilations):
+        first = (dilation, dilation)
+        if family.keeps_resnet and dilation > 1:
+            first = (before, dilation) if first_block == 'paper' else (1, 1)
+        yield Level(family.first_level + i, family.kinds[i] or kind, blocks[i], family.channels[i],
+                    family.strides[i], dilation, first, family.residual[i])
+        before = dilation
+
+
+def _widen(variant: Variant, width: float) -> Variant:
+    if not (isinstance(width, numbers.Real) and 0 < width < math.inf):
+        raise InputError(f'width {width!r} must be a number above 0')
+    narrowest = min(variant.stem.channels, *(level.channels for level in variant.levels))
+    if round(width * narrowest) < 1:
+        raise InputError(f'width {width!r} rounds the {narrowest} channels that {variant.name!r} '
+                         f'begins with to 0; use more than {0.5 / narrowest}')
+    levels = tuple(level._replace(channels=round(width * level.channels))
+                   for level in variant.levels)
+    return variant._replace(
+        stem=variant.stem._replace(channels=round(width * variant.stem.channels)), levels=levels)
+
+
+def whole_number(name: str, value: int, least: int) -> int:
+    """Checks an argument that counts something.
+
+    Args:
+        name: what the error calls it.
+        value: any integer type.
+        least: the smallest value allowed.
+
+    Returns:
+        The value as an int.
+
+    Raises:
+        InputError: the value is no whole number or below `least`.
+
+    Example:
+        >>> whole_number('num_classes', 10, least=0)
+        10
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise InputError(f'{name} {value!r} must be a whole number, {least} or above')
+    return number

@@ -1,0 +1,48 @@
+"""Dilated convolution, the one operation of which these networks are made."""
+import jax
+from jax import lax
+
+
+def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
+                 dilation: int = 1) -> jax.Array:
+    """Convolves images with a kernel whose taps lie `dilation` pixels apart.
+
+    out[p] = sum over taps k of x[stride * p + dilation * (k - centre)] . kernel[k], zero outside
+    the image. The padding is symmetric; XLA's 'SAME' is lopsided where the stride is above 1.
+
+    Args:
+        x: images, [B, H, W, Cin], float32 or bfloat16.
+        kernel: taps, [K, K, Cin, Cout], dtype of x, K odd.
+        stride: pixels between neighbouring outputs, at least 1.
+        dilation: pixels between neighbouring taps, at least 1.
+
+    Returns:
+        [B, ceil(H / stride), ceil(W / stride), Cout], dtype of x.
+
+    Raises:
+        ValueError: a shape or dtype does not fit, K is even, or stride or dilation is below 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, kernel = jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 1))
+        >>> dilated_conv(x, kernel, dilation=2)[0, 2, 2, 0].item()
+        9.0
+
+    Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, section 2, equations 2 to 4.
+    """
+    if x.ndim != 4 or kernel.ndim != 4:
+        raise ValueError(f'x {x.shape} must be [B, H, W, Cin], kernel {kernel.shape} '
+                         '[K, K, Cin, Cout]')
+    if kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0:
+        raise ValueError(f'kernel {kernel.shape} must be square with an odd side')
+    if kernel.shape[2] != x.shape[3]:
+        raise ValueError(f'kernel {kernel.shape} reads {kernel.shape[2]} channels, '
+                         f'x {x.shape} has {x.shape[3]}')
+    if x.dtype != kernel.dtype:
+        raise ValueError(f'x is {x.dtype}, kernel is {kernel.dtype}; cast one to the other')
+    if stride < 1 or dilation < 1:
+        raise ValueError(f'stride {stride} and dilation {dilation} must be at least 1')
+    reach = dilation * (kernel.shape[0] // 2)  # from the centre tap to the outermost one
+    return lax.conv_general_dilated(
+        x, kernel, window_strides=(stride, stride), padding=((reach, reach), (reach, reach)),
+        rhs_dilation=(dilation, dilation), dimension_numbers=('NHWC', 'HWIO', 'NHWC'))

@@ -1,0 +1,120 @@
+"""Default configurations: every field is declared and explained here, once.
+
+A file in `configs/` calls a recipe and changes what its experiment changes; the command line
+changes single fields (`--config.batch_size=512`), with the types that the fields have here.
+"""
+import ml_collections
+
+
+def classification():
+    """Gives the configuration of section 5.1 of the paper: ImageNet, 120 epochs of SGD.
+
+    Returns:
+        An `ml_collections.ConfigDict`.
+
+    Example:
+        >>> config = classification()
+        >>> config.optimizer.learning_rate, config.batch_size, config.epochs
+        (0.1, 256, 120.0)
+    """
+    config = ml_collections.ConfigDict()
+    config.task = 'classification'
+    config.seed = 0  # of the initial parameters, the order of images and their augmentation
+    config.batch_size = 256  # images a step, over all devices
+    config.epochs = 120.  # passes over the training images
+    config.steps = 0  # where positive, the number of steps, and `epochs` is ignored
+
+    config.model = ml_collections.ConfigDict()
+    config.model.variant = 'drn_c_26'  # one of drn_jax.list_models()
+    config.model.width = 1.  # multiple of all channel counts
+    config.model.dtype = 'float32'  # of activations: 'float32' or 'bfloat16'
+    config.model.first_block = 'paper'  # DRN-A: dilation of a group's first block, or 'release'
+    config.model.num_classes = 0  # 0: as many as the data set has
+
+    config.data = ml_collections.ConfigDict()
+    config.data.name = 'imagenet2012'  # a TFDS data set, 'digit_scenes', or 'folder'
+    config.data.data_dir = ''  # prepared data, local or gs://; '': ~/tensorflow_datasets
+    config.data.manual_dir = ''  # archives that TFDS cannot download, such as ImageNet's tars
+    config.data.train_split = 'train'
+    config.data.validation_split = 'validation'
+    config.data.image_size = 224  # pixels a side of what the network sees
+    config.data.crop = True  # False: whole images, resized to image_size
+    config.data.crop_area = (.08, 1.)  # training crops: share of the image's area
+    config.data.crop_ratio = (3 / 4, 4 / 3)  # training crops: width by height
+    config.data.resize_px = 256  # shorter side in evaluation, before the central crop
+    config.data.mean = (.485, .456, .406)  # of each channel, white being 1
+    config.data.std = (.229, .224, .225)
+    config.data.streams = 8  # slices of the training images; a multiple of the processes
+    config.data.shuffle_buffer = 16384  # undecoded images in memory, over all streams
+    config.data.max_unreadable_share = .001  # of the images; more of them stop the run
+    config.data.threads = 0  # that decode images; 0: tf.data decides
+
+    config.augmentation = ml_collections.ConfigDict()
+    config.augmentation.mirror = True
+    config.augmentation.colour_factors = (.5, 1.5)  # brightness, contrast, colour; (1, 1) is none
+    config.augmentation.lighting = .1  # standard deviation along ImageNet's colour axes; 0 is none
+
+    config.loss = ml_collections.ConfigDict()
+    config.loss.label_smoothing = 0.
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.learning_rate = .1  # for `rate_batch` images a step; scaled to batch_size
+    config.optimizer.rate_batch = 256
+    config.optimizer.momentum = .9
+    config.optimizer.nesterov = False
+    config.optimizer.weight_decay = 1e-4  # L2 on every parameter, before the momentum
+    config.optimizer.schedule = 'steps'  # 'steps', 'cosine' or 'constant'
+    config.optimizer.warmup_epochs = 0.  # the rate rises from 0, linearly
+    config.optimizer.decay_epochs = (30., 60., 90.)  # 'steps': where the rate falls
+    config.optimizer.decay_factor = .1  # 'steps': what it is multiplied with
+
+    config.evaluation = ml_collections.ConfigDict()
+    config.evaluation.every_epochs = 1.  # during training; the last step is always evaluated
+    config.evaluation.crops = 1  # 1, or 10: centre, corners and their mirror images
+    config.evaluation.average = 'probabilities'  # or 'logits': what ten crops average
+    config.evaluation.batch_size = 0  # 0: as in training
+
+    config.checkpoint = ml_collections.ConfigDict()
+    config.checkpoint.every_steps = 0  # besides one after each evaluation; 0: no others
+    config.checkpoint.keep_last = 3
+    config.checkpoint.keep_best = 1
+    config.checkpoint.best_metric = 'top1_error'  # of the validation images
+    config.checkpoint.best_is = 'lowest'  # or 'highest'
+
+    config.mesh = ml_collections.ConfigDict()
+    config.mesh.devices = 0  # that share each batch; 0: all there are
+
+    config.log_every_steps = 50
+    return config
+
+
+def digit_scenes():
+    """Gives the configuration of the embedded data set: a narrow network, two epochs, minutes.
+
+    Returns:
+        An `ml_collections.ConfigDict`.
+
+    Example:
+        >>> digit_scenes().data.name
+        'digit_scenes'
+    """
+    config = classification()
+    config.batch_size = 32
+    config.epochs = 2.
+    config.model.width = .25
+    config.data.name = 'digit_scenes'
+    config.data.image_size = 96
+    config.data.crop = False
+    config.data.shuffle_buffer = 6000
+    config.augmentation.mirror = False  # a mirrored digit is no digit
+    config.augmentation.colour_factors = (1., 1.)
+    config.augmentation.lighting = 0.
+    config.optimizer.learning_rate = .05
+    config.optimizer.rate_batch = 32
+    config.optimizer.nesterov = True
+    config.optimizer.schedule = 'cosine'
+    config.optimizer.warmup_epochs = .2
+    config.evaluation.every_epochs = .5
+    config.evaluation.batch_size = 200
+    config.log_every_steps = 25
+    return config

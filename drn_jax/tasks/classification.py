@@ -1,0 +1,183 @@
+"""Image classification: the training loss, one-crop and ten-crop testing, top-1 and top-5 error."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from drn_jax.errors import InputError
+from drn_jax.ops import colour
+from drn_jax.tasks.task import Task
+
+AVERAGES = ('probabilities', 'logits')
+
+
+def create(config, model):
+    """Gives the classification task.
+
+    Args:
+        config: uses `data.mean`, `data.std`, `augmentation`, `loss` and `evaluation`.
+        model: a classification network of `drn_jax.create_model`.
+
+    Returns:
+        A `Task` on batches with `image` uint8 [B, H, W, 3] ([B, 5, H, W, 3] in ten-crop testing),
+        `label` int32 [B], `mask` bool [B] and, in training, `index` uint32 [B].
+
+    Raises:
+        InputError: `evaluation.average` is unknown, `evaluation.crops` is neither 1 nor 10, ten
+            crops are asked for where mirroring is off, or `loss.label_smoothing` lies outside
+            [0, 1).
+    """
+    evaluation, smoothing = config.evaluation, config.loss.label_smoothing
+    if evaluation.average not in AVERAGES:
+        raise InputError(f'config.evaluation.average {evaluation.average!r} is unknown; known: '
+                         f'{", ".join(AVERAGES)}')
+    if evaluation.crops not in (1, 10):
+        raise InputError(f'config.evaluation.crops is {evaluation.crops}; use 1 or 10')
+    if evaluation.crops == 10 and not config.augmentation.mirror:
+        raise InputError('config.evaluation.crops is 10, but half of the ten crops are mirrored '
+                         'and config.augmentation.mirror is off for this data; use 1')
+    if not 0 <= smoothing < 1:
+        raise InputError(f'config.loss.label_smoothing is {smoothing}; it lies in [0, 1)')
+    return Task(
+        keys=('image', 'label', 'mask'),
+        model=model,
+        prepare=functools.partial(prepare, mean=config.data.mean, std=config.data.std,
+                                  augmentation=config.augmentation),
+        forward=functools.partial(forward, model),
+        loss=functools.partial(loss, smoothing=smoothing),
+        predict=functools.partial(predict, model, average=evaluation.average),
+        counts=counts,
+        report=report)
+
+
+def prepare(batch, key, train, *, mean, std, augmentation):
+    """Normalises the images of a batch and, for training, perturbs their colours and mirrors them.
+
+    Every example draws from its own key, `fold_in(key, index)`, so the result does not depend on
+    how the batch is split over devices.
+
+    Args:
+        batch: `image` uint8 [..., H, W, 3]; with `train` also `index` uint32 [B].
+        key: a JAX random key; unused without `train`.
+        train: whether to augment.
+        mean: mean of each channel, white being 1.
+        std: standard deviation of each channel, white being 1.
+        augmentation: `mirror` (half of the images are), `colour_factors` (smallest and largest),
+            `lighting` (standard deviation).
+
+    Returns:
+        The batch with `image` float32, (image / 255 - mean) / std.
+    """
+    images = batch['image'].astype(jnp.float32) / 255
+    mean, std = jnp.array(mean, jnp.float32), jnp.array(std, jnp.float32)
+    if not train:
+        return {**batch, 'image': (images - mean) / std}
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
+    mirror_keys, colour_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
+    if augmentation.mirror:
+        mirrored = jax.vmap(jax.random.bernoulli)(mirror_keys)
+        images = jnp.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    matrix, offset = jax.vmap(functools.partial(
+        colour.random_colour, factor_range=augmentation.colour_factors,
+        lighting=augmentation.lighting))(colour_keys, images.mean((1, 2)))
+    # Normalising is affine in the colours too, so one pass over the pixels does both.
+    images = colour.transform_colour(images, matrix / std[:, None], (offset - mean) / std)
+    return {**batch, 'image': images}
+
+
+def forward(model, variables, batch):
+    """Runs the network in training mode: logits [B, classes] and the new batch statistics."""
+    logits, updates = model.apply(variables, batch['image'], train=True, mutable=['batch_stats'])
+    return logits, updates['batch_stats']
+
+
+def loss(logits, batch, *, smoothing=0.):
+    """Gives the mean cross-entropy over the real examples of the batch.
+
+    Args:
+        logits: class scores, [B, classes], float32.
+        batch: `label` int32 [B], `mask` bool [B].
+        smoothing: share of the target's weight that is spread evenly over all classes.
+
+    Returns:
+        float32 scalar, in nats; 0 where nothing is real.
+
+    Example:
+        >>> batch = {'label': jnp.array([0, 1]), 'mask': jnp.array([True, False])}
+        >>> round(loss(jnp.array([[0., 0.], [9., 0.]]), batch).item(), 4)
+        0.6931
+    """
+    targets = optax.smooth_labels(jax.nn.one_hot(batch['label'], logits.shape[-1]), smoothing)
+    losses = optax.losses.softmax_cross_entropy(logits, targets)
+    return losses.sum(where=batch['mask']) / jnp.maximum(batch['mask'].sum(), 1)
+
+
+def predict(model, variables, batch, *, average='probabilities'):
+    """Scores the classes of every image.
+
+    Args:
+        model: the network.
+        variables: its parameters and batch statistics.
+        batch: normalised `image`, [B, H, W, 3], or five crops of every image [B, 5, H, W, 3],
+            the central one first; the other five are their mirror images.
+        average: what ten crops average, 'probabilities' or 'logits'.
+
+    Returns:
+        `1crop`: logits of the image or its central crop, [B, classes]; with five crops also
+        `10crop`: the average, [B, classes].
+
+    Source: section 5.1 of the paper. Differs: it does not say what is averaged over ten crops.
+    """
+    images = batch['image']
+    if images.ndim == 4:
+        return {'1crop': model.apply(variables, images, train=False)}
+    crops = jnp.concatenate([images, images[..., ::-1, :]], axis=1)
+    logits = jax.lax.map(
+        lambda crop: model.apply(variables, crop, train=False), crops.swapaxes(0, 1))
+    scores = jax.nn.softmax(logits) if average == 'probabilities' else logits
+    return {'1crop': logits[0], '10crop': scores.mean(0)}
+
+
+def counts(predictions, batch):
+    """Counts the real examples and those whose class is not among the first one or five.
+
+    A class that scores as high as the right one counts as placed before it, and so does a score
+    that is not a number, so a network that answers nothing gets nothing right.
+
+    Args:
+        predictions: `1crop` and perhaps `10crop`, [B, classes].
+        batch: `label` int32 [B], `mask` bool [B].
+
+    Returns:
+        `examples`, `top1_error`, `top5_error`, and with ten crops `top1_error_10crop` and
+        `top5_error_10crop`: int32 scalars.
+
+    Example:
+        >>> batch = {'label': jnp.array([0, 1]), 'mask': jnp.array([True, True])}
+        >>> result = counts({'1crop': jnp.array([[2., 1.], [2., 1.]])}, batch)
+        >>> {name: int(number) for name, number in result.items()}
+        {'examples': 2, 'top1_error': 1, 'top5_error': 0}
+    """
+    result = {'examples': batch['mask'].sum(dtype=jnp.int32)}
+    for suffix, scores in (('', predictions['1crop']), ('_10crop', predictions.get('10crop'))):
+        if scores is None:
+            continue
+        of_label = jnp.take_along_axis(scores, batch['label'][:, None], axis=-1)
+        place = (~(scores < of_label)).sum(-1)  # 1 is the best
+        for k in (1, 5):
+            wrong = (place > k) & batch['mask']
+            result[f'top{k}_error{suffix}'] = wrong.sum(dtype=jnp.int32)
+    return result
+
+
+def report(summed):
+    """Turns summed counts into metrics: errors as fractions of the examples, in [0, 1].
+
+    Example:
+        >>> report({'examples': 8, 'top1_error': 2, 'top5_error': 0})
+        {'examples': 8, 'top1_error': 0.25, 'top5_error': 0.0}
+    """
+    examples = summed['examples']
+    return {'examples': examples, **{name: number / examples for name, number in summed.items()
+                                     if name != 'examples'}}

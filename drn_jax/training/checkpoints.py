@@ -1,0 +1,92 @@
+"""The checkpoints that a run writes and goes on from."""
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint import checkpoint_managers
+
+from drn_jax.errors import InputError
+from drn_jax.training import loading
+from drn_jax.training.states import TrainState
+
+
+class Checkpoints:
+    """The checkpoints of one run, in `workdir/checkpoints/<step>`.
+
+    Every step holds the items `variables` (parameters and batch statistics), `optimizer` and
+    `config`, so the network can be rebuilt from it alone. Saving goes on in the background. The
+    last `keep_last` steps stay, and the `keep_best` by `best_metric`. Leaving the context waits
+    for what is being saved.
+
+    Args:
+        workdir: directory of the run.
+        config: its configuration.
+
+    Raises:
+        InputError: a setting of `config.checkpoint` cannot be used.
+    """
+
+    def __init__(self, workdir, config):
+        settings = config.checkpoint
+        if settings.best_is not in ('lowest', 'highest') or settings.keep_last < 1:
+            raise InputError(
+                f'config.checkpoint has best_is {settings.best_is!r} and keep_last '
+                f"{settings.keep_last}; use 'lowest' or 'highest', and keep at least 1")
+        self.directory = epath.Path(workdir).resolve() / loading.FOLDER
+        self._config = config
+        best = checkpoint_managers.BestN(
+            get_metric_fn=lambda metrics: metrics[settings.best_metric],
+            reverse=settings.best_is == 'lowest', n=settings.keep_best,
+            keep_checkpoints_without_metrics=False)
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(
+                    [checkpoint_managers.LatestN(settings.keep_last), best])))
+
+    def latest_step(self):
+        """Gives the newest step, or None."""
+        return self._manager.latest_step()
+
+    def metrics(self, step):
+        """Gives the metrics saved with a step, or None."""
+        return self._manager.metrics(step)
+
+    def save(self, state, metrics=None):
+        """Saves a state in the background, with its validation metrics where it has some.
+
+        Raises:
+            InputError: the metrics lack the one that decides which is best.
+        """
+        best = self._config.checkpoint.best_metric
+        if metrics is not None and best not in metrics:
+            raise InputError(f'config.checkpoint.best_metric {best!r} is not measured; '
+                             f'measured are {", ".join(metrics)}')
+        self._manager.save(int(state.step), metrics=metrics, args=ocp.args.Composite(
+            variables=ocp.args.StandardSave(state.variables),
+            optimizer=ocp.args.StandardSave(state.optimizer),
+            config=ocp.args.JsonSave(self._config.to_dict())))
+
+    def restore(self, state):
+        """Gives the newest state, laid out as `state` is; `state` itself if there is none.
+
+        Raises:
+            InputError: the newest has other parameters; they are listed.
+        """
+        step = self.latest_step()
+        if step is None:
+            return state
+        loading.check_shapes(self.directory / str(step), state.variables)
+        wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+        items = self._manager.restore(step, args=ocp.args.Composite(
+            variables=ocp.args.StandardRestore(wanted.variables),
+            optimizer=ocp.args.StandardRestore(wanted.optimizer)))
+        counter = jax.device_put(np.int32(step), state.step.sharding)
+        return TrainState(counter, items['variables'], items['optimizer'])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._manager.wait_until_finished()  # raises what a save in the background raised
+        self._manager.close()

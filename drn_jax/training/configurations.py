@@ -1,0 +1,121 @@
+"""Configurations of runs on disk: reading, comparing, and claiming a working directory."""
+import json
+
+import jax
+import ml_collections
+from etils import epath
+
+from drn_jax.errors import InputError
+from drn_jax.models import networks
+
+FILE = 'config.json'
+
+# Settings that do not change what a step computes; a run may go on with other values of them.
+# One that ends in a dot covers all fields below it.
+HARMLESS = ('epochs', 'steps', 'log_every_steps', 'data.data_dir', 'data.manual_dir',
+            'data.validation_split', 'data.threads', 'data.max_unreadable_share',
+            'evaluation.', 'checkpoint.', 'mesh.')
+
+
+def claim(workdir, config):
+    """Marks a working directory as that of a run with this configuration.
+
+    Args:
+        workdir: the directory, made if needed.
+        config: the configuration of the run.
+
+    Raises:
+        InputError: it holds a run with other settings that change results; they are listed.
+    """
+    path = epath.Path(workdir) / FILE
+    if path.exists():
+        found = differences(read(path), config)
+        if found:
+            raise InputError(f'{workdir} holds a run with other settings: {"; ".join(found)}; '
+                             'give the old settings to go on, or another --workdir')
+    if jax.process_index() == 0:
+        write_json(path, config.to_dict())
+
+
+def differences(old, new):
+    """Lists the settings that change results and differ between two configurations.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> old, new = recipes.classification(), recipes.classification()
+        >>> new.seed, new.epochs = 1, 240.
+        >>> differences(old, new)
+        ['seed was 0 and is now 1']
+    """
+    old, new = flatten(old), flatten(new)
+    return [f'{name} was {old.get(name)!r} and is now {new.get(name)!r}'
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name) and not _is_harmless(name)]
+
+
+def flatten(config, prefix=''):
+    """Gives a configuration as one dict of dotted names.
+
+    Example:
+        >>> flatten(ml_collections.ConfigDict({'model': {'width': 1.}, 'seed': 0}))
+        {'model.width': 1.0, 'seed': 0}
+    """
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            flat |= flatten(value, f'{prefix}{name}.')
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def read(path):
+    """Reads a configuration that was stored as JSON."""
+    return from_dict(json.loads(epath.Path(path).read_text()))
+
+
+def from_dict(fields):
+    """Makes a configuration of nested dicts; lists become tuples, as in `drn_jax.recipes`."""
+    return ml_collections.ConfigDict({
+        name: from_dict(value) if isinstance(value, dict)
+        else tuple(value) if isinstance(value, list) else value
+        for name, value in fields.items()})
+
+
+def write_json(path, content):
+    """Writes a JSON file so that there is never half of one."""
+    path = epath.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / (path.name + '.partial')
+    partial.write_text(json.dumps(content, indent=2) + '\n')
+    partial.replace(path)
+
+
+def settle_classes(config, source):
+    """Sets `model.num_classes` to that of the data set, or checks that they agree.
+
+    Raises:
+        InputError: the network has other classes than the data set.
+    """
+    classes = config.model.num_classes or source.num_classes
+    if classes != source.num_classes:
+        raise InputError(f'the network has {classes} classes, but {config.data.name} has '
+                         f'{source.num_classes}; use data with {classes} classes')
+    config.model.num_classes = classes
+
+
+def model_of(config):
+    """Makes the network that a configuration describes.
+
+    Raises:
+        InputError: a setting of `config.model` cannot be used.
+    """
+    settings = config.model
+    return networks.create_model(
+        settings.variant, num_classes=settings.num_classes, width=settings.width,
+        dtype=settings.dtype, first_block=settings.first_block)
+
+
+def _is_harmless(name):
+    return any(name == field or field.endswith('.') and name.startswith(field)
+               for field in HARMLESS)

@@ -1,0 +1,146 @@
+"""Finding checkpoints and rebuilding networks from them."""
+import json
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+from drn_jax.errors import InputError
+from drn_jax.training import configurations
+
+FOLDER = 'checkpoints'
+
+
+def load(directory, step=None):
+    """Rebuilds a network and its variables from a checkpoint alone.
+
+    Args:
+        directory: a working directory of a run, its checkpoint folder, or the folder of one step.
+        step: the step wanted; None is the best by validation error if one was evaluated, else the
+            latest.
+
+    Returns:
+        The network, and {'params', 'batch_stats'} as float32 `jax.Array`s on the first device,
+        whatever devices wrote them.
+
+    Raises:
+        InputError: there is no such checkpoint, or it does not hold the network it names.
+
+    Example:
+        model, variables = drn_jax.load('runs/digit_scenes')
+        logits = model.apply(variables, images)
+    """
+    path = find(directory, step)
+    model = configurations.model_of(read_config(path))
+    return model, read_variables(path, model)
+
+
+def find(directory, step=None):
+    """Finds the folder of one step.
+
+    Args:
+        directory: a working directory of a run, its checkpoint folder, or the folder of one step.
+        step: the step wanted; None is the best by validation error if one was evaluated, else the
+            latest.
+
+    Returns:
+        The folder, `workdir/checkpoints/<step>`.
+
+    Raises:
+        InputError: there is no checkpoint, or not that step.
+    """
+    root = epath.Path(directory).resolve()
+    if not root.exists():
+        raise InputError(f'{directory} does not exist; a checkpoint is given as the working '
+                         'directory of a run, its checkpoint folder or the folder of one step')
+    if _is_step(root):
+        if step not in (None, int(root.name)):
+            raise InputError(f'{directory} is step {root.name}, but step {step} was asked for')
+        return root
+    folder = root / FOLDER if (root / FOLDER).exists() else root
+    steps = {int(path.name): path for path in folder.iterdir() if _is_step(path)}
+    if not steps:
+        raise InputError(f'{directory} holds no finished checkpoint; give the working directory '
+                         'of a run, its checkpoint folder or the folder of one step')
+    if step is not None and step not in steps:
+        raise InputError(f'{directory} holds no step {step}; it holds '
+                         f'{", ".join(map(str, sorted(steps)))}')
+    return steps[_best(steps) if step is None else step]
+
+
+def read_config(path):
+    """Reads the configuration in the folder of one step."""
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
+        return configurations.from_dict(checkpointer.restore(path / 'config'))
+
+
+def read_variables(path, model, sharding=None):
+    """Reads the variables of a network from the folder of one step.
+
+    Args:
+        path: the folder.
+        model: the network.
+        sharding: where they go; None is the first device.
+
+    Returns:
+        {'params', 'batch_stats'}, float32.
+
+    Raises:
+        InputError: the checkpoint has other parameters; they are listed.
+    """
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    variables = jax.eval_shape(
+        lambda key: model.init(key, np.zeros((1, 32, 32, 3), np.float32)), jax.random.key(0))
+    check_shapes(path, variables)
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(path / 'variables', jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            variables))
+
+
+def check_shapes(path, variables):
+    """Refuses a checkpoint whose variables are not those of a network.
+
+    Args:
+        path: the folder of one step.
+        variables: what the network has: a tree of things with a shape.
+
+    Raises:
+        InputError: variables are missing, extra or of another shape; up to three of each are named.
+    """
+    with ocp.StandardCheckpointer() as checkpointer:
+        stored = _shapes(checkpointer.metadata(path / 'variables').item_metadata.tree)
+    wanted = _shapes(variables)
+    found = {
+        'missing': sorted(wanted.keys() - stored.keys()),
+        'extra': sorted(stored.keys() - wanted.keys()),
+        'of another shape': [
+            f'{name} {list(stored[name])} instead of {list(wanted[name])}'
+            for name in sorted(stored.keys() & wanted.keys()) if stored[name] != wanted[name]]}
+    problems = [f'{len(names)} {kind} ({", ".join(names[:3])}{", ..." if names[3:] else ""})'
+                for kind, names in found.items() if names]
+    if problems:
+        raise InputError(f'the checkpoint {path} holds another network than the configuration '
+                         f'asks for: parameters {"; ".join(problems)}')
+
+
+def _shapes(tree):
+    return {jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _is_step(path):
+    return path.name.isdigit() and (path / '_CHECKPOINT_METADATA').exists()
+
+
+def _best(steps):
+    """Gives the step with the best validation metric, the first of equals; else the latest."""
+    ranked = []
+    for step, path in steps.items():
+        metrics = path / 'metrics' / 'metrics'
+        if metrics.exists():
+            settings = read_config(path).checkpoint
+            value = json.loads(metrics.read_text())[settings.best_metric]
+            ranked.append((value if settings.best_is == 'lowest' else -value, step))
+    return min(ranked)[1] if ranked else max(steps)

@@ -1,0 +1,136 @@
+"""The training loop: set up, then step, log, evaluate and save."""
+import contextlib
+import time
+
+import jax
+from clu import parameter_overview
+from etils import epath
+
+from drn_jax import data
+from drn_jax.errors import InputError
+from drn_jax.published import published
+from drn_jax.training import (checkpoints, configurations, evaluation, meshes, recorders, reports,
+                              schedules, setups, states, steps)
+
+
+def train(config, workdir, command=''):
+    """Trains the network of a configuration, or goes on where an earlier run stopped.
+
+    Args:
+        config: the configuration, as `drn_jax.recipes` declares it.
+        workdir: directory of the run, local or gs://. It receives `checkpoints/`, `tensorboard/`,
+            `config.json` and, at the end, `report.json`.
+        command: what was typed, for the report.
+
+    Returns:
+        The validation metrics of the last step.
+
+    Raises:
+        InputError: a setting cannot be used, or the loss stopped being a finite number.
+    """
+    workdir = epath.Path(workdir)
+    setup = setups.set_up(config)
+    task, mesh = setup.task, setup.mesh
+    examples = setup.source.num_examples(config.data.train_split)
+    last, rate = schedules.total_steps(config, examples), schedules.learning_rate(config, examples)
+    optimizer = states.create_optimizer(config, rate)
+    evaluate_every = max(round(config.evaluation.every_epochs * examples / config.batch_size), 1)
+    initial_key, key = jax.random.split(jax.random.key(config.seed))
+
+    configurations.claim(workdir, config)
+    with contextlib.ExitStack() as stack:
+        saved = stack.enter_context(checkpoints.Checkpoints(workdir, config))
+        state = saved.restore(states.initialize(
+            task.model, optimizer, initial_key, config.data.image_size, mesh))
+        first = int(state.step)
+        if first >= last:
+            reports.say(f'The run is complete: {first} of {last} steps are done.')
+            metrics = saved.metrics(first)
+            if not (workdir / 'report.json').exists():
+                write_report(config, workdir, command, setup, metrics, {'step': first})
+            return conclude(config, workdir, saved, metrics)
+        introduce(config, setup, state, first, last)
+
+        train_step = steps.train_step(task, optimizer, mesh)
+        evaluate = evaluation.evaluator(config, setup)
+        images = data.training_batches(
+            setup.source, config.data, batch_size=config.batch_size, seed=config.seed,
+            first_step=first, rows=meshes.local_rows(config.batch_size, mesh))
+        batches = meshes.feed(images, mesh, (*task.keys, 'index'))
+        recorder = stack.enter_context(
+            recorders.Recorder(workdir, config.batch_size, rate, first, last))
+        started = time.monotonic()
+        for step in range(first, last):
+            batch = next(batches)
+            if step == first:
+                look = steps.sample_inputs(task, mesh, config.data.mean, config.data.std)
+                recorder.inputs(step, look(batch, key))
+            state, logs = train_step(state, batch, key)
+            recorder.add(step, logs)
+
+            done = step + 1
+            evaluating = done % evaluate_every == 0 or done == last
+            saving = config.checkpoint.every_steps and done % config.checkpoint.every_steps == 0
+            if evaluating or saving or done % config.log_every_steps == 0 or step == first:
+                flush(recorder, saved)
+            metrics = None
+            if evaluating:
+                metrics = evaluate(state.variables)
+                recorder.metrics(done, metrics)
+            if evaluating or saving:
+                saved.save(state, metrics)
+        seconds = time.monotonic() - started
+        write_report(config, workdir, command, setup, metrics, {
+            'step': last, 'first_step': first, 'seconds': round(seconds, 1),
+            'unreadable_images': sorted(images.unreadable)})
+        return conclude(config, workdir, saved, metrics)
+
+
+def introduce(config, setup, state, first, last):
+    """Says what is trained, on what, and from where."""
+    source, splits = setup.source, (config.data.train_split, config.data.validation_split)
+    training, validation = map(source.num_examples, splits)
+    reports.say(
+        parameter_overview.get_parameter_overview(
+            state.variables['params'], include_stats=False),
+        f'{config.model.variant}, width {config.model.width:g}, {config.model.dtype}, on '
+        f'{setup.mesh.devices.size} x {jax.devices()[0].device_kind}',
+        f'{source.name}: {training:,} training and {validation:,} validation images, '
+        f'{source.num_classes} classes',
+        f'{"resuming at" if first else "starting at"} step {first} of {last}, '
+        f'{config.batch_size} images a step')
+
+
+def flush(recorder, saved):
+    """Shows the logs so far, and stops the run where a loss is not finite.
+
+    Raises:
+        InputError: it is not; the step and the last good checkpoint are named.
+    """
+    try:
+        recorder.flush()
+    except FloatingPointError as error:
+        good = saved.latest_step()
+        where = 'there is no checkpoint yet' if good is None else (
+            f'the last good checkpoint is step {good} in {saved.directory}')
+        raise InputError(f'{error}; {where}; a lower config.optimizer.learning_rate or a longer '
+                         'config.optimizer.warmup_epochs often helps') from error
+
+
+def write_report(config, workdir, command, setup, metrics, training):
+    """Writes report.json of a run that is done."""
+    data_section = {'name': setup.source.name,
+                    'train_split': config.data.train_split,
+                    'train_examples': setup.source.num_examples(config.data.train_split),
+                    'split': config.data.validation_split}
+    reports.write_report(workdir, command=command, config=config, data=data_section,
+                         metrics=metrics, published=published(config), training=training)
+
+
+def conclude(config, workdir, saved, metrics):
+    """Shows the result and says where everything lies."""
+    reports.say(reports.table(metrics, published(config)),
+                f'checkpoints: {saved.directory}',
+                f'report:      {workdir / "report.json"}',
+                f'TensorBoard: tensorboard --logdir {workdir / recorders.FOLDER}')
+    return metrics

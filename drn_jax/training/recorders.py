@@ -1,0 +1,76 @@
+"""What a training run writes down while it goes on: progress, losses, speed, TensorBoard."""
+import time
+
+import jax
+import numpy as np
+from clu import metric_writers
+
+from drn_jax.training import reports
+
+FOLDER = 'tensorboard'
+
+
+class Recorder:
+    """Collects the logs of steps and shows them at intervals.
+
+    Logs stay on the device until `flush`, so that no step waits for the one before.
+
+    Args:
+        workdir: directory of the run; TensorBoard files go to `workdir/tensorboard`.
+        batch_size: images a step, for the speed.
+        rate: learning rate as a function of the step.
+        first: first step of this run.
+        last: number of steps at its end.
+    """
+
+    def __init__(self, workdir, batch_size, rate, first, last):
+        self._writer = metric_writers.create_default_writer(
+            workdir / FOLDER, just_logging=jax.process_index() > 0)
+        self._progress = reports.Progress(last, first)
+        self._batch_size, self._rate = batch_size, rate
+        self._pending: list = []
+        self._clock = time.monotonic()
+
+    def inputs(self, step, images):
+        """Writes sample inputs, float32 [B, H, W, 3] in [0, 1], to TensorBoard."""
+        self._writer.write_images(step, {'inputs': np.asarray(images)})
+
+    def add(self, step, logs):
+        """Takes the logs of the step that was just started, scalars on the device."""
+        self._pending.append((step, logs))
+        self._progress.update()
+
+    def flush(self):
+        """Waits for the steps so far and shows the last loss, the rate and the speed.
+
+        Raises:
+            FloatingPointError: a loss is not a finite number; the step is named.
+        """
+        pending, self._pending = jax.device_get(self._pending), []
+        for step, logs in pending:
+            if not np.isfinite(logs['loss']):
+                raise FloatingPointError(f'the loss of step {step} is {logs["loss"]}')
+        if pending:
+            now = time.monotonic()
+            speed = len(pending) * self._batch_size / (now - self._clock)
+            self._clock = now
+            step, logs = pending[-1]
+            scalars = {name: float(value) for name, value in logs.items()}
+            scalars |= {'learning_rate': float(self._rate(step)), 'images_per_second': speed}
+            self._writer.write_scalars(step + 1, scalars)
+            self._progress.note(f'loss {scalars["loss"]:.3f}, {speed:.1f} images/s')
+
+    def metrics(self, step, metrics):
+        """Writes validation metrics, shows them in one line and restarts the speed's clock."""
+        self._writer.write_scalars(step, {f'validation/{name}': value
+                                          for name, value in metrics.items()})
+        self._progress.say(f'step {step}: validation ' + ', '.join(
+            f'{name} {reports.cell(value)}' for name, value in metrics.items()))
+        self._clock = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._progress.close()
+        self._writer.close()

@@ -1,0 +1,73 @@
+"""The learning rate as a function of the step."""
+import optax
+
+from drn_jax.errors import InputError
+
+
+def total_steps(config, examples):
+    """Gives the number of steps of a run: `config.steps`, or `config.epochs` over the examples.
+
+    Raises:
+        InputError: there would be none.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> total_steps(recipes.classification(), 1_281_167)
+        600547
+    """
+    steps = config.steps or int(config.epochs * examples / config.batch_size)
+    if steps < 1:
+        raise InputError(f'config.epochs {config.epochs} and config.steps {config.steps} make '
+                         f'{steps} steps of {config.batch_size} images from {examples} examples; '
+                         'at least one is needed')
+    return steps
+
+
+def learning_rate(config, examples):
+    """Gives the learning rate of every step.
+
+    The rate of a batch is `learning_rate * batch_size / rate_batch`. It rises from 0 over
+    `warmup_epochs`; then 'steps' multiplies it with `decay_factor` at each of `decay_epochs`,
+    'cosine' lets it fall to 0 at the last step, and 'constant' keeps it.
+
+    Args:
+        config: the configuration of the run.
+        examples: images in one epoch.
+
+    Returns:
+        A function of the step (the first is 0) that gives a float32 scalar.
+
+    Raises:
+        InputError: the schedule is unknown or a number is out of range.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> rate = learning_rate(recipes.classification(), examples=2560)
+        >>> [round(float(rate(step)), 6) for step in (0, 299, 300, 600, 900)]
+        [0.1, 0.1, 0.01, 0.001, 0.0001]
+
+    Source: section 5.1 of the paper ('steps').
+    """
+    settings, per_epoch = config.optimizer, examples / config.batch_size
+    if settings.learning_rate < 0 or settings.rate_batch < 1 or settings.warmup_epochs < 0:
+        raise InputError(
+            f'config.optimizer has learning_rate {settings.learning_rate}, rate_batch '
+            f'{settings.rate_batch} and warmup_epochs {settings.warmup_epochs}; '
+            'none may be negative, and rate_batch is at least 1')
+    peak = settings.learning_rate * config.batch_size / settings.rate_batch
+    warmup = int(settings.warmup_epochs * per_epoch)
+    steps = total_steps(config, examples)
+    schedules = {
+        'steps': lambda: optax.piecewise_constant_schedule(
+            peak, {int(epoch * per_epoch) - warmup: settings.decay_factor
+                   for epoch in settings.decay_epochs}),
+        'cosine': lambda: optax.cosine_decay_schedule(peak, max(steps - warmup, 1)),
+        'constant': lambda: optax.constant_schedule(peak),
+    }
+    if settings.schedule not in schedules:
+        raise InputError(f'config.optimizer.schedule {settings.schedule!r} is unknown; known: '
+                         f'{", ".join(schedules)}')
+    schedule = schedules[settings.schedule]()
+    if not warmup:
+        return schedule
+    return optax.join_schedules([optax.linear_schedule(0., peak, warmup), schedule], [warmup])

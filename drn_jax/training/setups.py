@@ -1,0 +1,43 @@
+"""What training and evaluation both need before they start."""
+from typing import NamedTuple
+
+import jax
+
+from drn_jax import data, tasks
+from drn_jax.training import configurations, meshes
+
+
+class Setup(NamedTuple):
+    """The parts of a run that follow from its configuration.
+
+    Attributes:
+        mesh: the devices.
+        source: the data set.
+        task: the problem, with its network.
+    """
+    mesh: jax.sharding.Mesh
+    source: data.Source
+    task: tasks.Task
+
+
+def set_up(config):
+    """Makes the parts of a run, settings being checked before data is touched.
+
+    Args:
+        config: the configuration; its `model.num_classes` is set to that of the data set, and
+            `evaluation.batch_size` to that of training, where they are 0.
+
+    Returns:
+        A `Setup`.
+
+    Raises:
+        InputError: a setting cannot be used.
+    """
+    config.evaluation.batch_size = config.evaluation.batch_size or config.batch_size
+    mesh = meshes.create_mesh(config.mesh.devices)
+    meshes.check_batch_size(config.batch_size, mesh)
+    meshes.check_batch_size(config.evaluation.batch_size, mesh, 'config.evaluation.batch_size')
+    tasks.create_task(config, configurations.model_of(config))
+    source = data.open_source(config.data)
+    configurations.settle_classes(config, source)
+    return Setup(mesh, source, tasks.create_task(config, configurations.model_of(config)))

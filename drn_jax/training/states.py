@@ -1,0 +1,60 @@
+"""What a run carries from step to step."""
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from drn_jax.training import meshes
+
+
+@flax.struct.dataclass
+class TrainState:
+    """The state after `step` updates.
+
+    Attributes:
+        step: number of updates done, int32 scalar.
+        variables: {'params', 'batch_stats'} of the network, float32.
+        optimizer: state of the optimizer.
+    """
+    step: jax.Array
+    variables: Any
+    optimizer: Any
+
+
+def create_optimizer(config, rate):
+    """Gives SGD with momentum, L2 on every parameter being added to the gradient before it.
+
+    m <- momentum * m + gradient + weight_decay * p;  p <- p - rate * m, and with Nesterov's
+    momentum p <- p - rate * (gradient + weight_decay * p + momentum * m).
+
+    Args:
+        config: the configuration of the run; uses `optimizer`.
+        rate: learning rate, a function of the step or a number.
+
+    Returns:
+        An `optax.GradientTransformation`.
+
+    Source: section 5.1 of the paper; the same update as PyTorch's SGD.
+    """
+    settings = config.optimizer
+    return optax.chain(optax.add_decayed_weights(settings.weight_decay),
+                       optax.sgd(rate, settings.momentum, settings.nesterov))
+
+
+def initialize(model, optimizer, key, image_size, mesh):
+    """Gives the state before the first step, the same on every device.
+
+    Args:
+        model: the network.
+        optimizer: an `optax.GradientTransformation`.
+        key: a JAX random key.
+        image_size: pixels a side of the images it will see.
+        mesh: where the state lies.
+    """
+    def create(key):
+        variables = model.init(key, jnp.zeros((1, image_size, image_size, 3)))
+        return TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(variables['params']))
+
+    return jax.jit(create, out_shardings=meshes.replicated(mesh))(key)

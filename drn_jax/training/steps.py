@@ -1,0 +1,79 @@
+"""One step of training and one of evaluation: pure functions, compiled once for a mesh."""
+import jax
+import jax.numpy as jnp
+import optax
+
+from drn_jax.training import meshes
+from drn_jax.training.states import TrainState
+
+
+def train_step(task, optimizer, mesh):
+    """Compiles the update of a state by one batch.
+
+    Batches lie spread over the mesh and states lie whole on every device, so the compiler sums
+    gradients over all devices, and means and batch statistics are those of the global batch.
+
+    Args:
+        task: the `Task` to learn.
+        optimizer: an `optax.GradientTransformation`.
+        mesh: the devices.
+
+    Returns:
+        A function (state, batch, key) -> (state, logs). The state given is used up. `logs` are
+        float32 scalars: `loss`, and `gradient_norm` before weight decay.
+    """
+    def step(state, batch, key):
+        batch = task.prepare(batch, key, True)
+
+        def objective(params):
+            outputs, batch_stats = task.forward({**state.variables, 'params': params}, batch)
+            return task.loss(outputs, batch), batch_stats
+
+        params = state.variables['params']
+        (loss, batch_stats), gradients = jax.value_and_grad(objective, has_aux=True)(params)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, params)
+        variables = {'params': optax.apply_updates(params, updates), 'batch_stats': batch_stats}
+        logs = {'loss': loss, 'gradient_norm': optax.global_norm(gradients)}
+        return TrainState(state.step + 1, variables, optimizer_state), logs
+
+    whole = meshes.replicated(mesh)
+    return jax.jit(step, donate_argnums=0, out_shardings=whole,
+                   in_shardings=(whole, meshes.by_example(mesh), whole))
+
+
+def evaluation_step(task, mesh):
+    """Compiles the counts of one batch.
+
+    Args:
+        task: the `Task` to evaluate.
+        mesh: the devices.
+
+    Returns:
+        A function (variables, batch) -> dict of int32 sums over the real examples of the batch.
+    """
+    def step(variables, batch):
+        batch = task.prepare(batch, None, False)
+        return task.counts(task.predict(variables, batch), batch)
+
+    whole = meshes.replicated(mesh)
+    return jax.jit(step, in_shardings=(whole, meshes.by_example(mesh)), out_shardings=whole)
+
+
+def sample_inputs(task, mesh, mean, std, number=8):
+    """Compiles a look at what the network sees: the first images of a batch after augmentation.
+
+    Args:
+        task: the `Task` that prepares the batch.
+        mesh: the devices.
+        mean, std: what images were normalised with.
+        number: how many images.
+
+    Returns:
+        A function (batch, key) -> float32 [number, H, W, 3] in [0, 1].
+    """
+    def look(batch, key):
+        images = task.prepare(batch, key, True)['image'][:number]
+        return jnp.clip(images * jnp.array(std) + jnp.array(mean), 0, 1)
+
+    whole = meshes.replicated(mesh)
+    return jax.jit(look, in_shardings=(meshes.by_example(mesh), whole), out_shardings=whole)

@@ -1,0 +1,145 @@
+"""Saving, keeping, restoring and finding checkpoints."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import drn_jax
+from drn_jax import recipes
+from drn_jax.errors import InputError
+from drn_jax.training import checkpoints, configurations, loading, meshes, states
+
+# What a network of this size costs to compile is what these tests would otherwise take.
+VARIANT, WIDTH = 'resnet_18', 1 / 16
+
+
+def config_of(**changes):
+    config = recipes.digit_scenes()
+    config.update_from_flattened_dict(
+        {'model.variant': VARIANT, 'model.width': WIDTH, 'model.num_classes': 10, **changes})
+    return config
+
+
+def state_of(config, step=0, devices=8, offset=0.):
+    """Gives a state whose every value is known, without compiling the network."""
+    mesh = meshes.create_mesh(devices)
+    model = configurations.model_of(config)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    leaves, tree = jax.tree.flatten(shapes)
+    variables = jax.tree.unflatten(tree, [
+        np.arange(leaf.size, dtype=np.float32).reshape(leaf.shape) + i + offset
+        for i, leaf in enumerate(leaves)])
+    optimizer = states.create_optimizer(config, .1)
+    state = states.TrainState(np.int32(step), variables, optimizer.init(variables['params']))
+    return jax.device_put(state, meshes.replicated(mesh))
+
+
+def save(workdir, config, *steps):
+    """Saves states with these numbers of steps and top-1 errors."""
+    with checkpoints.Checkpoints(workdir, config) as saved:
+        for step, error in steps:
+            metrics = None if error is None else {'top1_error': error, 'top5_error': 0.}
+            saved.save(state_of(config, step, offset=step), metrics)
+
+
+def assert_same(found, wanted):
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b),
+                 jax.device_get(found), jax.device_get(wanted))
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """A run with the steps 3 and 4, and 2, which is the best."""
+    workdir = tmp_path_factory.mktemp('run')
+    save(workdir, config_of(**{'checkpoint.keep_last': 2}),
+         (1, .5), (2, .2), (3, .4), (4, None))
+    return workdir
+
+
+def test_the_last_and_the_best_are_kept(run):
+    assert sorted(int(path.name) for path in (run / 'checkpoints').iterdir()) == [2, 3, 4]
+
+
+def test_highest_may_be_best(tmp_path):
+    save(tmp_path, config_of(**{'checkpoint.keep_last': 1, 'checkpoint.best_is': 'highest'}),
+         (1, .5), (2, .2), (3, .4))
+    assert sorted(int(path.name) for path in (tmp_path / 'checkpoints').iterdir()) == [1, 3]
+    assert loading.find(tmp_path).name == '1'
+
+
+@pytest.mark.parametrize('devices', [1, 8])
+def test_the_newest_state_is_restored_on_any_number_of_devices(run, devices):
+    config = config_of()
+    with checkpoints.Checkpoints(run, config) as saved:
+        state = saved.restore(state_of(config, devices=devices))
+    assert int(state.step) == 4
+    assert_same(state, state_of(config, step=4, offset=4))
+    assert len(state.variables['params']['head']['bias'].devices()) == devices
+
+
+def test_without_a_checkpoint_the_state_stays(tmp_path):
+    state = state_of(config_of())
+    with checkpoints.Checkpoints(tmp_path, config_of()) as saved:
+        assert saved.restore(state) is state
+        assert saved.latest_step() is None
+
+
+def test_another_network_is_refused_with_its_differences(run):
+    config = config_of(**{'model.num_classes': 7, 'model.variant': 'resnet_34'})
+    with checkpoints.Checkpoints(run, config) as saved, pytest.raises(InputError) as error:
+        saved.restore(state_of(config))
+    assert 'holds another network than the configuration asks for: parameters' in str(error.value)
+    assert 'missing (' in str(error.value)
+    assert 'params/head/bias [10] instead of [7]' in str(error.value)
+
+
+def test_metrics_must_have_the_one_that_decides(tmp_path):
+    config = config_of(**{'checkpoint.best_metric': 'mean_iou'})
+    with checkpoints.Checkpoints(tmp_path, config) as saved, pytest.raises(
+            InputError, match="'mean_iou' is not measured; measured are top1_error"):
+        saved.save(state_of(config), {'top1_error': .5})
+
+
+@pytest.mark.parametrize('field, value', [('best_is', 'least'), ('keep_last', 0)])
+def test_bad_settings_are_named(tmp_path, field, value):
+    with pytest.raises(InputError, match=f'{field} .*{value}'):
+        checkpoints.Checkpoints(tmp_path, config_of(**{f'checkpoint.{field}': value}))
+    assert not any(tmp_path.iterdir())
+
+
+def test_load_rebuilds_the_best_network_from_the_checkpoint_alone(run):
+    model, variables = drn_jax.load(run)
+    assert (model.variant, model.num_classes, model.width) == (VARIANT, 10, WIDTH)
+    assert_same(variables, state_of(config_of(), offset=2).variables)
+    assert {len(leaf.devices()) for leaf in jax.tree.leaves(variables)} == {1}
+
+
+def test_load_takes_a_step_and_every_form_of_directory(run):
+    wanted = state_of(config_of(), offset=4).variables
+    for directory, step in ((run, 4), (run / 'checkpoints', 4), (run / 'checkpoints' / '4', None),
+                            (str(run), 4)):
+        assert_same(drn_jax.load(directory, step)[1], wanted)
+
+
+def test_the_latest_is_taken_where_none_was_evaluated(tmp_path):
+    save(tmp_path, config_of(), (1, None), (2, None))
+    assert loading.find(tmp_path).name == '2'
+
+
+def test_unfinished_steps_are_not_seen(run, tmp_path):
+    (run / 'checkpoints' / '9').mkdir()
+    try:
+        assert loading.find(run).name == '2'
+        with pytest.raises(InputError, match='holds no step 9; it holds 2, 3, 4'):
+            loading.find(run, 9)
+    finally:
+        (run / 'checkpoints' / '9').rmdir()
+
+
+def test_what_is_not_a_checkpoint_is_named(run, tmp_path):
+    with pytest.raises(InputError, match='nowhere does not exist'):
+        drn_jax.load(tmp_path / 'nowhere')
+    with pytest.raises(InputError, match='holds no finished checkpoint'):
+        drn_jax.load(tmp_path)
+    with pytest.raises(InputError, match='is step 3, but step 4 was asked for'):
+        drn_jax.load(run / 'checkpoints' / '3', 4)

@@ -1,0 +1,74 @@
+"""Configurations on disk, and the claim on a working directory."""
+import json
+
+import pytest
+
+from drn_jax import recipes
+from drn_jax.errors import InputError
+from drn_jax.training import configurations
+
+
+def test_a_configuration_survives_json(tmp_path):
+    config = recipes.classification()
+    configurations.write_json(tmp_path / 'config.json', config.to_dict())
+    assert configurations.read(tmp_path / 'config.json') == config
+
+
+def test_a_first_claim_writes_the_configuration(tmp_path):
+    config = recipes.digit_scenes()
+    configurations.claim(tmp_path / 'new', config)
+    assert json.loads((tmp_path / 'new' / 'config.json').read_text())['batch_size'] == 32
+
+
+def test_other_settings_are_listed_and_nothing_is_overwritten(tmp_path):
+    config = recipes.digit_scenes()
+    configurations.claim(tmp_path, config)
+    before = (tmp_path / 'config.json').read_text()
+    config.model.variant, config.batch_size = 'drn_a_18', 64
+    with pytest.raises(InputError) as error:
+        configurations.claim(tmp_path, config)
+    assert str(error.value) == (
+        f'{tmp_path} holds a run with other settings: batch_size was 32 and is now 64; '
+        "model.variant was 'drn_c_26' and is now 'drn_a_18'; give the old settings to go on, or "
+        'another --workdir')
+    assert (tmp_path / 'config.json').read_text() == before
+
+
+@pytest.mark.parametrize('field, value', [
+    ('epochs', 200.), ('data.data_dir', 'elsewhere'), ('mesh.devices', 4),
+    ('evaluation.every_epochs', 9.), ('checkpoint.keep_last', 7), ('log_every_steps', 1)])
+def test_harmless_changes_are_accepted_and_stored(tmp_path, field, value):
+    configurations.claim(tmp_path, recipes.digit_scenes())
+    config = recipes.digit_scenes()
+    config.update_from_flattened_dict({field: value})
+    configurations.claim(tmp_path, config)
+    assert configurations.read(tmp_path / 'config.json') == config
+
+
+@pytest.mark.parametrize('field', ['seed', 'data.streams', 'data.shuffle_buffer', 'model.dtype',
+                                   'optimizer.momentum', 'augmentation.lighting'])
+def test_settings_that_change_results_are_not_harmless(field):
+    config, other = recipes.classification(), recipes.classification()
+    other.update_from_flattened_dict({field: {
+        'seed': 5, 'data.streams': 4, 'data.shuffle_buffer': 1, 'model.dtype': 'bfloat16',
+        'optimizer.momentum': .5, 'augmentation.lighting': 0.}[field]})
+    assert len(configurations.differences(config, other)) == 1
+
+
+def test_classes_come_from_the_data_set():
+    class Source:
+        num_classes = 12
+
+    config = recipes.classification()
+    configurations.settle_classes(config, Source)
+    assert config.model.num_classes == 12
+    config.model.num_classes = 1000
+    with pytest.raises(InputError, match='the network has 1000 classes, but imagenet2012 has 12'):
+        configurations.settle_classes(config, Source)
+
+
+def test_a_field_that_an_old_run_did_not_have_is_named():
+    old = recipes.classification()
+    del old.loss
+    assert configurations.differences(old, recipes.classification()) == [
+        'loss.label_smoothing was None and is now 0.0']

@@ -1,0 +1,67 @@
+"""Where batches go."""
+import jax
+import numpy as np
+import pytest
+
+from drn_jax.errors import InputError
+from drn_jax.training import meshes
+
+
+def batches(number, size=8):
+    return [{'image': np.full((size, 2), i), 'mask': np.ones(size, bool), 'name': np.zeros(size)}
+            for i in range(number)]
+
+
+def test_all_devices_or_some():
+    assert meshes.create_mesh().devices.size == 8
+    assert meshes.create_mesh(3).devices.size == 3
+
+
+@pytest.mark.parametrize('devices', [-1, 9])
+def test_a_number_of_devices_that_there_is_not(devices):
+    with pytest.raises(InputError, match=rf'devices is {devices}, but this machine has 8'):
+        meshes.create_mesh(devices)
+
+
+@pytest.mark.parametrize('size, near', [(30, '24 or 32'), (3, 'such as 8'), (0, 'such as 8')])
+def test_a_batch_that_the_devices_do_not_divide(size, near):
+    with pytest.raises(InputError, match=f'batch_size is {size}, which 8 devices.*{near}'):
+        meshes.check_batch_size(size, meshes.create_mesh())
+
+
+def test_one_process_holds_all_rows():
+    assert meshes.local_rows(16, meshes.create_mesh()) == (0, 16)
+
+
+def test_batches_are_spread_over_the_first_axis_and_arrive_in_order():
+    mesh = meshes.create_mesh()
+    fed = list(meshes.feed(batches(5), mesh, ('image', 'mask')))
+    assert [int(batch['image'][0, 0]) for batch in fed] == [0, 1, 2, 3, 4]
+    assert fed[0].keys() == {'image', 'mask'}
+    assert {shard.data.shape for shard in fed[0]['image'].addressable_shards} == {(1, 2)}
+
+
+def test_batches_are_on_their_way_before_they_are_asked_for():
+    taken = []
+
+    def watched():
+        for batch in batches(5):
+            taken.append(len(taken))
+            yield batch
+
+    fed = meshes.feed(watched(), meshes.create_mesh(), ('image',), ahead=2)
+    next(fed)
+    assert len(taken) == 2
+    next(fed)
+    assert len(taken) == 3
+
+
+def test_a_missing_entry_is_named():
+    with pytest.raises(InputError, match='needs boxes, label in every batch.*image, mask, name'):
+        next(meshes.feed(batches(1), meshes.create_mesh(), ('image', 'boxes', 'label')))
+
+
+def test_replicated_and_spread():
+    mesh = meshes.create_mesh()
+    whole = jax.device_put(np.zeros(8), meshes.replicated(mesh))
+    assert whole.addressable_shards[0].data.shape == (8,)

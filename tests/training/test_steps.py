@@ -1,0 +1,117 @@
+"""Training steps against arithmetic written out here, and on one device against eight."""
+import jax
+import numpy as np
+import pytest
+
+from drn_jax.training import evaluation, meshes, states, steps
+from training import tiny
+
+
+def run(devices, number, config=None):
+    """Trains the tiny network for some steps on some devices; gives the state and the losses."""
+    config = config or tiny.tiny_config()
+    task = tiny.tiny_task(config)
+    mesh = meshes.create_mesh(devices)
+    optimizer = states.create_optimizer(config, .1)
+    state = states.initialize(task.model, optimizer, jax.random.key(1), 8, mesh)
+    step = steps.train_step(task, optimizer, mesh)
+    batches = meshes.feed((tiny.tiny_batch(i) for i in range(number)), mesh,
+                          (*task.keys, 'index'))
+    losses = []
+    for batch in batches:
+        state, logs = step(state, batch, jax.random.key(2))
+        losses.append(float(logs['loss']))
+    return state, losses
+
+
+@pytest.mark.parametrize('nesterov', [False, True])
+def test_two_updates_equal_sgd_written_out(nesterov):
+    config = tiny.tiny_config()
+    config.optimizer.weight_decay = .01
+    config.optimizer.nesterov = nesterov
+    task = tiny.tiny_task(config)
+    mesh = meshes.create_mesh(1)
+    optimizer = states.create_optimizer(config, .1)
+    state = states.initialize(task.model, optimizer, jax.random.key(1), 8, mesh)
+    key = jax.random.key(2)
+    step = steps.train_step(task, optimizer, mesh)
+
+    variables = jax.device_get(state.variables)
+    momentum = jax.tree.map(np.zeros_like, variables['params'])
+    for number in range(2):
+        batch = tiny.tiny_batch(number)
+        prepared = task.prepare(batch, key, True)
+
+        def objective(params):
+            logits, stats = task.forward({**variables, 'params': params}, prepared)
+            return task.loss(logits, prepared), stats
+
+        gradients, stats = jax.grad(objective, has_aux=True)(variables['params'])
+        decayed = jax.tree.map(lambda g, p: g + .01 * p, gradients, variables['params'])
+        momentum = jax.tree.map(lambda m, g: .9 * m + g, momentum, decayed)
+        direction = (jax.tree.map(lambda m, g: g + .9 * m, momentum, decayed)
+                     if nesterov else momentum)
+        variables = {'params': jax.tree.map(lambda p, d: p - .1 * d,
+                                            variables['params'], direction),
+                     'batch_stats': stats}
+        state, logs = step(state, jax.device_put(batch), key)
+        assert int(state.step) == number + 1
+        norm = np.sqrt(sum(np.sum(np.square(g)) for g in jax.tree.leaves(gradients)))
+        np.testing.assert_allclose(logs['gradient_norm'], norm, rtol=1e-4)
+    jax.tree.map(lambda found, wanted: np.testing.assert_allclose(found, wanted, atol=1e-5),
+                 jax.device_get(state.variables), jax.device_get(variables))
+
+
+def test_one_device_and_eight_learn_the_same():
+    one, losses_of_one = run(1, 5)
+    eight, losses_of_eight = run(8, 5)
+    np.testing.assert_allclose(losses_of_one, losses_of_eight, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+                 jax.device_get(one.variables), jax.device_get(eight.variables))
+
+
+def test_the_loss_falls_on_one_repeated_batch():
+    config = tiny.tiny_config()
+    task, mesh = tiny.tiny_task(config), meshes.create_mesh(1)
+    optimizer = states.create_optimizer(config, .1)
+    state = states.initialize(task.model, optimizer, jax.random.key(1), 8, mesh)
+    step, batch = steps.train_step(task, optimizer, mesh), tiny.tiny_batch()
+    losses = []
+    for _ in range(30):
+        state, logs = step(state, jax.device_put(batch), jax.random.key(2))
+        losses.append(float(logs['loss']))
+    assert losses[-1] < .8 * losses[0]
+
+
+def test_counts_of_eight_devices_add_up_over_the_real_rows():
+    task = tiny.tiny_task(tiny.tiny_config())
+    mesh = meshes.create_mesh(8)
+    batch = tiny.tiny_batch(size=16)
+    batch['mask'][13:] = False
+    variables = tiny.tiny_variables(task)
+    fed = next(meshes.feed([batch], mesh, task.keys))
+    counts = steps.evaluation_step(task, mesh)(variables, fed)
+    rows = {name: array[:13] for name, array in batch.items()}
+    prepared = task.prepare(rows, None, False)
+    wanted = task.counts(task.predict(variables, prepared), prepared)
+    assert jax.tree.map(int, counts) == jax.tree.map(int, wanted)
+    assert int(counts['examples']) == 13
+
+
+def test_sample_inputs_are_the_first_images_in_zero_to_one():
+    config = tiny.tiny_config()
+    config.augmentation.mirror = False
+    config.augmentation.colour_factors, config.augmentation.lighting = (1., 1.), 0.
+    task, mesh = tiny.tiny_task(config), meshes.create_mesh(8)
+    look = steps.sample_inputs(task, mesh, config.data.mean, config.data.std, number=3)
+    batch = tiny.tiny_batch()
+    fed = next(meshes.feed([batch], mesh, (*task.keys, 'index')))
+    np.testing.assert_allclose(look(fed, jax.random.key(0)), batch['image'][:3] / 255, atol=1e-5)
+
+
+def test_sums_of_counts_do_not_overflow_32_bits():
+    many = [{'examples': np.int32(2 ** 31 - 1)}] * 3
+    assert evaluation.sum_counts(many) == {'examples': 3 * (2 ** 31 - 1)}
+    assert evaluation.sum_counts([]) == {}
+
+
