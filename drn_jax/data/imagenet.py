@@ -87,4 +87,103 @@ def random_crop(height, width, seed, *, area, ratio, tries=10):
     room = tf.cast(tf.stack([height, width]) - chosen + 1, tf.float64)
     place = tf.cast(tf.floor(room * draws[2:, first]), tf.int32)
     crop = tf.concat([place, chosen], 0)
-    return tf.cond(fits[first], lambda: crop, lambda: _largest_central_crop(height, width, ratio))
+    return tf.where(fits[first], crop, _largest_central_crop(height, width, ratio))
+
+
+def _largest_central_crop(height, width, ratio):
+    """Gives y, x, height and width of the largest central crop with a ratio in `ratio`."""
+    sides = tf.stack([height, width])
+    other = tf.cast(sides[::-1], tf.float64) / tf.constant([ratio[0], 1 / ratio[1]], tf.float64)
+    chosen = tf.minimum(sides, tf.cast(tf.round(other), tf.int32))
+    return tf.concat([(sides - chosen) // 2, chosen], 0)
+
+
+def training_image(encoded, seed, *, size, area, ratio):
+    """Decodes a random crop of an image, and only that where the image is a JPEG file.
+
+    Args:
+        encoded: JPEG, PNG, GIF or BMP, tf.string [].
+        seed, area, ratio: see `random_crop`.
+        size: side of the result, in pixels.
+
+    Returns:
+        uint8 [size, size, 3], RGB: the crop resized bilinearly and rounded.
+    """
+    def from_jpeg():
+        height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(encoded))
+        crop = random_crop(height, width, seed, area=area, ratio=ratio)
+        return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, dct_method=_DCT)
+
+    def from_other():
+        image = _decode_other(encoded)
+        height, width, _ = tf.unstack(tf.shape(image))
+        y, x, crop_height, crop_width = tf.unstack(
+            random_crop(height, width, seed, area=area, ratio=ratio))
+        return image[y:y + crop_height, x:x + crop_width]
+
+    image = tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
+    # Resizing is faster from float32 than from uint8.
+    return _to_uint8(tf.image.resize(tf.cast(image, tf.float32), [size, size]))
+
+
+def whole_image(encoded, *, size):
+    """Decodes an image and resizes it to a square, whatever its shape.
+
+    Args:
+        encoded: JPEG, PNG, GIF or BMP, tf.string [].
+        size: side of the result, in pixels.
+
+    Returns:
+        uint8 [size, size, 3], RGB: bilinear, antialiased and rounded; an image of that size already
+        comes back as it is.
+    """
+    return _resize(_decode(encoded), size, size)
+
+
+def evaluation_crops(encoded, *, size, short, crops):
+    """Decodes an image, resizes it, and cuts crops out of it.
+
+    Args:
+        encoded: JPEG, PNG, GIF or BMP, tf.string [].
+        size: side of the crops, in pixels.
+        short: shorter side of the resized image, in pixels, at least `size`.
+        crops: 1 or 10.
+
+    Returns:
+        For 1, the central crop, uint8 [size, size, 3], RGB. For 10, the five that are no mirror
+        images, uint8 [5, size, size, 3]: central, top left, top right, bottom left, bottom right.
+    """
+    image = _decode(encoded)
+    height, width, _ = tf.unstack(tf.shape(image))
+    height, width = resized_sizes(height, width, short)
+    image = _resize(image, height, width)
+    bottom, right = height - size, width - size
+    places = [(central_offset(height, size), central_offset(width, size)),
+              (0, 0), (0, right), (bottom, 0), (bottom, right)]
+    cut = [tf.ensure_shape(image[y:y + size, x:x + size], [size, size, 3])
+           for y, x in (places if crops == 10 else places[:1])]
+    return tf.stack(cut) if crops == 10 else cut[0]
+
+
+def _decode(encoded):
+    """Decodes an image: uint8 [H, W, 3], RGB."""
+    image = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=_DCT),
+        lambda: _decode_other(encoded))
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _decode_other(encoded):
+    """Decodes what is no JPEG file: uint8 [H, W, 3], RGB; the first picture of an animation."""
+    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+
+def _resize(image, height, width):
+    """Resizes uint8 [H, W, 3], bilinearly and antialiased."""
+    return _to_uint8(tf.image.resize(image, [height, width], antialias=True))
+
+
+def _to_uint8(image):
+    """Rounds float32 in 0..255."""
+    return tf.cast(tf.round(image), tf.uint8)

@@ -1,6 +1,7 @@
 """Data sets that TFDS has prepared on disk, or can prepare."""
 import contextlib
 import difflib
+import importlib.resources.abc
 import io
 import sys
 
@@ -11,6 +12,10 @@ import tensorflow_datasets as tfds
 
 from drn_jax.data.source import Source
 from drn_jax.errors import InputError
+
+# TFDS 4.9.10 imports the package importlib_resources without requiring it. What TFDS wants of it
+# has been in Python since 3.11.
+sys.modules.setdefault('importlib_resources', importlib.resources)
 
 _IMAGENET_TARS = ('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar')
 

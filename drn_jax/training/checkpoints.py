@@ -34,15 +34,20 @@ class Checkpoints:
                 f"{settings.keep_last}; use 'lowest' or 'highest', and keep at least 1")
         self.directory = epath.Path(workdir).resolve() / loading.FOLDER
         self._config = config
-        best = checkpoint_managers.BestN(
-            get_metric_fn=lambda metrics: metrics[settings.best_metric],
-            reverse=settings.best_is == 'lowest', n=settings.keep_best,
-            keep_checkpoints_without_metrics=False)
+        lowest = settings.best_is == 'lowest'
+
+        def quality(metrics):
+            return metrics[settings.best_metric]
+
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                    [checkpoint_managers.LatestN(settings.keep_last), best])))
+                best_fn=quality, best_mode='min' if lowest else 'max',
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy([
+                    checkpoint_managers.LatestN(settings.keep_last),
+                    checkpoint_managers.BestN(get_metric_fn=quality, reverse=lowest,
+                                              n=settings.keep_best,
+                                              keep_checkpoints_without_metrics=False)])))
 
     def latest_step(self):
         """Gives the newest step, or None."""

@@ -131,7 +131,8 @@ def _shapes(tree):
 
 
 def _is_step(path):
-    return path.name.isdigit() and (path / '_CHECKPOINT_METADATA').exists()
+    return (path.name.isdigit() and (path / '_CHECKPOINT_METADATA').exists()
+            and ocp.utils.is_checkpoint_finalized(path))
 
 
 def _best(steps):

@@ -1,0 +1,117 @@
+"""Decodes records in parallel into batches in which no unreadable image shifts another."""
+import os
+
+from absl import logging
+import numpy as np
+import tensorflow as tf
+
+from drn_jax.errors import InputError
+
+_NAMED = 5  # files that an error names
+
+
+class Batches:
+    """Iterates over batches of decoded images: dicts of NumPy arrays.
+
+    The images of a batch are decoded by a small tf.data pipeline of their own, which leaves out
+    what it cannot decode. Here such rows come back as zeros with mask False, as do rows beyond the
+    last image; so the check costs nothing per image.
+
+    Args:
+        records: tf.data.Dataset of dicts of at most `rows` rows each: what `Source.records` gives,
+            and index, int64.
+        decode: function of a record that gives uint8 of `image_shape`, or fails.
+        image_shape: of one decoded row, tuple of int.
+        rows: of every batch.
+        steps: number of batches, padding where the records end before; None: as the records.
+        threads: images decoded at once; 0: as many as there are cores.
+        source, split: what the records were read from.
+        max_unreadable_share: of the split's images; when more cannot be read, the iteration raises
+            InputError.
+
+    Attributes:
+        unreadable: the images that could not be read so far, {name: index}.
+    """
+
+    def __init__(self, records, decode, *, image_shape, rows, steps=None, threads, source, split,
+                 max_unreadable_share):
+        self.unreadable = {}
+        self._image_shape, self._rows, self._steps_left = image_shape, rows, steps
+        self._source, self._split, self._max_share = source, split, max_unreadable_share
+        decoded = records.prefetch(1).map(
+            lambda batch: _decode_batch(batch, decode, image_shape, threads or os.cpu_count()),
+            num_parallel_calls=2,  # one batch begins while the last images of another are decoded
+            deterministic=True)
+        self._decoded = decoded.prefetch(2).as_numpy_iterator()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._steps_left is None:
+            return self._complete(next(self._decoded))
+        if not self._steps_left:
+            raise StopIteration
+        self._steps_left -= 1
+        return self._complete(next(self._decoded, None))
+
+    def _complete(self, decoded):
+        """Gives a batch of all rows; None stands for no images at all."""
+        if decoded is None:
+            return self._zeros()
+        row, image, label = (decoded[key][:-1] for key in ('row', 'image', 'label'))
+        index = decoded['index'].astype(np.uint32)
+        if len(row) == self._rows:
+            return {'image': image, 'label': label, 'mask': np.ones(self._rows, bool),
+                    'index': index}
+        self._report(np.delete(decoded['name'], row), np.delete(index, row))
+        batch = self._zeros()
+        batch['image'][row], batch['label'][row], batch['mask'][row] = image, label, True
+        batch['index'][:len(index)] = index
+        return batch
+
+    def _zeros(self):
+        """Gives a batch in which no row is real."""
+        return {'image': np.zeros((self._rows, *self._image_shape), np.uint8),
+                'label': np.zeros(self._rows, np.int32),
+                'mask': np.zeros(self._rows, bool),
+                'index': np.zeros(self._rows, np.uint32)}
+
+    def _report(self, names, indices):
+        """Remembers images that could not be read, and raises InputError when they are too many."""
+        for name, index in zip(names, indices):
+            name = name.decode(errors='replace')
+            if name not in self.unreadable:
+                logging.warning('%s of %s cannot be read: left out', name, self._source.name)
+                self.unreadable[name] = int(index)
+        count = self._source.num_examples(self._split)
+        if len(self.unreadable) > self._max_share * count:
+            names = ', '.join(list(self.unreadable)[:_NAMED])
+            raise InputError(
+                f'{len(self.unreadable)} of the {count} images of split {self._split!r} of '
+                f'{self._source.name!r} cannot be read, which is more than a share of '
+                f'{self._max_share:g}: {names}{", ..." if len(self.unreadable) > _NAMED else ""}; '
+                'repair these files, or raise config.data.max_unreadable_share')
+
+
+def _decode_batch(batch, decode, image_shape, threads):
+    """Decodes the images of a batch in parallel.
+
+    Returns:
+        Dict of tensors: name, string [B], and index, int64 [B], of all rows; row, int64 [G + 1],
+        image, uint8 [G + 1, ...], and label, int32 [G + 1], of the G rows that could be decoded, and
+        of one more, all zeros, without which there would be no batch where G is 0.
+    """
+    size = tf.size(batch['label'], tf.int64)
+
+    def decode_row(row, record):
+        return {'row': row, 'image': decode(record), 'label': record['label']}
+
+    rows = tf.data.Dataset.from_tensor_slices(batch).enumerate()
+    rows = rows.map(decode_row, num_parallel_calls=threads, deterministic=True).ignore_errors()
+    rows = rows.concatenate(tf.data.Dataset.from_tensors({
+        'row': tf.zeros([], tf.int64),
+        'image': tf.zeros(image_shape, tf.uint8),
+        'label': tf.zeros([], tf.int32)}))
+    decoded = rows.batch(size + 1).get_single_element()
+    return {**decoded, 'name': batch['name'], 'index': batch['index']}
