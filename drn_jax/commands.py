@@ -1,9 +1,11 @@
 """What all commands share: flags, configurations from the command line, errors in one sentence."""
 import argparse
 import os
+import runpy
 import shlex
 import sys
 
+import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
@@ -41,10 +43,14 @@ def load_config(path, overrides):
     Raises:
         InputError: there is no such file or field, or a value has the wrong type.
     """
-    if not os.path.isfile(path.split(':')[0]):
+    file, _, argument = path.partition(':')
+    if not os.path.isfile(file):
         raise InputError(f'--config={path} is no file; the configurations lie in configs/, for '
                          'example configs/digit_scenes.py')
-    return _parse(config_flags.DEFINE_config_file, ['', f'--config={path}', *overrides])
+    get_config = runpy.run_path(file).get('get_config')
+    if get_config is None:
+        raise InputError(f'--config={path} has no get_config(); see configs/digit_scenes.py')
+    return override(get_config(argument) if argument else get_config(), overrides)
 
 
 def override(config, overrides):
@@ -65,19 +71,33 @@ def override(config, overrides):
         >>> override(recipes.classification(), ['--config.batch_size=512']).batch_size
         512
     """
-    return _parse(config_flags.DEFINE_config_dict, ['', *overrides], config)
-
-
-def _parse(define, argv, *default):
-    values = flags.FlagValues()
-    holder = define('config', *default, flag_values=values, sys_argv=argv)
+    for flag in overrides:
+        _check_field(flag.partition('=')[0].partition('config.')[2], config)
+    values, argv = flags.FlagValues(), ['', *overrides]
     try:
+        holder = config_flags.DEFINE_config_dict(
+            'config', config, flag_values=values, sys_argv=argv)
         rest = values(argv)[1:]
-    except (AttributeError, KeyError, flags.Error) as error:
-        raise InputError(' '.join(str(error.args[0]).split())) from error
+    except (flags.Error, TypeError, ValueError) as error:
+        raise InputError(_one_line(error)) from error
     if rest:
         raise InputError(f'{" ".join(rest)} is not understood; flags have the form --name=value')
     return holder.value
+
+
+def _check_field(name, config):
+    """Refuses a dotted name that is no field of a configuration, saying what there is."""
+    parent = 'config'
+    for part in name.split('.') if name else ():
+        fields = list(config) if isinstance(config, ml_collections.ConfigDict) else []
+        if part not in fields:
+            raise InputError(f'{parent} has no field {part!r}; it has '
+                             f'{", ".join(fields) or "none"}, explained in drn_jax/recipes.py')
+        config, parent = config[part], f'{parent}.{part}'
+
+
+def _one_line(error):
+    return ' '.join(str(error.args[0]).split())
 
 
 def run(main):

@@ -37,28 +37,29 @@ class PreparedSource(Source):
 
     def __init__(self, name, *, data_dir='', manual_dir=''):
         self.name = name
-        builder = _find(name, data_dir)
-        self._image, self._label = _image_and_label(name, builder.info)
-        if not builder.is_prepared():
-            _prepare(name, data_dir, manual_dir)
+        with _quiet_tfds():
             builder = _find(name, data_dir)
+            self._image, self._label = _image_and_label(name, builder.info)
+            if not builder.is_prepared():
+                _prepare(name, data_dir, manual_dir)
+                builder = _find(name, data_dir)
         self._builder = builder
         self.class_names = tuple(builder.info.features[self._label].names)
         self.splits = builder.info.splits
 
     def _whole_split_records(self, split, start, stop):
         features = self._builder.info.features
-        keys = [key for key in (self._image, self._label, 'file_name') if key in features]
-        dataset = self._builder.as_dataset(
-            split=tfds.core.ReadInstruction(split, start, stop),
-            decoders=tfds.decode.PartialDecoding(
-                {key: features[key] for key in keys},
-                decoders={self._image: tfds.decode.SkipDecoding()}),
-            read_config=tfds.ReadConfig(
-                interleave_cycle_length=1,  # one file after the other
-                add_tfds_id=True, try_autocache=False, skip_prefetch=True))
         name = 'file_name' if 'file_name' in features else 'tfds_id'
-        return dataset.map(lambda record: {
+        with _quiet_tfds():
+            records = self._builder.as_dataset(
+                split=tfds.core.ReadInstruction(split, start, stop),
+                decoders=tfds.decode.PartialDecoding(
+                    {key: True for key in (self._image, self._label, name) if key in features},
+                    decoders={self._image: tfds.decode.SkipDecoding()}),
+                read_config=tfds.ReadConfig(
+                    interleave_cycle_length=1,  # one file after the other
+                    add_tfds_id=True, try_autocache=False, skip_prefetch=True))
+        return records.map(lambda record: {
             'image': record[self._image],
             'label': tf.cast(record[self._label], tf.int32),
             'name': record[name],
@@ -71,12 +72,12 @@ def _find(name, data_dir):
         return tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError as error:
         similar = difflib.get_close_matches(name, ['folder', *tfds.list_builders()])
+        hint = f' (did you mean {" or ".join(map(repr, similar))}?)' if similar else ''
         raise InputError(
-            f'data set {name!r} is unknown; give config.data.name the name of an image '
-            "classification data set of TFDS (https://www.tensorflow.org/datasets/catalog) or "
-            "'folder'" + (f' (did you mean {" or ".join(similar)}?)' if similar else '')
+            f"data set {name!r} is unknown{hint}; give config.data.name 'folder' or the name of an "
+            'image classification data set of TFDS, https://www.tensorflow.org/datasets/catalog'
         ) from error
-    except Exception as error:  # wrong configurations, missing packages, unreadable directories
+    except Exception as error:  # an unknown configuration, a missing package, a directory's rights
         raise InputError(f'data set {name!r} cannot be opened: {_first_line(error)}') from error
 
 
@@ -86,38 +87,49 @@ def _image_and_label(name, info):
     kinds = [type(info.features[key]) for key in keys if isinstance(key, str)]
     if kinds != [tfds.features.Image, tfds.features.ClassLabel]:
         raise InputError(
-            f'data set {name!r} has no image with one class label (its features are '
+            f'data set {name!r} is not made of images with one class each (its features are '
             f'{", ".join(info.features)}); give config.data.name an image classification data set')
     return keys
 
 
 def _prepare(name, data_dir, manual_dir):
-    """Lets TFDS build a data set in `data_dir`, without its chatter."""
+    """Lets TFDS prepare a data set in `data_dir`."""
     builder = _find(name, data_dir)
     if builder.name == 'imagenet2012':
         manual_dir = manual_dir or builder.data_path.parents[1] / 'downloads' / 'manual'
         _check_tars(manual_dir, builder.data_path)
     logging.info('Preparing data set %s in %s, once', name, builder.data_path)
-    tfds.display_progress_bar(sys.stderr.isatty())
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None))
-    except Exception as error:  # of many kinds: network, disk, damaged archives
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None))
+    except Exception as error:  # network, disk, damaged archives
         if not _find(name, data_dir).is_prepared():  # else another process was faster
             raise InputError(f'data set {name!r} is not in {builder.data_path} and cannot be '
                              f'prepared there: {_first_line(error)}') from error
 
 
 def _check_tars(manual_dir, data_path):
-    """Raises InputError where ImageNet's tars are missing: the builder makes do with one."""
+    """Raises InputError where one of ImageNet's tars is missing; TFDS would go on without train."""
     for tar in _IMAGENET_TARS:
         if not (epath.Path(manual_dir) / tar).exists():
             raise InputError(
-                f"data set 'imagenet2012' is not in {data_path}, and {tar} to prepare it from is "
+                f"data set 'imagenet2012' is not in {data_path}, and {tar}, to prepare it from, is "
                 f'not in {manual_dir}; download it from https://image-net.org (after '
-                'registration) and give its directory as config.data.manual_dir, or give the '
+                'registration) and give its directory as config.data.manual_dir, or give a '
                 'directory of prepared data sets as config.data.data_dir')
+
+
+@contextlib.contextmanager
+def _quiet_tfds():
+    """Keeps TFDS from printing and warning; progress bars show on a terminal only."""
+    tfds.display_progress_bar(sys.stderr.isatty())
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _first_line(error):

@@ -136,13 +136,14 @@ def create_model(variant: str, num_classes: int = 1000, task: str = 'classificat
         InputError: an argument is none of these.
 
     Example:
-        >>> import jax, jax.numpy as jnp
+        >>> import functools
         >>> model = create_model('drn_c_26', num_classes=10, width=0.0625)
         >>> images = jnp.zeros((2, 40, 56, 3))
-        >>> variables = jax.jit(model.init)(jax.random.key(0), images)
-        >>> model.apply(variables, images).shape
+        >>> variables = jax.eval_shape(model.init, jax.random.key(0), images)  # or model.init
+        >>> jax.eval_shape(model.apply, variables, images).shape
         (2, 10)
-        >>> model.apply(variables, images, method='class_maps').shape
+        >>> class_maps = functools.partial(model.apply, method='class_maps')
+        >>> jax.eval_shape(class_maps, variables, images).shape
         (2, 5, 7, 10)
 
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, and the authors' release.

@@ -6,7 +6,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from drn_jax.errors import InputError
-from drn_jax.training import loading
+from drn_jax.training import configurations, loading
 from drn_jax.training.states import TrainState
 
 
@@ -52,6 +52,17 @@ class Checkpoints:
     def latest_step(self):
         """Gives the newest step, or None."""
         return self._manager.latest_step()
+
+    def check_same_run(self):
+        """Refuses to go on from a checkpoint that was made under other settings.
+
+        Raises:
+            InputError: settings that change results differ; they are listed.
+        """
+        step = self.latest_step()
+        if step is not None:
+            stored = loading.read_config(self.directory / str(step))
+            configurations.check_same_run(self.directory.parent, stored, self._config)
 
     def metrics(self, step):
         """Gives the metrics saved with a step, or None."""

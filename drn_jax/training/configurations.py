@@ -1,14 +1,11 @@
-"""Configurations of runs on disk: reading, comparing, and claiming a working directory."""
+"""Configurations of runs: reading, writing and comparing them."""
 import json
 
-import jax
 import ml_collections
 from etils import epath
 
 from drn_jax.errors import InputError
 from drn_jax.models import networks
-
-FILE = 'config.json'
 
 # Settings that do not change what a step computes; a run may go on with other values of them.
 # One that ends in a dot covers all fields below it.
@@ -17,24 +14,21 @@ HARMLESS = ('epochs', 'steps', 'log_every_steps', 'data.data_dir', 'data.manual_
             'evaluation.', 'checkpoint.', 'mesh.')
 
 
-def claim(workdir, config):
-    """Marks a working directory as that of a run with this configuration.
+def check_same_run(workdir, stored, config):
+    """Refuses to go on with a run under settings that change its results.
 
     Args:
-        workdir: the directory, made if needed.
-        config: the configuration of the run.
+        workdir: directory of the run, named in the error.
+        stored: configuration in its newest checkpoint.
+        config: the configuration to go on with.
 
     Raises:
-        InputError: it holds a run with other settings that change results; they are listed.
+        InputError: they differ in more than what is harmless; the differences are listed.
     """
-    path = epath.Path(workdir) / FILE
-    if path.exists():
-        found = differences(read(path), config)
-        if found:
-            raise InputError(f'{workdir} holds a run with other settings: {"; ".join(found)}; '
-                             'give the old settings to go on, or another --workdir')
-    if jax.process_index() == 0:
-        write_json(path, config.to_dict())
+    found = differences(stored, config)
+    if found:
+        raise InputError(f'{workdir} holds a run with other settings: {"; ".join(found)}; '
+                         'give the old settings to go on, or another --workdir')
 
 
 def differences(old, new):
@@ -67,11 +61,6 @@ def flatten(config, prefix=''):
         else:
             flat[prefix + name] = value
     return flat
-
-
-def read(path):
-    """Reads a configuration that was stored as JSON."""
-    return from_dict(json.loads(epath.Path(path).read_text()))
 
 
 def from_dict(fields):

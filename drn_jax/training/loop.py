@@ -9,8 +9,8 @@ from etils import epath
 from drn_jax import data
 from drn_jax.errors import InputError
 from drn_jax.published import published
-from drn_jax.training import (checkpoints, configurations, evaluation, meshes, recorders, reports,
-                              schedules, setups, states, steps)
+from drn_jax.training import (checkpoints, evaluation, meshes, recorders, reports, schedules,
+                              setups, states, steps)
 
 
 def train(config, workdir, command=''):
@@ -18,8 +18,8 @@ def train(config, workdir, command=''):
 
     Args:
         config: the configuration, as `drn_jax.recipes` declares it.
-        workdir: directory of the run, local or gs://. It receives `checkpoints/`, `tensorboard/`,
-            `config.json` and, at the end, `report.json`.
+        workdir: directory of the run, local or gs://. It receives `checkpoints/`, `tensorboard/`
+            and, at the end, `report.json`.
         command: what was typed, for the report.
 
     Returns:
@@ -37,9 +37,9 @@ def train(config, workdir, command=''):
     evaluate_every = max(round(config.evaluation.every_epochs * examples / config.batch_size), 1)
     initial_key, key = jax.random.split(jax.random.key(config.seed))
 
-    configurations.claim(workdir, config)
     with contextlib.ExitStack() as stack:
         saved = stack.enter_context(checkpoints.Checkpoints(workdir, config))
+        saved.check_same_run()
         state = saved.restore(states.initialize(
             task.model, optimizer, initial_key, config.data.image_size, mesh))
         first = int(state.step)
@@ -49,13 +49,12 @@ def train(config, workdir, command=''):
             if not (workdir / 'report.json').exists():
                 write_report(config, workdir, command, setup, metrics, {'step': first})
             return conclude(config, workdir, saved, metrics)
-        introduce(config, setup, state, first, last)
-
-        train_step = steps.train_step(task, optimizer, mesh)
-        evaluate = evaluation.evaluator(config, setup)
         images = data.training_batches(
             setup.source, config.data, batch_size=config.batch_size, seed=config.seed,
             first_step=first, rows=meshes.local_rows(config.batch_size, mesh))
+        train_step = steps.train_step(task, optimizer, mesh)
+        evaluate = evaluation.evaluator(config, setup)
+        introduce(config, setup, state, first, last)
         batches = meshes.feed(images, mesh, (*task.keys, 'index'))
         recorder = stack.enter_context(
             recorders.Recorder(workdir, config.batch_size, rate, first, last))

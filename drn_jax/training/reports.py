@@ -108,16 +108,20 @@ class Progress:
         self._note = text
         self._bar.set_postfix_str(text, refresh=False)
 
-    def update(self, number=1):
-        """Counts `number` more as done."""
-        self._done += number
-        self._bar.update(number)
-        now = time.monotonic()
+    def update(self):
+        """Counts one more as done."""
+        now, timed = time.monotonic(), self._done - self._first
+        if not timed:  # the first one compiles; it says nothing about the others
+            self._start = now
+        self._done += 1
+        self._bar.update()
         if self._lines and (now - self._last >= self._seconds or self._done == self._total):
             self._last = now
-            left = (self._total - self._done) * (now - self._start) / (self._done - self._first)
-            print(f'{self._what} {self._done}/{self._total}, {duration(left)} left'
-                  f'{", " + self._note if self._note else ""}', flush=True)
+            parts = [f'{self._what} {self._done}/{self._total}', self._note]
+            if timed:
+                seconds = (self._total - self._done) * (now - self._start) / timed
+                parts.insert(1, f'{duration(seconds)} left')
+            print(', '.join(filter(None, parts)), flush=True)
 
     def say(self, text):
         """Prints a line above the bar."""

@@ -33,7 +33,7 @@ def train_step(task, optimizer, mesh):
         (loss, batch_stats), gradients = jax.value_and_grad(objective, has_aux=True)(params)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, params)
         variables = {'params': optax.apply_updates(params, updates), 'batch_stats': batch_stats}
-        logs = {'loss': loss, 'gradient_norm': optax.global_norm(gradients)}
+        logs = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients)}
         return TrainState(state.step + 1, variables, optimizer_state), logs
 
     whole = meshes.replicated(mesh)

@@ -1,0 +1,121 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from drn_jax.models import layers, variants
+
+POINT = variants.Block('layer0', (variants.Conv('conv', 1, 1, 2),))
+PLAIN = variants.Block('layer0', (variants.Conv('conv', 3, 1, 2),))
+BASIC = variants.Block('block0', (variants.Conv('conv1', 3, 2, 2), variants.Conv('conv2', 3, 2, 2)),
+                       residual=True)
+BOTTLENECK, *_ = variants.lookup('drn_c_58').levels[3].expand(8)
+
+
+def test_convolution_starts_as_he_and_others_say():
+    conv = layers.Conv(variants.Conv('conv', 3, 64, 128))
+    kernel = conv.init(jax.random.key(0), jnp.zeros((1, 1, 1, 64)))['params']['kernel']
+    assert kernel.shape == (3, 3, 64, 128)
+    assert abs(float(kernel.mean())) < 1e-3
+    assert float(kernel.std()) == pytest.approx(np.sqrt(2 / (3 * 3 * 128)), rel=0.01)
+
+
+def test_normalization_by_hand():
+    x = jnp.asarray([1., 3., 5., 7.]).reshape(1, 2, 2, 1)  # mean 4, variance 5
+    norm = layers.batch_norm('bn', jnp.float32, train=True)
+    variables = norm.init(jax.random.key(0), x)
+    y, new = norm.apply(variables, x, mutable=['batch_stats'])
+    np.testing.assert_allclose(y.ravel(), (np.array([1, 3, 5, 7]) - 4) / np.sqrt(5 + 1e-5),
+                               rtol=1e-6)
+    stats = new['batch_stats']
+    assert stats['mean'].item() == pytest.approx(0.9 * 0 + 0.1 * 4)
+    assert stats['var'].item() == pytest.approx(0.9 * 1 + 0.1 * 5)  # the biased variance
+    running = layers.batch_norm('bn', jnp.float32, train=False)
+    y = running.apply({**variables, 'batch_stats': stats}, x)
+    np.testing.assert_allclose(y.ravel(), (np.array([1, 3, 5, 7]) - 0.4) / np.sqrt(1.4 + 1e-5),
+                               rtol=1e-6)
+
+
+def test_normalization_is_accurate_far_from_zero():
+    x = np.random.default_rng(0).normal(30, 1, (8, 32, 32, 4)).astype(np.float32)
+    norm = layers.batch_norm('bn', jnp.float32, train=True)
+    variables = norm.init(jax.random.key(0), x)
+    y, _ = jax.jit(lambda v, x: norm.apply(v, x, mutable=['batch_stats']))(variables, x)
+    exact = x.astype(np.float64)
+    want = (exact - exact.mean((0, 1, 2))) / np.sqrt(exact.var((0, 1, 2)) + 1e-5)
+    np.testing.assert_allclose(y, want, atol=1e-3)
+
+
+def test_plain_layer_by_hand():
+    block = layers.Block(POINT)
+    x = jnp.asarray([2., -1.]).reshape(1, 1, 2, 1)
+    variables = {'params': {'conv': {'kernel': jnp.asarray([1., -3.]).reshape(1, 1, 1, 2)},
+                            'bn': {'scale': jnp.asarray([1., 2.]), 'bias': jnp.asarray([.5, 0.])}},
+                 'batch_stats': {'bn': {'mean': jnp.zeros(2), 'var': jnp.full(2, 1 - 1e-5)}}}
+    y = block.apply(variables, x)
+    np.testing.assert_allclose(y[0, 0], [[2.5, 0], [0, 6]], rtol=1e-6)
+
+
+def names(block, inputs):
+    x = jax.ShapeDtypeStruct((1, 4, 4, inputs), jnp.float32)
+    variables = jax.eval_shape(layers.Block(block).init, jax.random.key(0), x)
+    return {'/'.join(part.key for part in path): leaf.shape
+            for path, leaf in jax.tree.leaves_with_path(variables)}
+
+
+def normalizations(**widths):
+    return {f'{kind}/{name}/{leaf}': (width,) for name, width in widths.items()
+            for kind, leaf in (('params', 'scale'), ('params', 'bias'),
+                               ('batch_stats', 'mean'), ('batch_stats', 'var'))}
+
+
+def test_names():
+    assert names(PLAIN, 1) == {'params/conv/kernel': (3, 3, 1, 2), **normalizations(bn=2)}
+    assert names(BASIC, 2) == {'params/conv1/kernel': (3, 3, 2, 2),
+                               'params/conv2/kernel': (3, 3, 2, 2), **normalizations(bn1=2, bn2=2)}
+    assert names(BOTTLENECK, 8) == {
+        'params/conv1/kernel': (1, 1, 8, 128), 'params/conv2/kernel': (3, 3, 128, 128),
+        'params/conv3/kernel': (1, 1, 128, 512), 'params/shortcut/conv/kernel': (1, 1, 8, 512),
+        **normalizations(bn1=128, bn2=128, bn3=512, **{'shortcut/bn': 512})}
+
+
+def zero_kernels(variables):
+    return jax.tree.map_with_path(
+        lambda path, leaf: 0 * leaf if path[-1].key == 'kernel' else leaf, variables)
+
+
+def test_shortcut_passes_the_input_on():
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 4, 4, 2)), jnp.float32)
+    variables = zero_kernels(layers.Block(BASIC).init(jax.random.key(0), x))
+    np.testing.assert_array_equal(layers.Block(BASIC).apply(variables, x), nn.relu(x))
+    without = layers.Block(BASIC._replace(residual=False))
+    assert not without.apply(variables, x).any()
+
+
+def test_last_relu_comes_after_the_sum():
+    x = jnp.full((1, 1, 1, 2), 3.)
+    variables = zero_kernels(layers.Block(BASIC).init(jax.random.key(0), x))
+    variables['params']['bn2']['bias'] = jnp.asarray([-1., -5.])
+    assert layers.Block(BASIC).apply(variables, x).ravel().tolist() == [2, 0]
+
+
+def test_unused_projection_has_no_parameters():
+    projected = BASIC._replace(residual=False, projection=variants.Conv('conv', 1, 2, 2))
+    variables = layers.Block(projected).init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))
+    assert 'shortcut' not in variables['params']
+
+
+def test_strided_block_halves_the_map():
+    block = layers.Block(BOTTLENECK)
+    x = jax.ShapeDtypeStruct((1, 5, 8, 8), jnp.float32)
+    out, _ = jax.eval_shape(block.init_with_output, jax.random.key(0), x)
+    assert out.shape == (1, 3, 4, 512)
+
+
+def test_classifier_by_hand():
+    head = layers.Classifier(2)
+    params = {'kernel': jnp.asarray([[1., 2.], [3., 4.]])[None, None], 'bias': jnp.asarray([.5, 0])}
+    y = head.apply({'params': params}, jnp.asarray([[[10, 1]]], jnp.bfloat16))
+    assert y.tolist() == [[[13.5, 24.]]]
+    assert y.dtype == jnp.float32

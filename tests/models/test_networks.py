@@ -1,0 +1,240 @@
+import collections
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+import drn_jax
+from drn_jax.errors import InputError
+from fills import random_variables, shapes
+
+
+def tiny(variant, **options):
+    return drn_jax.create_model(variant, **{'num_classes': 5, 'width': 0.0625, **options})
+
+
+def image_shape(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def shape_of(model, images, **options):
+    return jax.eval_shape(lambda v, x: model.apply(v, x, **options), shapes(model), images)
+
+
+@pytest.mark.parametrize('variant', drn_jax.list_models())
+def test_parameters_are_those_of_the_table(variant):
+    params = shapes(drn_jax.create_model(variant))['params']
+    rows = drn_jax.describe(variant).rows
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert count == sum(row.parameters for row in rows)  # literal counts: test_descriptions
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype('float32')}
+
+
+def test_names():
+    params = shapes(drn_jax.create_model('drn_d_22'))['params']
+    assert params['stem']['conv']['kernel'].shape == (7, 7, 3, 16)
+    assert params['level1']['layer0']['conv']['kernel'].shape == (3, 3, 16, 16)
+    assert params['level3']['block0']['conv1']['kernel'].shape == (3, 3, 32, 64)
+    assert params['level3']['block0']['shortcut']['conv']['kernel'].shape == (1, 1, 32, 64)
+    assert params['level8']['layer0']['bn']['scale'].shape == (512,)
+    assert params['head']['kernel'].shape == (1, 1, 512, 1000)
+    assert params['head']['bias'].shape == (1000,)
+
+
+@pytest.mark.parametrize('variant, height, width', [
+    ('drn_c_26', 5, 7), ('drn_a_18', 5, 7), ('resnet_18', 2, 2)])
+def test_any_size(variant, height, width):
+    images = image_shape(2, 33, 50, 3)
+    assert shape_of(tiny(variant), images).shape == (2, 5)
+    assert shape_of(tiny(variant), images, method='class_maps').shape == (2, height, width, 5)
+    scores = shape_of(tiny(variant, task='segmentation'), images)
+    assert (scores.shape, scores.dtype) == ((2, height, width, 5), jnp.float32)
+
+
+@pytest.mark.parametrize('variant, wanted', [
+    ('drn_c_26', {'level1': (32, 40, 2), 'level2': (16, 20, 4), 'level3': (8, 10, 8),
+                  'level4': (4, 5, 16), 'level5': (4, 5, 32), 'level6': (4, 5, 64),
+                  'level7': (4, 5, 64), 'level8': (4, 5, 64)}),
+    ('drn_a_18', {'level2': (16, 20, 8), 'level3': (8, 10, 8), 'level4': (4, 5, 16),
+                  'level5': (4, 5, 32), 'level6': (4, 5, 64)}),
+])
+def test_levels(variant, wanted):
+    levels = shape_of(tiny(variant, width=0.125), image_shape(1, 32, 40, 3), method='levels')
+    assert {name: leaf.shape[1:] for name, leaf in levels.items()} == wanted
+
+
+@pytest.fixture(scope='module')
+def outputs():
+    """One model seen from every side: logits, class maps, levels, segmentation, no classes."""
+    models = [tiny('drn_d_22', **options)
+              for options in ({}, {'task': 'segmentation'}, {'num_classes': 0})]
+    variables = random_variables(models[0])
+    images = np.random.default_rng(1).standard_normal((2, 41, 48, 3)).astype(np.float32)
+
+    @jax.jit
+    def run(variables, images):
+        headless = {**variables, 'params': {k: v for k, v in variables['params'].items()
+                                            if k != 'head'}}
+        return (models[0].apply(variables, images),
+                models[0].apply(variables, images, method='class_maps'),
+                models[0].apply(variables, images, method='levels'),
+                models[1].apply(variables, images), models[2].apply(headless, images))
+
+    return variables, run(variables, images)
+
+
+def test_class_maps_average_to_the_logits(outputs):
+    _, (logits, maps, *_) = outputs
+    np.testing.assert_allclose(maps.mean((1, 2)), logits, atol=1e-5 * float(logits.std()))
+
+
+def test_segmentation_gives_the_class_maps(outputs):
+    _, (_, maps, _, scores, _) = outputs
+    np.testing.assert_array_equal(maps, scores)
+
+
+def test_no_classes_give_the_last_level(outputs):
+    _, (_, _, levels, _, features) = outputs
+    np.testing.assert_array_equal(levels['level8'], features)
+
+
+def test_logits_are_written_out(outputs):
+    variables, (logits, _, levels, *_) = outputs
+    head = variables['params']['head']
+    want = np.mean(levels['level8'], axis=(1, 2)) @ head['kernel'][0, 0] + head['bias']
+    np.testing.assert_allclose(logits, want, rtol=1e-5, atol=1e-6)
+
+
+def test_train_normalizes_by_the_batch_and_updates_statistics():
+    model = tiny('drn_d_22')
+    variables = random_variables(model)
+    images = np.random.default_rng(1).standard_normal((2, 24, 24, 3)).astype(np.float32)
+    logits, new = jax.jit(lambda v, x: model.apply(v, x, train=True, mutable=['batch_stats']))(
+        variables, images)
+    changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), new['batch_stats'],
+                           variables['batch_stats'])
+    assert all(jax.tree.leaves(changed))
+    assert {leaf.dtype for leaf in jax.tree.leaves(new)} == {jnp.dtype('float32')}
+    assert np.any(logits != jax.jit(model.apply)(variables, images))
+
+
+def test_model_is_a_value():
+    model = drn_jax.create_model('drn_a_50', num_classes=np.int64(7), dtype=jnp.bfloat16,
+                                 first_block='release')
+    assert model == drn_jax.create_model('drn_a_50', 7, dtype='bfloat16', first_block='release')
+    assert hash(model) == hash(drn_jax.create_model('drn_a_50', 7, dtype='bfloat16',
+                                                    first_block='release'))
+    assert model != drn_jax.create_model('drn_a_50', 7)
+    assert (model.variant, model.num_classes, model.task, model.width, model.dtype,
+            model.first_block, model.table.stride) == (
+                'drn_a_50', 7, 'classification', 1.0, 'bfloat16', 'release', 8)
+
+
+@pytest.mark.parametrize('options, text', [
+    ({'variant': 'drn_c_27'}, "variant 'drn_c_27' is unknown; known: drn_a_18, "),
+    ({'num_classes': -1}, 'num_classes -1 must be a whole number, 0 or above'),
+    ({'num_classes': 2.5}, 'num_classes 2.5 must be a whole number, 0 or above'),
+    ({'task': 'detection'}, "task 'detection' is unknown; known: classification, segmentation"),
+    ({'width': 0}, 'width 0 must be a number above 0'),
+    ({'width': 0.01}, 'width 0.01 rounds the 16 channels'),
+    ({'dtype': 'float16'}, "dtype 'float16' is not possible; allowed: float32, bfloat16"),
+    ({'dtype': 'half a float'}, "dtype 'half a float' is not possible"),
+    ({'first_block': 'release'}, 'is a choice in drn_a variants only'),
+])
+def test_create_model_errors(options, text):
+    with pytest.raises(InputError) as error:
+        drn_jax.create_model(**{'variant': 'drn_c_26', **options})
+    assert text in str(error.value)
+
+
+@pytest.mark.parametrize('images, text', [
+    (image_shape(32, 32, 3), 'images (32, 32, 3) must be [B, H, W, 3]'),
+    (image_shape(1, 3, 32, 32), 'images (1, 3, 32, 32) must be [B, H, W, 3]'),
+    (jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.uint8),
+     'images are uint8; normalize them to float32 first'),
+])
+def test_image_errors(images, text):
+    with pytest.raises(InputError) as error:
+        shape_of(tiny('drn_c_26'), images)
+    assert text in str(error.value)
+
+
+def test_class_maps_need_classes():
+    with pytest.raises(InputError, match='class_maps needs classes and num_classes is 0'):
+        shape_of(tiny('drn_c_26', num_classes=0), image_shape(1, 32, 32, 3), method='class_maps')
+
+
+def equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from equations(inner)
+
+
+@pytest.mark.parametrize('variant, train', [
+    ('drn_a_50', False), ('drn_c_26', False), ('drn_c_26', True)])
+def test_bfloat16_leaks_no_float32(variant, train):
+    model = tiny(variant, dtype='bfloat16')
+    jaxpr = jax.make_jaxpr(lambda v, x: model.apply(v, x, train, mutable=['batch_stats']))(
+        shapes(model), image_shape(2, 64, 64, 3))
+    found = collections.Counter()
+    for equation in equations(jaxpr.jaxpr):
+        for variable in equation.outvars:
+            if len(variable.aval.shape) == 4 and variable.aval.shape[0] == 2:
+                where = str(equation.source_info.name_stack).split('/')[-1]
+                found[equation.primitive.name, where, variable.aval.dtype.name] += 1
+    operations = {(name, dtype) for name, where, dtype in found}
+    assert ('conv_general_dilated', 'bfloat16') in operations
+    assert ('conv_general_dilated', 'float32') not in operations
+    # What is float32 lives inside a normalization, where XLA fuses it, or in the average.
+    wide = {where for _, where, dtype in found if dtype == 'float32'}
+    assert wide <= {'bn', 'bn1', 'bn2', 'bn3', 'Network'}
+    assert found['convert_element_type', 'Network', 'float32'] == 1  # for the average
+    levels = shape_of(model, image_shape(2, 64, 64, 3), method='levels')
+    assert {leaf.dtype.name for leaf in levels.values()} == {'bfloat16'}
+
+
+def test_bfloat16_is_close_to_float32():
+    models = [tiny('drn_d_22', width=0.25, dtype=dtype) for dtype in ('float32', 'bfloat16')]
+    variables = random_variables(models[0])
+    images = np.random.default_rng(1).standard_normal((2, 32, 32, 3)).astype(np.float32)
+    exact, rough = (jax.jit(model.apply)(variables, images) for model in models)
+    assert exact.dtype == rough.dtype == jnp.float32
+    assert 0 < np.abs(exact - rough).max() < 0.1 * exact.std()
+
+
+def reach(model, field):
+    """The rows of an image that one cell of the last level sees, as (first, last, expected first).
+
+    Everything is positive, so no derivative vanishes; but max pooling passes it to one row only,
+    so the first row is found on images that darken downwards and the last where they brighten.
+    """
+    stride = model.table.stride
+    cell = -(-field // stride)
+    variables = jax.tree.map_with_path(
+        lambda path, leaf: np.full(leaf.shape, {'kernel': 1 / np.prod(leaf.shape[:3])}.get(
+            path[-1].key, path[-1].key in ('scale', 'var')), np.float32), shapes(model))
+
+    @jax.jit
+    def seen(images):
+        gradient = jax.grad(lambda x: model.apply(variables, x)[0, cell].sum())(images)
+        return (gradient != 0).any((0, 2, 3))
+
+    ramp = np.broadcast_to(np.linspace(1, 2, 2 * cell * stride, dtype=np.float32)[:, None, None],
+                           (1, 2 * cell * stride, 32, 3))
+    first = int(np.flatnonzero(seen(ramp[:, ::-1]))[0])
+    last = int(np.flatnonzero(seen(ramp))[-1])
+    return first, last, cell * stride - field // 2
+
+
+@pytest.mark.parametrize('variant, first_block', [
+    ('resnet_18', 'paper'), ('drn_a_18', 'paper'), ('drn_a_50', 'paper'), ('drn_a_50', 'release'),
+    ('drn_b_26', 'paper'), ('drn_c_58', 'paper'), ('drn_d_22', 'paper'), ('drn_d_40', 'paper')])
+def test_receptive_field_by_gradients(variant, first_block):
+    model = tiny(variant, num_classes=0, first_block=first_block)
+    field = drn_jax.describe(variant, first_block=first_block).total.receptive_field
+    first, last, expected = reach(model, field)
+    assert last - first + 1 == field
+    assert first == expected

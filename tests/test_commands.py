@@ -1,0 +1,120 @@
+"""Flags, configurations and errors of the commands, without training anything."""
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import drn_jax
+from drn_jax import commands, evaluate, main, recipes
+from drn_jax.errors import InputError
+from drn_jax.published import published
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
+
+
+def python_m(*arguments):
+    """Runs `python -m drn_jax.<...>` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, '-m', *arguments], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, 'JAX_PLATFORMS': 'cpu'}, timeout=120)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_configs_are_recipes_with_changes(path):
+    config = commands.load_config(str(path), [])
+    recipe = recipes.digit_scenes() if 'digit_scenes' in path.stem else recipes.classification()
+    assert sorted(config.to_dict()) == sorted(recipe.to_dict())
+    assert config.model.variant in drn_jax.list_models()
+    assert f'--config=configs/{path.name}' in path.read_text()
+
+
+@pytest.mark.parametrize('path', [path for path in CONFIGS if path.stem in drn_jax.list_models()],
+                         ids=lambda path: path.stem)
+def test_config_headers_quote_the_published_numbers(path):
+    config = commands.load_config(str(path), [])
+    assert config.model.variant == path.stem
+    header = path.read_text().split('"""')[1]
+    row = next(line for line in header.splitlines() if line.strip().startswith('published'))
+    numbers = [float(word) for word in row.split()[1:] if word != '-']
+    wanted = [100 * number for number in published(config).values()]
+    assert numbers == pytest.approx(wanted)
+    assert 'not measured' in header
+
+
+def test_every_row_of_table_1_and_of_the_release_has_a_config():
+    wanted = {'resnet_18', 'resnet_34', 'resnet_50', 'resnet_101', 'drn_a_18', 'drn_a_34',
+              'drn_a_50', 'drn_b_26', 'drn_c_26', 'drn_c_42', 'drn_c_58', 'drn_d_22', 'drn_d_38',
+              'drn_d_54', 'drn_d_105'}
+    assert wanted <= {path.stem for path in CONFIGS}
+
+
+def test_nothing_is_published_for_other_data_and_widths():
+    config = recipes.classification()
+    assert published(config)['top5_error_10crop'] == .0639
+    config.model.width = .5
+    assert published(config) == {}
+    assert published(recipes.digit_scenes()) == {}
+
+
+def test_overrides_keep_the_type_of_the_field():
+    config = commands.load_config(str(ROOT / 'configs/drn_c_26.py'), [
+        '--config.batch_size=512', '--config.model.variant=drn_a_50', '--config.epochs=60',
+        '--config.data.crop_area=(.25,1.)', '--config.augmentation.mirror=False'])
+    assert (config.batch_size, config.model.variant, config.epochs) == (512, 'drn_a_50', 60.)
+    assert config.data.crop_area == (.25, 1.) and not config.augmentation.mirror
+
+
+@pytest.mark.parametrize('flag, message', [
+    ('--config.batch_sise=8', "config has no field 'batch_sise'; it has augmentation, batch_size"),
+    ('--config.loss.smooth=1', "config.loss has no field 'smooth'; it has label_smoothing, exp"),
+    ('--config.seed.of=1', "config.seed has no field 'of'; it has none"),
+    ('--config.batch_size=many', "batch_size=many: invalid literal"),
+    ('--config.batch_size=1.5', 'batch_size=1.5'),
+    ('--config.model=drn_c_26', 'config'),
+    ('--confgi.batch_size=8', 'confgi'),
+    ('batch_size=8', 'batch_size=8 is not understood; flags have the form --name=value')])
+def test_bad_overrides_are_one_line(flag, message):
+    with pytest.raises(InputError) as error:
+        commands.override(recipes.classification(), [flag])
+    assert message in str(error.value) and '\n' not in str(error.value)
+
+
+def test_a_configuration_that_is_not_there():
+    with pytest.raises(InputError, match='--config=configs/drn_c_27.py is no file'):
+        commands.load_config('configs/drn_c_27.py', [])
+
+
+def test_required_flags_are_named():
+    with pytest.raises(InputError, match='--config, --workdir.*drn_jax.main --help'):
+        main.main([])
+    with pytest.raises(InputError, match='--checkpoint.*drn_jax.evaluate --help'):
+        evaluate.main([])
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match='nothing does not exist'):
+        evaluate.main([f'--checkpoint={tmp_path}/nothing'])
+
+
+@pytest.mark.parametrize('command', ['main', 'evaluate'])
+def test_help_explains(command):
+    result = python_m(f'drn_jax.{command}', '--help')
+    assert result.returncode == 0
+    assert f'python -m drn_jax.{command} --' in result.stdout
+    assert '--config.' in result.stdout and not result.stderr
+
+
+def test_errors_are_one_line_with_status_1(tmp_path):
+    result = python_m('drn_jax.main', '--config=configs/nothing.py', f'--workdir={tmp_path}/run')
+    assert result.returncode == 1
+    assert result.stderr == ('error: --config=configs/nothing.py is no file; the configurations '
+                             'lie in configs/, for example configs/digit_scenes.py\n')
+    assert not (tmp_path / 'run').exists()
+
+
+def test_importing_the_package_does_not_import_tensorflow():
+    code = "import sys, drn_jax; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60).returncode == 0

@@ -1,0 +1,155 @@
+"""Whole runs on the embedded data set: training, resuming, stopping, reports."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import drn_jax
+from drn_jax import recipes
+from drn_jax.errors import InputError
+from drn_jax.training import loop
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def config(digit_scenes_dir):
+    """A run of a few seconds: a narrow ResNet-18 on some of the images."""
+    config = recipes.digit_scenes()
+    config.update_from_flattened_dict({
+        'model.variant': 'resnet_18', 'model.width': 1 / 16, 'batch_size': 16, 'steps': 4,
+        'data.data_dir': str(digit_scenes_dir), 'data.train_split': 'train[:80]',
+        'data.validation_split': 'tune[:20]', 'evaluation.batch_size': 16,
+        'evaluation.every_epochs': 100., 'log_every_steps': 2})
+    return config
+
+
+def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
+    metrics = loop.train(config, tmp_path / 'run', 'what was typed')
+    report = json.loads((tmp_path / 'run' / 'report.json').read_text())
+    assert report['metrics'] == metrics and metrics['examples'] == 20
+    assert 0 <= metrics['top5_error'] <= metrics['top1_error'] <= 1
+    assert report['command'] == 'what was typed' and report['published'] == {}
+    assert report['config']['model']['num_classes'] == 10
+    assert report['data'] == {'name': 'digit_scenes', 'train_split': 'train[:80]',
+                              'train_examples': 80, 'split': 'tune[:20]'}
+    assert report['versions']['jax'] == jax.__version__
+    assert report['devices'] == {'kind': 'cpu', 'count': 8, 'processes': 1}
+    assert report['training']['step'] == 4
+    assert list((tmp_path / 'run' / 'tensorboard').iterdir())
+    printed = capsys.readouterr().out
+    assert 'level6/block1/conv2/kernel' in printed and 'starting at step 0 of 4' in printed
+    assert str(tmp_path / 'run' / 'report.json') in printed
+
+    written = (tmp_path / 'run' / 'report.json').stat().st_mtime_ns
+    assert loop.train(config, tmp_path / 'run') == metrics
+    assert 'The run is complete: 4 of 4 steps are done.' in capsys.readouterr().out
+    assert (tmp_path / 'run' / 'report.json').stat().st_mtime_ns == written
+
+    config.steps = 6
+    loop.train(config, tmp_path / 'run')
+    assert 'resuming at step 4 of 6' in capsys.readouterr().out
+    model, variables = drn_jax.load(tmp_path / 'run', 6)
+    logits = model.apply(variables, np.zeros((1, 96, 96, 3), np.float32))
+    assert logits.shape == (1, 10)
+
+    config.seed = 5
+    with pytest.raises(InputError, match='other settings: seed was 0 and is now 5'):
+        loop.train(config, tmp_path / 'run')
+
+
+def test_a_loss_that_is_no_number_stops_the_run(config, tmp_path):
+    config.optimizer.warmup_epochs = 0.
+    config.checkpoint.every_steps = 1
+    loop.train(config, tmp_path)
+    config.steps, config.optimizer.schedule = 30, 'constant'
+    config.optimizer.learning_rate = 1e30
+    with pytest.raises(InputError, match='optimizer.learning_rate was 0.05 and is now 1e'):
+        loop.train(config, tmp_path)
+    with pytest.raises(InputError, match=r'the loss of step \d+ is (nan|inf); the last good '
+                       r'checkpoint is step \d+ in .*checkpoints; a lower config.optimizer'):
+        loop.train(config, tmp_path / 'other')
+    _, variables = drn_jax.load(tmp_path / 'other')
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables['params']))
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'batch_size': 12}, 'config.batch_size is 12, which 8 devices do not divide'),
+    ({'evaluation.batch_size': 12}, 'config.evaluation.batch_size is 12'),
+    ({'data.streams': 3}, 'streams'),
+    ({'model.variant': 'drn_c_27'}, "variant 'drn_c_27' is unknown; known: drn_a_18"),
+    ({'model.num_classes': 7}, 'the network has 7 classes, but digit_scenes has 10'),
+    ({'model.dtype': 'float16'}, "dtype 'float16'"),
+    ({'data.name': 'no_such_data'}, "'no_such_data' is unknown"),
+    ({'data.train_split': 'test'}, "split 'test' of 'digit_scenes' is unknown"),
+    ({'data.validation_split': 'test'}, "split 'test' of 'digit_scenes' is unknown"),
+    ({'steps': 0, 'epochs': .01}, 'at least one is needed'),
+    ({'mesh.devices': 64}, 'this machine has 8'),
+    ({'checkpoint.best_is': 'newest'}, "best_is 'newest'"),
+    ({'optimizer.schedule': 'line'}, "'line' is unknown; known: steps, cosine, constant")])
+def test_bad_settings_end_before_anything_is_written(config, tmp_path, changes, message):
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(InputError, match=message):
+        loop.train(config, tmp_path / 'run')
+    assert not list(tmp_path.glob('run/checkpoints/*')) and not list(tmp_path.glob('run/*.json'))
+
+
+# Trains in a process of its own and writes down every batch; kills itself at batch KILL_AT.
+RECORDING_RUN = '''
+import json, os, signal, sys, zlib
+import jax
+jax.config.update('jax_num_cpu_devices', 8)
+from drn_jax import data
+from drn_jax.training import configurations, loop
+
+settings, workdir, log, kill_at = sys.argv[1:]
+real = data.training_batches
+
+class Recorded:
+    def __init__(self, batches):
+        self.batches, self.unreadable = batches, batches.unreadable
+    def __iter__(self):
+        return self
+    def __next__(self):
+        batch = next(self.batches)
+        with open(log, 'a') as file:
+            print(batch['index'].tolist(), zlib.crc32(batch['image'].tobytes()),
+                  batch['label'].tolist(), file=file)
+        if len(open(log).readlines()) == int(kill_at):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batch
+
+data.training_batches = lambda *args, **kwargs: Recorded(real(*args, **kwargs))
+loop.train(configurations.from_dict(json.loads(settings)), workdir)
+'''
+
+
+def test_a_killed_run_goes_on_with_the_batches_it_would_have_seen(config, tmp_path):
+    config.steps, config.checkpoint.every_steps = 10, 2
+
+    def run(workdir, log, kill_at=0):
+        result = subprocess.run(
+            [sys.executable, '-c', RECORDING_RUN, json.dumps(config.to_dict()),
+             str(tmp_path / workdir), str(tmp_path / log), str(kill_at)],
+            cwd=ROOT, env={**os.environ, 'JAX_PLATFORMS': 'cpu'}, capture_output=True, text=True)
+        return result.returncode, (tmp_path / log).read_text().splitlines(), result.stdout
+
+    status, whole, _ = run('whole', 'whole.txt')
+    assert status == 0 and len(whole) >= 10 and len(set(whole)) == len(whole)
+    status, _, _ = run('killed', 'first.txt', kill_at=9)
+    assert status == -signal.SIGKILL
+    status, after, printed = run('killed', 'second.txt')
+    assert status == 0
+    resumed_at = int(printed.split('resuming at step ')[1].split()[0])
+    assert 2 <= resumed_at < 9
+    assert after[:10 - resumed_at] == whole[resumed_at:10]
+    _, wanted = drn_jax.load(tmp_path / 'whole', 10)
+    _, found = drn_jax.load(tmp_path / 'killed', 10)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3),
+                 wanted['params'], found['params'])
