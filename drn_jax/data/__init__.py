@@ -12,6 +12,7 @@ import tensorflow as tf  # noqa: E402  (TensorFlow reads the environment when it
 
 for _kind in ('GPU', 'TPU'):
     tf.config.set_visible_devices([], _kind)
+tf.get_logger().setLevel('ERROR')  # TFDS calls what TensorFlow calls deprecated
 
 from drn_jax.data.pipeline import evaluation_batches, training_batches  # noqa: E402
 from drn_jax.data.source import Source  # noqa: E402

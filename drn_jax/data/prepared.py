@@ -78,7 +78,7 @@ def _find(name, data_dir):
             'image classification data set of TFDS, https://www.tensorflow.org/datasets/catalog'
         ) from error
     except Exception as error:  # an unknown configuration, a missing package, a directory's rights
-        raise InputError(f'data set {name!r} cannot be opened: {_first_line(error)}') from error
+        raise InputError(f'data set {name!r} cannot be opened: {_one_line(error)}') from error
 
 
 def _image_and_label(name, info):
@@ -105,7 +105,7 @@ def _prepare(name, data_dir, manual_dir):
     except Exception as error:  # network, disk, damaged archives
         if not _find(name, data_dir).is_prepared():  # else another process was faster
             raise InputError(f'data set {name!r} is not in {builder.data_path} and cannot be '
-                             f'prepared there: {_first_line(error)}') from error
+                             f'prepared there: {_one_line(error)}') from error
 
 
 def _check_tars(manual_dir, data_path):
@@ -132,6 +132,6 @@ def _quiet_tfds():
         logging.set_verbosity(verbosity)
 
 
-def _first_line(error):
-    """Gives the first line of an exception's message, or its kind where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _one_line(error):
+    """Gives an exception's message without its line breaks, or its kind where it has none."""
+    return ' '.join(str(error).split()) or type(error).__name__

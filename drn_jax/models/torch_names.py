@@ -34,16 +34,6 @@ _NAMINGS = {'resnet': _TORCHVISION, 'drn_a': _TORCHVISION,
             'drn_b': _RELEASE_C, 'drn_c': _RELEASE_C, 'drn_d': _RELEASE_D}
 
 
-class _Layer(NamedTuple):
-    """A convolution and its batch normalization."""
-    conv: variants.Conv
-    path: Path  # of the convolution
-    conv_name: str
-    norm_name: str
-    channels: int  # the table's count that the convolution gives, 0 if a shortcut or expanded
-    used: bool = True
-
-
 class TorchSettings(NamedTuple):
     """What a state dict tells about its model: arguments of `create_model`."""
     num_classes: int  # 0 where it has no classifier
@@ -58,54 +48,112 @@ class Entry(NamedTuple):
     path: Path  # () where the release owns it and nothing uses it
 
 
+class _Layer(NamedTuple):
+    """A convolution with its batch normalization."""
+    conv: variants.Conv
+    path: Path  # of the convolution, in our parameters
+    conv_name: str
+    norm_name: str
+    channels: int  # of its level, where the convolution gives as many; else 0
+    used: bool = True
+
+
+def entries(row: variants.Variant, num_classes: int, task: str) -> Iterator[Entry]:
+    """Gives every array of a state dict, in the release's order.
+
+    Args:
+        row: the variant.
+        num_classes: 0 leaves out the classifier.
+        task: a key of `HEADS`.
+
+    Returns:
+        The entries, also those that the release owns and never uses.
+
+    Example:
+        >>> first, *_, last = entries(variants.lookup('drn_a_50'), 1000, 'classification')
+        >>> first
+        Entry(name='conv1.weight', shape=(64, 3, 7, 7), path=('params', 'stem', 'conv', 'kernel'))
+        >>> last
+        Entry(name='fc.bias', shape=(1000,), path=('params', 'head', 'bias'))
+    """
+    for conv, path, conv_name, norm_name, _, used in _layers(row, task):
+        norm, vector = (*path[:-1], path[-1].replace('conv', 'bn')), (conv.outputs,)
+        kernel = (conv.outputs, conv.inputs, conv.kernel_size, conv.kernel_size)
+        for name, shape, place in (
+                (f'{conv_name}.weight', kernel, ('params', *path, 'kernel')),
+                (f'{norm_name}.weight', vector, ('params', *norm, 'scale')),
+                (f'{norm_name}.bias', vector, ('params', *norm, 'bias')),
+                (f'{norm_name}.running_mean', vector, ('batch_stats', *norm, 'mean')),
+                (f'{norm_name}.running_var', vector, ('batch_stats', *norm, 'var'))):
+            yield Entry(name, shape, place if used else ())
+    if num_classes:
+        head = HEADS[task]
+        dims = 4 if task == 'segmentation' else _NAMINGS[row.family].head_dims
+        yield Entry(f'{head}.weight', (num_classes, row.outputs, 1, 1)[:dims],
+                    ('params', 'head', 'kernel'))
+        yield Entry(f'{head}.bias', (num_classes,), ('params', 'head', 'bias'))
+        if task == 'segmentation':
+            yield Entry('up.weight', (num_classes, 1, 2 * row.stride, 2 * row.stride), ())
+
+
 def settings(row: variants.Variant, shapes: Mapping[str, Shape]) -> TorchSettings:
-    task = 'segmentation' if any(name.startswith(('base.', 'seg.')) for name in shapes) \
-        else 'classification'
-    head = shapes.get(f'{HEADS[task]}.weight') or shapes.get(f'{HEADS[task]}.bias')
-    return TorchSettings(head[0] if head else 0, task, _width(row, shapes, task))
+    """Reads class count, task and width off the names and shapes of a state dict.
+
+    Args:
+        row: the variant at width 1.
+        shapes: name -> shape; what does not belong to the variant is passed over.
+
+    Returns:
+        The settings of the model that most of the arrays belong to.
+
+    Example:
+        >>> settings(variants.lookup('resnet_18'), {'conv1.weight': (16, 3, 7, 7),
+        ...                                         'fc.weight': (10, 128)})
+        TorchSettings(num_classes=10, task='classification', width=0.25)
+    """
+    numbered = any(name.startswith(('base.', 'seg.')) for name in shapes)
+    task = 'segmentation' if numbered else 'classification'
+    head = shapes.get(f'{HEADS[task]}.weight') or shapes.get(f'{HEADS[task]}.bias') or (0,)
+    return TorchSettings(head[0], task, _width(row, shapes, task))
+
+
+def bilinear(shape: Shape) -> np.ndarray:
+    """Makes the frozen weight `up.weight`, with which the release enlarges s times.
+
+    w[.., i, j] = (1 - |i / s - c|) * (1 - |j / s - c|) with c = 1 - 1 / (2 * s).
+
+    Args:
+        shape: [classes, 1, 2s, 2s].
+
+    Returns:
+        The kernel, float32 of that shape.
+
+    Example:
+        >>> bilinear((1, 1, 4, 4))[0, 0, 0].tolist()
+        [0.0625, 0.1875, 0.1875, 0.0625]
+
+    Source: the transposed convolution of the authors' segmentation code.
+    """
+    scale = shape[-1] / 2
+    line = 1 - np.abs(np.arange(shape[-1]) / scale - (1 - 0.5 / scale))
+    return np.array(np.broadcast_to(np.outer(line, line), shape), np.float32)
 
 
 def _width(row: variants.Variant, shapes: Mapping[str, Shape], task: str) -> float:
     """The width w for which round(w * c) gives the state dict's count for every c of the table.
 
-    A count n of the c channels of a layer allows (n - 1/2) / c <= w <= (n + 1/2) / c. The w is
+    A layer that has n channels instead of c allows (n - 1/2) / c <= w <= (n + 1/2) / c. The w is
     taken on which most layers agree, so that one misshapen array stays one.
     """
-    bounds = []
-    for layer in _layers(row, task):
-        shape = shapes.get(f'{layer.conv_name}.weight')
-        if layer.channels and shape:
-            bounds.append(((shape[0] - 0.5) / layer.channels, (shape[0] + 0.5) / layer.channels))
+    counts = [(layer.channels, shapes[f'{layer.conv_name}.weight'][:1])
+              for layer in _layers(row, task)
+              if layer.channels and f'{layer.conv_name}.weight' in shapes]
+    bounds = [((n - 0.5) / c, (n + 0.5) / c) for c, first in counts for n in first]
     if not bounds:
         return 1.0
-    agreed = max((low for low, _ in bounds),
-                 key=lambda w: sum(low <= w < high for low, high in bounds))
-    return (agreed + min(high for low, high in bounds if low <= agreed < high)) / 2
-
-
-def entries(row: variants.Variant, num_classes: int, task: str) -> Iterator[Entry]:
-    """Every array of a state dict, in the release's order."""
-    for layer in _layers(row, task):
-        conv, norm = layer.conv, (*layer.path[:-1], layer.path[-1].replace('conv', 'bn'))
-        arrays = [
-            (f'{layer.conv_name}.weight',
-             (conv.outputs, conv.inputs, conv.kernel_size, conv.kernel_size),
-             ('params', *layer.path, 'kernel')),
-            (f'{layer.norm_name}.weight', (conv.outputs,), ('params', *norm, 'scale')),
-            (f'{layer.norm_name}.bias', (conv.outputs,), ('params', *norm, 'bias')),
-            (f'{layer.norm_name}.running_mean', (conv.outputs,), ('batch_stats', *norm, 'mean')),
-            (f'{layer.norm_name}.running_var', (conv.outputs,), ('batch_stats', *norm, 'var')),
-        ]
-        for name, shape, path in arrays:
-            yield Entry(name, shape, path if layer.used else ())
-    if num_classes:
-        head = HEADS[task]
-        dims = 4 if task == 'segmentation' else _NAMINGS[row.family].head_dims
-        yield Entry(f'{head}.weight', (num_classes, row.outputs, 1, 1)[:dims],
-                     ('params', 'head', 'kernel'))
-        yield Entry(f'{head}.bias', (num_classes,), ('params', 'head', 'bias'))
-        if task == 'segmentation':
-            yield Entry('up.weight', (num_classes, 1, 2 * row.stride, 2 * row.stride), ())
+    low = max((low for low, _ in bounds), key=lambda w: sum(a <= w < b for a, b in bounds))
+    width = (low + min(b for a, b in bounds if a <= low < b)) / 2
+    return width if width * row.stem.channels > 0.5 else 1.0  # else a variant without channels
 
 
 def _layers(row: variants.Variant, task: str) -> Iterator[_Layer]:
@@ -124,27 +172,19 @@ def _classification_layers(row: variants.Variant, naming: _Naming) -> Iterator[_
     for level, blocks in row.expand():
         parent = f'layer{level.number - naming.first_level + 1}'
         for i, block in enumerate(blocks):
-            for conv in block.convs:
-                # A plain level is one list of convolution, normalization and ReLU, again and again.
-                names = ((f'{parent}.{3 * i}', f'{parent}.{3 * i + 1}') if len(block.convs) == 1
-                         else (f'{parent}.{i}.{conv.name}',
-                               f'{parent}.{i}.{conv.name.replace("conv", "bn")}'))
+            for j, conv in enumerate(block.convs):
+                if len(block.convs) == 1:  # plain levels are lists: convolution, norm, ReLU, ...
+                    names = f'{parent}.{3 * i}', f'{parent}.{3 * i + 1}'
+                else:
+                    names = f'{parent}.{i}.conv{j + 1}', f'{parent}.{i}.bn{j + 1}'
                 yield _Layer(conv, (level.name, block.name, conv.name), *names,
-                             level.channels if conv is block.convs[0] else 0)
+                             channels=level.channels if j == 0 else 0)
             if block.projection:
-                yield _Layer(block.projection,
-                             (level.name, block.name, 'shortcut', block.projection.name),
-                             f'{parent}.{i}.downsample.0', f'{parent}.{i}.downsample.1',
-                             channels=0, used=block.residual)
+                path = (level.name, block.name, 'shortcut', block.projection.name)
+                yield _Layer(block.projection, path, f'{parent}.{i}.downsample.0',
+                             f'{parent}.{i}.downsample.1', channels=0, used=block.residual)
 
 
 def _numbered(name: str, naming: _Naming) -> str:
     child, *rest = name.split('.')
     return '.'.join(('base', str(naming.children.index(child)), *rest))
-
-
-def bilinear(shape: Shape) -> np.ndarray:
-    """The release's frozen kernel [classes, 1, 2s, 2s] that enlarges s times, bilinearly."""
-    scale = shape[-1] / 2
-    line = 1 - np.abs(np.arange(shape[-1]) / scale - (1 - 0.5 / scale))
-    return np.broadcast_to(np.outer(line, line), shape)

@@ -3,8 +3,8 @@
 Only NumPy is used; values may be anything that `np.asarray` takes.
 """
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
@@ -25,7 +25,8 @@ def from_torch(variant: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
     before every name, also inside a training checkpoint's `state_dict`. Class count, task and
     width are those of the file; `torch_settings` gives them.
 
-    Entries that no network uses are left out and logged: `num_batches_tracked`, the projection
+    Without `fc` or `seg` the variables have no head. Entries that no network uses are left out
+    and logged: `num_batches_tracked`, the projection
     in level 7 of C-58, and the frozen upsampling of segmentation files.
 
     Args:
@@ -79,8 +80,10 @@ def from_torch(variant: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError('up.weight is not the bilinear kernel that the release freezes; learned '
                          'upsampling has no place in this network')
     if unused:
-        _logger.warning('%s: left out %d entries that the network does not use: %s',
+        _logger.warning('%s: left out what the network does not use, %d in all: %s',
                         variant, len(unused), _some(unused))
+    if ('params', 'head', 'kernel') not in variables:
+        _logger.warning('%s: the weights hold no classifier; num_classes is 0', variant)
     return traverse_util.unflatten_dict(variables)
 
 
@@ -194,9 +197,8 @@ def _checked(variant: str, shapes: Mapping[str, Shape]) -> list[Entry]:
 
 def _compare(variant: str, shapes: Mapping[str, Shape]) -> tuple[list[Entry], str]:
     """The entries that the variant should have, and in words how the shapes differ from them."""
-    settings = torch_names.settings(variants.lookup(variant), shapes)
-    entries = list(torch_names.entries(variants.lookup(variant, settings.width), settings.num_classes,
-                            settings.task))
+    classes, task, width = torch_names.settings(variants.lookup(variant), shapes)
+    entries = list(torch_names.entries(variants.lookup(variant, width), classes, task))
     return entries, _problems(
         missing=(e.name for e in entries if e.path and e.name not in shapes),
         extra=shapes.keys() - {e.name for e in entries},
@@ -227,8 +229,10 @@ def _unused(entry: Entry) -> np.ndarray:
 
 def _from_torch_layout(value: np.ndarray) -> np.ndarray:
     """[out, in, k, k] or [out, in] -> [k, k, in, out]; vectors stay."""
-    if value.ndim > 1:
-        value = value.reshape(*value.shape[:2], *(value.shape[2:] or (1, 1))).transpose(2, 3, 1, 0)
+    if value.ndim == 2:
+        value = value[:, :, None, None]
+    if value.ndim == 4:
+        value = value.transpose(2, 3, 1, 0)
     return np.array(value, order='C')
 
 
@@ -236,5 +240,6 @@ def _to_torch_layout(value: Any, dims: int) -> np.ndarray:
     """[k, k, in, out] -> [out, in, k, k], or [out, in] for two dimensions; vectors stay."""
     value = np.asarray(value, np.float32)
     if value.ndim == 4:
-        value = value.transpose(3, 2, 0, 1)[(..., 0, 0) if dims == 2 else ...]
+        value = value.transpose(3, 2, 0, 1)
+        value = value[:, :, 0, 0] if dims == 2 else value
     return np.array(value, order='C')

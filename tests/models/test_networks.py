@@ -196,6 +196,23 @@ def test_bfloat16_leaks_no_float32(variant, train):
     assert {leaf.dtype.name for leaf in levels.values()} == {'bfloat16'}
 
 
+def test_bfloat16_gradient_convolves_in_bfloat16():
+    model = tiny('drn_c_26', dtype='bfloat16')
+
+    def loss(params, variables, images):
+        logits, _ = model.apply({**variables, 'params': params}, images, True,
+                                mutable=['batch_stats'])
+        return logits.sum()
+
+    variables = shapes(model)
+    jaxpr = jax.make_jaxpr(jax.grad(loss))(variables['params'], variables,
+                                           image_shape(2, 64, 64, 3))
+    convolutions = [equation.outvars[0].aval.dtype.name for equation in equations(jaxpr.jaxpr)
+                    if equation.primitive.name == 'conv_general_dilated']
+    assert len(convolutions) > 2 * 26
+    assert set(convolutions) == {'bfloat16'}
+
+
 def test_bfloat16_is_close_to_float32():
     models = [tiny('drn_d_22', width=0.25, dtype=dtype) for dtype in ('float32', 'bfloat16')]
     variables = random_variables(models[0])

@@ -96,7 +96,7 @@ def test_prefix_counters_and_wrapper_change_nothing(caplog):
     wrapped['state_dict']['module.layer0.1.num_batches_tracked'] = np.int64(7)
     jax.tree.map(np.testing.assert_array_equal, drn_jax.from_torch('drn_d_22', wrapped), wanted)
     assert torch_settings('drn_d_22', wrapped) == (3, 'classification', 0.125)
-    assert 'left out 1 entries that the network does not use: ' in caplog.text
+    assert 'left out what the network does not use, 1 in all: ' in caplog.text
     assert 'layer0.1.num_batches_tracked' in caplog.text
 
 
@@ -123,12 +123,13 @@ def test_frozen_upsampling(caplog):
     assert drn_jax.from_torch('drn_c_26', state)
 
 
-def test_without_a_classifier():
+def test_without_a_classifier(caplog):
     variables = tiny_variables('drn_c_26', num_classes=0)
     state = drn_jax.to_torch('drn_c_26', variables)
     assert 'fc.weight' not in state
     assert torch_settings('drn_c_26', state).num_classes == 0
     jax.tree.map(np.testing.assert_array_equal, drn_jax.from_torch('drn_c_26', state), variables)
+    assert 'drn_c_26: the weights hold no classifier; num_classes is 0' in caplog.text
 
 
 @pytest.mark.parametrize('width', [0.04, 0.3, 0.77, 1.0])
@@ -189,6 +190,8 @@ def test_error_names_the_variants_that_fit():
     ([1, 2], 'a state dict maps names to arrays, list does not'),
     ({'state_dict': 5}, 'a state dict maps names to arrays, int does not'),
     ({'epoch': 3}, 'extra 1 (epoch)'),
+    ({'layer8.0.conv1.weight': np.zeros((1, 1))}, 'missing 149 ('),
+    ({'conv1.weight': np.zeros((0, 3, 7, 7))}, 'conv1.weight is 0x3x7x7 instead of 16x3x7x7'),
 ])
 def test_what_is_no_state_dict(state, text):
     assert text in error_of('drn_c_26', state)
