@@ -24,11 +24,14 @@ def classification():
     config.epochs = 120.  # passes over the training images
     config.steps = 0  # where positive, the number of steps, and `epochs` is ignored
 
+    config.init_from = ''  # a checkpoint to start from; its head is taken if it fits
+
     config.model = ml_collections.ConfigDict()
     config.model.variant = 'drn_c_26'  # one of drn_jax.list_models()
     config.model.width = 1.  # multiple of all channel counts
     config.model.dtype = 'float32'  # of activations: 'float32' or 'bfloat16'
     config.model.first_block = 'paper'  # DRN-A: dilation of a group's first block, or 'release'
+    config.model.freeze_statistics = False  # True: batch statistics stay as they were at the start
     config.model.num_classes = 0  # 0: as many as the data set has
 
     config.data = ml_collections.ConfigDict()
@@ -63,6 +66,7 @@ def classification():
     config.optimizer.momentum = .9
     config.optimizer.nesterov = False
     config.optimizer.weight_decay = 1e-4  # L2 on every parameter, before the momentum
+    config.optimizer.backbone_rate = 1.  # multiple of the rate, for everything but the head
     config.optimizer.schedule = 'steps'  # 'steps', 'cosine' or 'constant'
     config.optimizer.warmup_epochs = 0.  # the rate rises from 0, linearly
     config.optimizer.decay_epochs = (30., 60., 90.)  # 'steps': where the rate falls

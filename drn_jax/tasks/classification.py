@@ -16,7 +16,8 @@ def create(config, model):
     """Gives the classification task.
 
     Args:
-        config: uses `data.mean`, `data.std`, `augmentation`, `loss` and `evaluation`.
+        config: uses `data.mean`, `data.std`, `augmentation`, `loss`, `evaluation` and
+            `model.freeze_statistics`.
         model: a classification network of `drn_jax.create_model`.
 
     Returns:
@@ -44,7 +45,8 @@ def create(config, model):
         model=model,
         prepare=functools.partial(prepare, mean=config.data.mean, std=config.data.std,
                                   augmentation=config.augmentation),
-        forward=functools.partial(forward, model),
+        forward=functools.partial(forward, model,
+                                  freeze_statistics=config.model.freeze_statistics),
         loss=functools.partial(loss, smoothing=smoothing),
         predict=functools.partial(predict, model, average=evaluation.average),
         counts=counts,
@@ -86,8 +88,20 @@ def prepare(batch, key, train, *, mean, std, augmentation):
     return {**batch, 'image': images}
 
 
-def forward(model, variables, batch):
-    """Runs the network in training mode: logits [B, classes] and the new batch statistics."""
+def forward(model, variables, batch, *, freeze_statistics=False):
+    """Runs the network as training does.
+
+    Args:
+        model: the network.
+        variables: its parameters and batch statistics.
+        batch: normalised `image`, [B, H, W, 3].
+        freeze_statistics: normalise by the running statistics and leave them as they are.
+
+    Returns:
+        Logits [B, classes], float32, and the new batch statistics.
+    """
+    if freeze_statistics:
+        return model.apply(variables, batch['image'], train=False), variables['batch_stats']
     logits, updates = model.apply(variables, batch['image'], train=True, mutable=['batch_stats'])
     return logits, updates['batch_stats']
 

@@ -84,14 +84,12 @@ class Checkpoints:
             config=ocp.args.JsonSave(self._config.to_dict())))
 
     def restore(self, state):
-        """Gives the newest state, laid out as `state` is; `state` itself if there is none.
+        """Gives the newest state, laid out as `state` is.
 
         Raises:
-            InputError: the newest has other parameters; they are listed.
+            InputError: it has other parameters; they are listed.
         """
         step = self.latest_step()
-        if step is None:
-            return state
         loading.check_shapes(self.directory / str(step), state.variables)
         wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
         items = self._manager.restore(step, args=ocp.args.Composite(

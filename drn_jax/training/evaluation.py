@@ -17,7 +17,8 @@ def evaluator(config, setup):
 
     Returns:
         A function (variables, progress=None) -> metrics; compiled once, at its first call.
-        `progress` wraps an iterable of batches and shows how far it is.
+        `progress` wraps an iterable of batches and shows how far it is. Images that could not be
+        read are no examples; where there are any, `unreadable` is their number.
     """
     step = steps.evaluation_step(setup.task, setup.mesh)
 
@@ -27,7 +28,8 @@ def evaluator(config, setup):
             crops=config.evaluation.crops, process=(jax.process_index(), jax.process_count()))
         fed = meshes.feed(batches, setup.mesh, setup.task.keys)
         counts = (step(variables, batch) for batch in (progress(fed) if progress else fed))
-        return setup.task.report(sum_counts(counts))
+        metrics = setup.task.report(sum_counts(counts))
+        return metrics | ({'unreadable': len(batches.unreadable)} if batches.unreadable else {})
 
     return evaluate
 

@@ -10,7 +10,7 @@ from drn_jax import data
 from drn_jax.errors import InputError
 from drn_jax.published import published
 from drn_jax.training import (checkpoints, evaluation, meshes, recorders, reports, schedules,
-                              setups, states, steps)
+                              setups, states, steps, transfer)
 
 
 def train(config, workdir, command=''):
@@ -40,12 +40,15 @@ def train(config, workdir, command=''):
     with contextlib.ExitStack() as stack:
         saved = stack.enter_context(checkpoints.Checkpoints(workdir, config))
         saved.check_same_run()
-        state = saved.restore(states.initialize(
-            task.model, optimizer, initial_key, config.data.image_size, mesh))
+        state = states.initialize(task.model, optimizer, initial_key, config.data.image_size, mesh)
+        if saved.latest_step() is not None:
+            state = saved.restore(state)
+        elif config.init_from:
+            state = start_from(config.init_from, state)
         first = int(state.step)
         if first >= last:
             reports.say(f'The run is complete: {first} of {last} steps are done.')
-            metrics = saved.metrics(first)
+            metrics = saved.metrics(first) or {}
             if not (workdir / 'report.json').exists():
                 write_report(config, workdir, command, setup, metrics, {'step': first})
             return conclude(config, workdir, saved, metrics)
@@ -83,6 +86,13 @@ def train(config, workdir, command=''):
             'step': last, 'first_step': first, 'seconds': round(seconds, 1),
             'unreadable_images': sorted(images.unreadable)})
         return conclude(config, workdir, saved, metrics)
+
+
+def start_from(directory, state):
+    """Takes the variables of a checkpoint into the state before the first step."""
+    variables, found = transfer.start_from(directory, state.variables)
+    reports.say(f'starting from {directory}: {found}')
+    return state.replace(variables=variables)
 
 
 def introduce(config, setup, state, first, last):

@@ -69,7 +69,7 @@ def table(metrics, published):
         top1_error        25.00 %      24.86 %
         examples                8            -
     """
-    width = max(16, *map(len, metrics))
+    width = max([16, *map(len, metrics)])
 
     return '\n'.join([f'{"metric":{width}}{"measured":>9}{"published":>13}'] + [
         f'{name:{width}}{cell(number):>9}{cell(published.get(name)):>13}'

@@ -27,7 +27,8 @@ def create_optimizer(config, rate):
     """Gives SGD with momentum, L2 on every parameter being added to the gradient before it.
 
     m <- momentum * m + gradient + weight_decay * p;  p <- p - rate * m, and with Nesterov's
-    momentum p <- p - rate * (gradient + weight_decay * p + momentum * m).
+    momentum p <- p - rate * (gradient + weight_decay * p + momentum * m). The rate is multiplied by
+    `backbone_rate` for everything but the head.
 
     Args:
         config: the configuration of the run; uses `optimizer`.
@@ -39,8 +40,13 @@ def create_optimizer(config, rate):
     Source: section 5.1 of the paper; the same update as PyTorch's SGD.
     """
     settings = config.optimizer
-    return optax.chain(optax.add_decayed_weights(settings.weight_decay),
-                       optax.sgd(rate, settings.momentum, settings.nesterov))
+    sgd = optax.chain(optax.add_decayed_weights(settings.weight_decay),
+                      optax.sgd(rate, settings.momentum, settings.nesterov))
+    if settings.backbone_rate == 1:
+        return sgd
+    return optax.chain(sgd, optax.masked(
+        optax.scale(settings.backbone_rate),
+        lambda params: {name: name != 'head' for name in params}))
 
 
 def initialize(model, optimizer, key, image_size, mesh):

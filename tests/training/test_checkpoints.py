@@ -77,11 +77,16 @@ def test_the_newest_state_is_restored_on_any_number_of_devices(run, devices):
     assert len(state.variables['params']['head']['bias'].devices()) == devices
 
 
-def test_without_a_checkpoint_the_state_stays(tmp_path):
-    state = state_of(config_of())
+def test_a_new_run_has_no_latest_step(tmp_path):
     with checkpoints.Checkpoints(tmp_path, config_of()) as saved:
-        assert saved.restore(state) is state
         assert saved.latest_step() is None
+        saved.check_same_run()
+
+
+def test_another_run_is_refused(run):
+    with checkpoints.Checkpoints(run, config_of(seed=9)) as saved, pytest.raises(
+            InputError, match=f'{run} holds a run with other settings: seed was 0 and is now 9'):
+        saved.check_same_run()
 
 
 def test_another_network_is_refused_with_its_differences(run):
