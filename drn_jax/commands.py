@@ -1,5 +1,6 @@
 """What all commands share: flags, configurations from the command line, errors in one sentence."""
 import argparse
+import logging as python_logging
 import os
 import runpy
 import shlex
@@ -107,6 +108,7 @@ def run(main):
     Other exceptions are defects and keep their traceback.
     """
     logging.use_absl_handler()
+    show_warnings()
     try:
         main(sys.argv[1:])
     except InputError as error:
@@ -115,6 +117,15 @@ def run(main):
     except KeyboardInterrupt:
         print('interrupted; the same command goes on from the last checkpoint', file=sys.stderr)
         sys.exit(130)
+
+
+def show_warnings():
+    """Prints what the package logs as plain lines, `warning: ...`, without absl's prefix."""
+    logger, handler = python_logging.getLogger('drn_jax'), python_logging.StreamHandler()
+    handler.setFormatter(python_logging.Formatter('warning: %(message)s'))
+    handler.setLevel(python_logging.WARNING)
+    logger.addHandler(handler)
+    logger.propagate = False
 
 
 def typed(command, argv):

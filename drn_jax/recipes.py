@@ -118,7 +118,6 @@ def digit_scenes():
     config.optimizer.nesterov = True
     config.optimizer.schedule = 'cosine'
     config.optimizer.warmup_epochs = .2
-    config.evaluation.every_epochs = .5
     config.evaluation.batch_size = 200
     config.log_every_steps = 25
     return config

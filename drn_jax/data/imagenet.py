@@ -5,10 +5,12 @@ Python integers or integer tensors.
 """
 import math
 
+import numpy as np
 import tensorflow as tf
 
 # The default method differs between platforms, and would make pixels differ between them.
 _DCT = 'INTEGER_ACCURATE'
+_TRIES = 10
 
 
 def resized_sizes(height, width, short):
@@ -53,73 +55,78 @@ def central_offset(length, crop):
     return half + odd * (half % 2)
 
 
-def random_crop(height, width, seed, *, area, ratio, tries=10):
-    """Chooses a training crop at random.
+def draw_crops(count, seed, *, area, ratio):
+    """Draws everything random about training crops, for images of any size.
 
-    Ten times a share of the image's area is drawn, uniform in `area`, and a ratio of width by
-    height, log-uniform in `ratio`; the first pair whose crop fits in the image gets a uniform
-    place. Where none fits, the crop is the largest central one with a ratio in `ratio`.
+    Each image gets ten tries: a share of its area, uniform in `area`, a ratio of width by height,
+    log-uniform in `ratio`, and a uniform place; and an eleventh that stands for the middle.
 
     Args:
-        height, width: of the image, int32 [], in pixels.
-        seed: of this crop, int64 [2]; equal seeds give equal crops, on every platform.
+        count: number of images.
+        seed: int64 [2]; equal seeds give equal draws, on every platform.
         area: least and largest share of the area, in (0, 1].
         ratio: least and largest width by height.
-        tries: number of draws.
 
     Returns:
-        y, x, height and width of the crop, int32 [4], inside the image.
-
-    Source: Szegedy et al., Going deeper with convolutions, 2015, section 6, as torchvision's
-    RandomResizedCrop has it (TensorFlow's sample_distorted_bounding_box draws the height
-    uniformly instead of the area, and the ratio uniformly).
+        Float64 [count, 4, 10]: of each try, height and width of the crop by the square root of the
+        image's area, then y and x by the room that the crop leaves, in [0, 1).
     """
-    draws = tf.random.stateless_uniform([4, tries], seed, dtype=tf.float64, alg='philox')
-    pixels = tf.cast(height * width, tf.float64) * (area[0] + (area[1] - area[0]) * draws[0])
+    draws = tf.random.stateless_uniform([count, 4, _TRIES], seed, dtype=tf.float64, alg='philox')
+    side = tf.sqrt(area[0] + (area[1] - area[0]) * draws[:, 0])
     low, high = math.log(ratio[0]), math.log(ratio[1])
-    root = tf.exp((low + (high - low) * draws[1]) / 2)
-    side = tf.sqrt(pixels)
-    heights = tf.cast(tf.round(side / root), tf.int32)
-    widths = tf.cast(tf.round(side * root), tf.int32)
-    fits = (heights > 0) & (heights <= height) & (widths > 0) & (widths <= width)
-    first = tf.argmax(fits)  # 0 where none fits
-    chosen = tf.stack([heights[first], widths[first]])
-    room = tf.cast(tf.stack([height, width]) - chosen + 1, tf.float64)
-    place = tf.cast(tf.floor(room * draws[2:, first]), tf.int32)
-    crop = tf.concat([place, chosen], 0)
-    return tf.where(fits[first], crop, _largest_central_crop(height, width, ratio))
+    root = tf.exp((low + (high - low) * draws[:, 1]) / 2)
+    return tf.stack([side / root, side * root, draws[:, 2], draws[:, 3]], 1)
 
 
-def _largest_central_crop(height, width, ratio):
-    """Gives y, x, height and width of the largest central crop with a ratio in `ratio`."""
-    sides = tf.stack([height, width])
-    other = tf.cast(sides[::-1], tf.float64) / tf.constant([ratio[0], 1 / ratio[1]], tf.float64)
-    chosen = tf.minimum(sides, tf.cast(tf.round(other), tf.int32))
-    return tf.concat([(sides - chosen) // 2, chosen], 0)
+def place_crop(size, draws, *, ratio):
+    """Chooses the training crop of one image: the first of its draws that fits inside.
+
+    Where none fits, it is the largest central crop with a ratio in `ratio`.
+
+    Args:
+        size: height and width of the image, int32 [2], in pixels.
+        draws: of this image, float64 [4, 10], see `draw_crops`.
+        ratio: least and largest width by height.
+
+    Returns:
+        y, x, height and width of the crop, int32 [4], in pixels, inside the image.
+
+    Source: Szegedy et al., Going deeper with convolutions, 2015, section 6, in the form of
+    torchvision.transforms.RandomResizedCrop. (TensorFlow's sample_distorted_bounding_box draws the
+    height uniformly, not the area: smaller crops.)
+    """
+    size = tf.cast(size, tf.float64)
+    tries = tf.maximum(tf.round(tf.sqrt(size[0] * size[1]) * draws[:2]), 1)
+    largest = tf.minimum(size, tf.round(size[::-1] / [ratio[0], 1 / ratio[1]]))
+    tries = tf.concat([tries, largest[:, None]], 1)
+    first = tf.argmax(tf.reduce_all(tries <= size[:, None], 0))
+    crop = tries[:, first]
+    # One draw below a half is the middle, rounded down.
+    places = tf.concat([draws[2:], tf.fill([2, 1], np.nextafter(.5, 0))], 1)
+    offset = tf.floor((size - crop + 1) * places[:, first])
+    return tf.cast(tf.concat([offset, crop], 0), tf.int32)
 
 
-def training_image(encoded, seed, *, size, area, ratio):
+def training_image(encoded, draws, *, size, ratio):
     """Decodes a random crop of an image, and only that where the image is a JPEG file.
 
     Args:
         encoded: JPEG, PNG, GIF or BMP, tf.string [].
-        seed, area, ratio: see `random_crop`.
+        draws: of this image, float64 [4, 10], see `draw_crops`.
         size: side of the result, in pixels.
+        ratio: least and largest width by height.
 
     Returns:
         uint8 [size, size, 3], RGB: the crop resized bilinearly and rounded.
     """
     def from_jpeg():
-        height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(encoded))
-        crop = random_crop(height, width, seed, area=area, ratio=ratio)
+        crop = place_crop(tf.io.extract_jpeg_shape(encoded)[:2], draws, ratio=ratio)
         return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, dct_method=_DCT)
 
     def from_other():
         image = _decode_other(encoded)
-        height, width, _ = tf.unstack(tf.shape(image))
-        y, x, crop_height, crop_width = tf.unstack(
-            random_crop(height, width, seed, area=area, ratio=ratio))
-        return image[y:y + crop_height, x:x + crop_width]
+        y, x, height, width = tf.unstack(place_crop(tf.shape(image)[:2], draws, ratio=ratio))
+        return image[y:y + height, x:x + width]
 
     image = tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
     # Resizing is faster from float32 than from uint8.

@@ -136,7 +136,7 @@ def bilinear(shape: Shape) -> np.ndarray:
     """
     scale = shape[-1] / 2
     line = 1 - np.abs(np.arange(shape[-1]) / scale - (1 - 0.5 / scale))
-    return np.array(np.broadcast_to(np.outer(line, line), shape), np.float32)
+    return np.array(np.broadcast_to(np.outer(line, line), shape), np.float32, order='C')
 
 
 def _width(row: variants.Variant, shapes: Mapping[str, Shape], task: str) -> float:

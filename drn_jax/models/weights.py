@@ -164,6 +164,34 @@ def torch_settings(variant: str, state_dict: Mapping[str, Any]) -> TorchSettings
     return torch_names.settings(variants.lookup(variant), shapes)
 
 
+def fitting_variants(state_dict: Mapping[str, Any]) -> list[str]:
+    """Finds the variants that a state dict fits: several where their files are equal.
+
+    Args:
+        state_dict: as for `from_torch`.
+
+    Returns:
+        Names that `from_torch` takes it for, sorted; none where it fits no variant.
+
+    Raises:
+        InputError: it is no state dict.
+
+    Example:
+        >>> import jax
+        >>> from drn_jax.models.networks import create_model
+        >>> model = create_model('drn_c_26', num_classes=4, width=0.0625)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 16, 16, 3)))
+        >>> variables = jax.tree.map(lambda leaf: np.ones(leaf.shape), shapes)
+        >>> fitting_variants(to_torch('drn_c_26', variables))
+        ['drn_b_26', 'drn_c_26']
+    """
+    return _fitting(_shapes(_plain(state_dict)[0]))
+
+
+def _fitting(shapes: Mapping[str, Shape]) -> list[str]:
+    return [name for name in variants.list_models() if not _compare(name, shapes)[1]]
+
+
 def _plain(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Bare names -> values, and the names of the counters that were left out."""
     if isinstance(state_dict, Mapping):
@@ -188,7 +216,7 @@ def _checked(variant: str, shapes: Mapping[str, Shape]) -> list[Entry]:
     """The entries of a state dict of these shapes, or the error that lists what differs."""
     entries, problems = _compare(variant, shapes)
     if problems:
-        fitting = [name for name in variants.list_models() if not _compare(name, shapes)[1]]
+        fitting = _fitting(shapes)
         advice = f'it fits {" and ".join(fitting)}, name the one you mean' if fitting else (
             'it fits no other variant either')
         raise InputError(f'the state dict does not fit {variant!r}, {advice}: {problems}')

@@ -6,7 +6,7 @@ import numpy as np
 # Weights of red, green and blue in grey (ITU-R BT.601).
 GREY = np.array([.299, .587, .114], np.float32)
 
-# Principal components of ImageNet's colours in [0, 1]: standard deviations, and one vector a column.
+# Principal components of ImageNet's colours, white being 1: deviations, and a vector a column.
 PCA_DEVIATIONS = np.array([.2175, .0188, .0045], np.float32)
 PCA_VECTORS = np.array([[-.5675, .7192, .4009],
                         [-.5808, -.0045, -.8140],
@@ -53,7 +53,7 @@ def random_colour(key, mean, *, factor_range=(.5, 1.5), lighting=.1):
 
 
 def transform_colour(images, matrix, offset):
-    """Maps the colours of images: out[..., d] = sum over c of matrix[d, c] * images[..., c] + offset[d].
+    """Maps the colours of images: out[d] = sum over c of matrix[d, c] * image[c] + offset[d].
 
     Args:
         images: [..., H, W, 3], float32.

@@ -57,10 +57,14 @@ class Checkpoints:
         """Refuses to go on from a checkpoint that was made under other settings.
 
         Raises:
-            InputError: settings that change results differ; they are listed.
+            InputError: settings that change results differ; they are listed. Or the checkpoint
+                holds weights alone, as `save_variables` writes them.
         """
         step = self.latest_step()
         if step is not None:
+            if not (self.directory / str(step) / 'optimizer').exists():
+                raise InputError(f'{self.directory.parent} holds weights and no run to go on with; '
+                                 'name it with --config.init_from, and another --workdir')
             stored = loading.read_config(self.directory / str(step))
             configurations.check_same_run(self.directory.parent, stored, self._config)
 
@@ -104,3 +108,32 @@ class Checkpoints:
     def __exit__(self, *exception):
         self._manager.wait_until_finished()  # raises what a save in the background raised
         self._manager.close()
+
+
+def save_variables(directory, config, variables, step=0):
+    """Saves variables that no run has trained, so that `loading.load` rebuilds the network.
+
+    Writes `directory/checkpoints/<step>` as a run does, without the item `optimizer`.
+
+    Args:
+        directory: where; made if needed.
+        config: a configuration whose `model` and `task` describe the network.
+        variables: {'params', 'batch_stats'}.
+        step: the step to save them as.
+
+    Raises:
+        InputError: the directory cannot be made, or it holds something already; then it is left
+            as it was.
+    """
+    path = epath.Path(directory).resolve()
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f'{directory} exists and is not an empty directory; name a new one')
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'{directory} cannot be made: {error.strerror}') from error
+    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
+    with ocp.CheckpointManager(path / loading.FOLDER, options=options) as manager:
+        manager.save(step, args=ocp.args.Composite(
+            variables=ocp.args.StandardSave(variables),
+            config=ocp.args.JsonSave(config.to_dict())))

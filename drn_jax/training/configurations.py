@@ -102,6 +102,7 @@ def model_of(config):
     settings = config.model
     return networks.create_model(
         settings.variant, num_classes=settings.num_classes, width=settings.width,
+        task=config.task if config.task in networks.TASKS else 'classification',
         dtype=settings.dtype, first_block=settings.first_block)
 
 

@@ -56,8 +56,7 @@ def sum_counts(counts):
         >>> sum_counts([{'examples': np.int32(2)}, {'examples': np.int32(3)}])
         {'examples': 5}
     """
-    summed: dict[str, int] = collections.Counter()
-    waiting: dict = {}
+    summed, waiting = collections.Counter(), {}
     for batch in counts:
         summed.update(_as_ints(waiting))
         waiting = batch

@@ -109,8 +109,7 @@ def check_shapes(path, variables):
     Raises:
         InputError: variables are missing, extra or of another shape; up to three of each are named.
     """
-    with ocp.StandardCheckpointer() as checkpointer:
-        stored = _shapes(checkpointer.metadata(path / 'variables').item_metadata.tree)
+    stored = _shapes(ocp.StandardCheckpointHandler().metadata(path / 'variables').tree)
     wanted = _shapes(variables)
     found = {
         'missing': sorted(wanted.keys() - stored.keys()),

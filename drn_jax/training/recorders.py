@@ -8,12 +8,14 @@ from clu import metric_writers
 from drn_jax.training import reports
 
 FOLDER = 'tensorboard'
+IN_FLIGHT = 2
 
 
 class Recorder:
     """Collects the logs of steps and shows them at intervals.
 
-    Logs stay on the device until `flush`, so that no step waits for the one before.
+    Logs stay on the device until `flush`. A step is not waited for before the next one starts, but
+    before the one `IN_FLIGHT` later does, so that batches do not pile up on the device.
 
     Args:
         workdir: directory of the run; TensorBoard files go to `workdir/tensorboard`.
@@ -21,6 +23,9 @@ class Recorder:
         rate: learning rate as a function of the step.
         first: first step of this run.
         last: number of steps at its end.
+
+    Attributes:
+        speed: images per second between the last two flushes, evaluations left out.
     """
 
     def __init__(self, workdir, batch_size, rate, first, last):
@@ -28,7 +33,7 @@ class Recorder:
             workdir / FOLDER, just_logging=jax.process_index() > 0)
         self._progress = reports.Progress(last, first)
         self._batch_size, self._rate = batch_size, rate
-        self._pending: list = []
+        self._pending, self.speed = [], 0.
         self._clock = time.monotonic()
 
     def inputs(self, step, images):
@@ -38,6 +43,8 @@ class Recorder:
     def add(self, step, logs):
         """Takes the logs of the step that was just started, scalars on the device."""
         self._pending.append((step, logs))
+        if len(self._pending) > IN_FLIGHT:
+            jax.block_until_ready(self._pending[-1 - IN_FLIGHT])
         self._progress.update()
 
     def flush(self):
@@ -52,13 +59,13 @@ class Recorder:
                 raise FloatingPointError(f'the loss of step {step} is {logs["loss"]}')
         if pending:
             now = time.monotonic()
-            speed = len(pending) * self._batch_size / (now - self._clock)
+            self.speed = len(pending) * self._batch_size / (now - self._clock)
             self._clock = now
             step, logs = pending[-1]
             scalars = {name: float(value) for name, value in logs.items()}
-            scalars |= {'learning_rate': float(self._rate(step)), 'images_per_second': speed}
+            scalars |= {'learning_rate': float(self._rate(step)), 'images_per_second': self.speed}
             self._writer.write_scalars(step + 1, scalars)
-            self._progress.note(f'loss {scalars["loss"]:.3f}, {speed:.1f} images/s')
+            self._progress.note(f'loss {scalars["loss"]:.3f}, {self.speed:.1f} images/s')
 
     def metrics(self, step, metrics):
         """Writes validation metrics, shows them in one line and restarts the speed's clock."""

@@ -30,10 +30,10 @@ def tiny_task(config):
     return tasks.create_task(config, TinyNetwork())
 
 
-def tiny_batch(step=0, size=8):
+def tiny_batch(step=0, size=8, side=8):
     """Gives a batch of noise, the same for the same step."""
     rng = np.random.default_rng(step)
-    return {'image': rng.integers(0, 256, (size, 8, 8, 3), np.uint8),
+    return {'image': rng.integers(0, 256, (size, side, side, 3), np.uint8),
             'label': rng.integers(0, 10, size).astype(np.int32),
             'mask': np.ones(size, bool),
             'index': (step * size + np.arange(size)).astype(np.uint32)}
