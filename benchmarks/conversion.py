@@ -11,9 +11,7 @@ the page cache, just written. Needs PyTorch, and Linux for the memory.
 """
 import argparse
 import json
-import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -75,19 +73,20 @@ def measure(flags):
     """Converts one file and prints seconds and bytes as JSON."""
     if not flags.input.endswith(weight_files.SAFETENSORS):
         import torch  # noqa: F401  (its memory is that of an import)
-    before, start = resident_bytes(), time.perf_counter()
+    before, start = resident_bytes('VmRSS'), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         convert.main([f'--variant={flags.variant}', f'--input={flags.input}',
                       f'--output={folder}/checkpoint'])
         seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage, whose ru_maxrss begins with that of the process which started this one.
+    peak = resident_bytes('VmHWM')
     print(json.dumps({'seconds': seconds, 'bytes': peak - before}))
 
 
-def resident_bytes():
-    """Gives the memory that this process holds now."""
-    pages = pathlib.Path('/proc/self/statm').read_text().split()[1]
-    return int(pages) * os.sysconf('SC_PAGE_SIZE')
+def resident_bytes(field):
+    """Gives the resident memory of this process: VmRSS is what it holds now, VmHWM its peak."""
+    status = pathlib.Path('/proc/self/status').read_text()
+    return 1024 * int(status.partition(f'{field}:')[2].split()[0])
 
 
 if __name__ == '__main__':

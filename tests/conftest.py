@@ -12,5 +12,15 @@ os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', _cache.name)
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
 
 import jax  # noqa: E402  (the platform is chosen before JAX is imported)
+import pytest  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
+
+
+@pytest.fixture(scope='session')
+def digit_scenes_dir(tmp_path_factory):
+    """The directory in which `digit_scenes` was built, once for all tests."""
+    from drn_jax.data.prepared import PreparedSource  # takes seconds
+    directory = tmp_path_factory.mktemp('digit_scenes')
+    PreparedSource('digit_scenes', data_dir=str(directory))
+    return directory

@@ -45,21 +45,18 @@ def training_batches(source, data, *, batch_size, seed, first_step=0, rows=None)
     blocks = tf.data.Dataset.range(stop - start).map(lambda row: row // block).repeat()
     records = tf.data.Dataset.choose_from_datasets(slices, blocks).batch(stop - start)
 
-    def prepare(step, batch):
-        # Drawn for the global batch, so that it does not matter which rows are wanted.
-        draws = imagenet.draw_crops(batch_size, tf.stack([tf.constant(seed, tf.int64), step]),
-                                    area=data.crop_area, ratio=data.crop_ratio)
-        index = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        return {**batch, 'index': index[start:stop], 'draws': draws[start:stop]}
+    def add_index(step, batch):
+        return {**batch, 'index': step * batch_size + tf.range(start, stop, dtype=tf.int64)}
 
     def decode(record):
         if not data.crop:
             return imagenet.whole_image(source.read(record), size=data.image_size)
-        return imagenet.training_image(source.read(record), record['draws'],
-                                       size=data.image_size, ratio=data.crop_ratio)
+        return imagenet.training_image(
+            source.read(record), tf.stack([tf.constant(seed, tf.int64), record['index']]),
+            size=data.image_size, area=data.crop_area, ratio=data.crop_ratio)
 
     return Batches(
-        records.enumerate(first_step).map(prepare), decode,
+        records.enumerate(first_step).map(add_index), decode,
         image_shape=(data.image_size, data.image_size, 3), rows=stop - start, threads=data.threads,
         source=source, split=split, max_unreadable_share=data.max_unreadable_share)
 

@@ -48,21 +48,22 @@ class PreparedSource(Source):
         self.splits = builder.info.splits
 
     def _whole_split_records(self, split, start, stop):
-        features = self._builder.info.features
-        name = 'file_name' if 'file_name' in features else 'tfds_id'
+        has_file_name = 'file_name' in self._builder.info.features
+        keys = (self._image, self._label) + ('file_name',) * has_file_name
         with _quiet_tfds():
             records = self._builder.as_dataset(
                 split=tfds.core.ReadInstruction(split, start, stop),
                 decoders=tfds.decode.PartialDecoding(
-                    {key: True for key in (self._image, self._label, name) if key in features},
+                    dict.fromkeys(keys, True),
                     decoders={self._image: tfds.decode.SkipDecoding()}),
                 read_config=tfds.ReadConfig(
                     interleave_cycle_length=1,  # one file after the other
-                    add_tfds_id=True, try_autocache=False, skip_prefetch=True))
+                    add_tfds_id=not has_file_name,  # not both: it takes as long as reading
+                    try_autocache=False, skip_prefetch=True))
         return records.map(lambda record: {
             'image': record[self._image],
             'label': tf.cast(record[self._label], tf.int32),
-            'name': record[name],
+            'name': record['file_name' if has_file_name else 'tfds_id'],
         })
 
 

@@ -39,8 +39,8 @@ def read(path: str) -> dict[str, np.ndarray]:
         path: the file, a local one.
 
     Returns:
-        Name -> array: float32 where the file has floating-point numbers of any length. Memory is
-        shared with the file where that is possible.
+        Name -> array, float32 whatever the file's precision; counters stay int64. For
+        `from_torch`, which also takes `module.` off.
 
     Raises:
         InputError: there is no such file, it is no state dict or a damaged one, it asks for code

@@ -5,6 +5,7 @@ import pytest
 
 import drn_jax
 from drn_jax.models.weights import torch_settings
+from drn_jax.ops import resize
 from golden import rebuild
 
 CLASSIFICATION = ['drn_a_18', 'drn_a_34', 'drn_a_50', 'drn_a_50_release', 'drn_b_26', 'drn_c_26',
@@ -64,4 +65,12 @@ def test_segmentation(name):
 
     model = drn_jax.create_model(variant, **torch_settings(variant, state)._asdict())
     logits = jax.jit(model.apply)(variables, rebuild.images(2, (1, 3, 96, 136)))
-    close(np.asarray(logits).transpose(0, 3, 1, 2), golden['logits'], golden['logits'].std())
+    deviation = golden['logits'].std()
+    close(np.asarray(logits).transpose(0, 3, 1, 2), golden['logits'], deviation)
+    for key, edges in (('bilinear', 'extend'), ('release', 'fade')):
+        maps = np.asarray(resize.upsample(logits, 96, 136, edges=edges))[0]
+        close(maps[:8, :8].transpose(2, 0, 1), golden[f'{key}_corner'], deviation)
+        second, first = np.sort(maps, axis=-1)[..., -2:].transpose(2, 0, 1)
+        decided = first - second > 1e-4 * deviation
+        assert decided.mean() > .99
+        np.testing.assert_array_equal(maps.argmax(-1)[decided], golden[f'{key}_labels'][0][decided])

@@ -6,6 +6,7 @@ import pytest
 from drn_jax import tasks
 from drn_jax.models.networks import Network
 from drn_jax.training import evaluation, meshes, states, steps
+from models import fills
 from training import tiny
 
 
@@ -79,8 +80,8 @@ def test_a_dilated_network_learns_the_same_on_eight_devices():
         task = tasks.create_task(config, Network('drn_c_26', 10, width=1 / 16, dtype='float64'))
         mesh = meshes.create_mesh(devices)
         optimizer = states.create_optimizer(config, .05)
-        first = states.initialize(task.model, optimizer, jax.random.key(1), 32, mesh).variables
-        first = jax.tree.map(lambda leaf: leaf.astype('float64'), first)
+        first = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, 'float64'),
+                             fills.random_variables(task.model))
         state = states.TrainState(jax.numpy.int32(0), first, optimizer.init(first['params']))
         step = steps.train_step(task, optimizer, mesh)
         for batch in meshes.feed((tiny.tiny_batch(i, size=16, side=32) for i in range(3)), mesh,

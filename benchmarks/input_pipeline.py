@@ -1,0 +1,149 @@
+"""Compares the training input pipeline with bare JPEG decoding, on the same files, in one run.
+
+  python benchmarks/input_pipeline.py
+  python benchmarks/input_pipeline.py --quality=90 --chroma=420
+
+Writes photographs of 500 x 375 pixels and about 100 KB, as ImageNet's are, into small ImageNet
+tars, lets TFDS's own builder prepare them in a temporary directory, and reads them in two ways,
+which take turns:
+
+  bare      tf.data reads the records and decodes every image in full, and that is all
+  pipeline  drn_jax.data.training_batches: shuffled, decoded where cropped, resized, batched
+
+Prints images per second of either (median over the rounds, and the range) and their ratio, which is
+taken within each round. Cropping saves decoding, resizing costs it again: the ratio is lower where
+files are small.
+"""
+import argparse
+import io
+import os
+import statistics
+import tarfile
+import tempfile
+import time
+
+import numpy as np
+from PIL import Image
+from sklearn import datasets
+import tensorflow as tf
+
+from drn_jax import data as data_floor
+from drn_jax import recipes
+
+HEIGHT, WIDTH = 375, 500
+SYNSET = 'n01440764'  # ImageNet's first class
+CHROMA = {'444': 0, '422': 1, '420': 2}  # Pillow's numbers for the subsampling of colours
+
+
+def main():
+    """Runs the benchmark with the flags of this process."""
+    flags = parse_flags()
+    with tempfile.TemporaryDirectory() as directory:
+        kilobytes = write_tars(directory, flags.images, flags.quality, CHROMA[flags.chroma])
+        data = recipes.classification().data
+        data.data_dir = data.manual_dir = directory
+        data.threads = flags.threads
+        source = data_floor.open_source(data)
+        runs = [
+            Run('bare', bare_batches(source, flags.batch_size, flags.threads), flags),
+            Run('pipeline', data_floor.training_batches(
+                source, data, batch_size=flags.batch_size, seed=0), flags)]
+        for _ in range(flags.rounds):
+            for run in runs:
+                run.time_round()
+
+    print(f'{flags.images} images of {WIDTH} x {HEIGHT}, {kilobytes:.0f} KB, {flags.chroma}; '
+          f'median of {flags.rounds} rounds of {flags.batches} batches of {flags.batch_size}')
+    print(f'{"":10}{"images/s":>10}{"range":>16}{"ratio":>7}{"range":>14}')
+    for run in runs:
+        ratios = [mine / bare for mine, bare in zip(run.speeds, runs[0].speeds)]
+        print(f'{run.name:10}{statistics.median(run.speeds):10.0f}'
+              f'{f"{min(run.speeds):.0f}-{max(run.speeds):.0f}":>16}'
+              f'{statistics.median(ratios):7.2f}{f"{min(ratios):.2f}-{max(ratios):.2f}":>14}')
+
+
+def parse_flags():
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--images', type=int, default=512, help='different files')
+    parser.add_argument('--quality', type=int, default=95, help='of the JPEG files, up to 95')
+    parser.add_argument('--chroma', default='444', choices=CHROMA, help='resolution of colours')
+    parser.add_argument('--threads', type=int, default=0,
+                        help='that decode, in both; 0: one for each core')
+    parser.add_argument('--batch_size', type=int, default=128)
+    parser.add_argument('--batches', type=int, default=24, help='timed in a round')
+    parser.add_argument('--rounds', type=int, default=6)
+    return parser.parse_args()
+
+
+def bare_batches(source, batch_size, threads):
+    """Decodes the training images in full, over and over: an endless iterator.
+
+    Of each image only the size goes on, so that neither batching nor Python costs anything.
+    """
+    def decode(record):
+        return tf.size(tf.io.decode_jpeg(record['image'], channels=3,
+                                         dct_method='INTEGER_ACCURATE'))
+
+    records = source.records('train', 0, source.num_examples('train')).repeat()
+    decoded = records.map(decode, num_parallel_calls=threads or os.cpu_count())
+    return decoded.batch(batch_size).as_numpy_iterator()
+
+
+class Run:
+    """One of the two, and its speeds so far, in images per second."""
+
+    def __init__(self, name, batches, flags):
+        self.name, self.batches, self.flags, self.speeds = name, batches, flags, []
+
+    def time_round(self):
+        """Adds the speed of one round."""
+        for _ in range(8):  # more than what was prefetched while the other had its turn
+            next(self.batches)
+        start = time.perf_counter()
+        for _ in range(self.flags.batches):
+            next(self.batches)
+        self.speeds.append(self.flags.batches * self.flags.batch_size
+                           / (time.perf_counter() - start))
+
+
+def write_tars(directory, count, quality, subsampling):
+    """Writes ImageNet's two tars, with one class of `count` images; gives their mean size in KB."""
+    files = [jpeg(number, quality, subsampling) for number in range(count)]
+    synset = tar_of({f'{SYNSET}_{number}.JPEG': file for number, file in enumerate(files)})
+    tars = {'train': tar_of({f'{SYNSET}.tar': synset}),
+            'val': tar_of({'ILSVRC2012_val_00000001.JPEG': files[0]})}
+    for name, tar in tars.items():
+        with open(f'{directory}/ILSVRC2012_img_{name}.tar', 'wb') as file:
+            file.write(tar)
+    return statistics.mean(map(len, files)) / 1000
+
+
+def tar_of(files):
+    """Packs {name: content} into a tar."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode='w') as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def jpeg(number, quality, subsampling):
+    """Encodes a random part of one of scikit-learn's two photographs, enlarged where needed."""
+    random = np.random.RandomState(number)
+    photograph = datasets.load_sample_images().images[number % 2]
+    height = random.randint(260, 428)
+    width = height * WIDTH // HEIGHT
+    y, x = random.randint(428 - height), random.randint(641 - width)
+    part = Image.fromarray(photograph[y:y + height, x:x + width])
+    buffer = io.BytesIO()
+    part.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(
+        buffer, 'JPEG', quality=quality, subsampling=subsampling)
+    return buffer.getvalue()
+
+
+if __name__ == '__main__':
+    main()
