@@ -115,7 +115,7 @@ def run(main):
         print(f'error: {error}', file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print('interrupted; the same command goes on from the last checkpoint', file=sys.stderr)
+        print('interrupted', file=sys.stderr)
         sys.exit(130)
 
 

@@ -1,6 +1,7 @@
 # Makes the virtual environment of this checkout; sourced by the other scripts.
 #
-#   install_drn_jax EXTRAS    installs this checkout with its extras, if anything changed
+#   install_drn_jax EXTRAS [PACKAGE ...]    installs this checkout with its extras and further
+#                                           packages, if anything changed
 #
 # PYTHON chooses the interpreter (3.11 or newer), VENV the directory of the environment.
 
@@ -20,15 +21,17 @@ find_python() {
 }
 
 install_drn_jax() {
-  local python stamp="$VENV/installed"
+  local python wanted stamp="$VENV/installed"
   if [ ! -x "$VENV/bin/python" ]; then
     python=$(find_python)
     echo "Making a virtual environment in $VENV with $python ..."
     "$python" -m venv "$VENV"
   fi
-  if [ "$(cat "$stamp" 2>/dev/null)" != "$1 $(cksum setup.cfg)" ]; then
-    echo "Installing drn_jax and its dependencies (a few minutes, about 2.5 GB) ..."
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$1]"
-    echo "$1 $(cksum setup.cfg)" > "$stamp"
+  wanted="$* $(cksum setup.cfg)"
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    echo 'Installing drn_jax and its dependencies (a few minutes, about 2.5 GB) ...'
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+      --editable ".[$1]" "${@:2}"
+    echo "$wanted" > "$stamp"
   fi
 }

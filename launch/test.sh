@@ -3,9 +3,12 @@
 #
 #   launch/test.sh             everything
 #   launch/test.sh tests/ops   flags and paths are those of pytest
+#
+# Tests that need PyTorch are skipped without it; PACKAGES='torch==2.13.0' installs it too.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-install_drn_jax test
+read -ra packages <<< "${PACKAGES:-}"
+install_drn_jax test "${packages[@]}"
 
 "$VENV/bin/python" -m flake8
 "$VENV/bin/python" -m mypy
