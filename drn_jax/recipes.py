@@ -103,7 +103,7 @@ def digit_scenes():
         'digit_scenes'
     """
     config = classification()
-    config.batch_size = 32
+    config.batch_size = 16
     config.epochs = 2.
     config.model.width = .25
     config.data.name = 'digit_scenes'
@@ -114,7 +114,7 @@ def digit_scenes():
     config.augmentation.colour_factors = (1., 1.)
     config.augmentation.lighting = 0.
     config.optimizer.learning_rate = .05
-    config.optimizer.rate_batch = 32
+    config.optimizer.rate_batch = 16
     config.optimizer.nesterov = True
     config.optimizer.schedule = 'cosine'
     config.optimizer.warmup_epochs = .2

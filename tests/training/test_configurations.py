@@ -21,7 +21,7 @@ def test_other_settings_are_listed():
     with pytest.raises(InputError) as error:
         configurations.check_same_run('runs/a', old, new)
     assert str(error.value) == (
-        'runs/a holds a run with other settings: batch_size was 32 and is now 64; '
+        'runs/a holds a run with other settings: batch_size was 16 and is now 64; '
         "model.variant was 'drn_c_26' and is now 'drn_a_18'; give the old settings to go on, or "
         'another --workdir')
 
