@@ -99,8 +99,8 @@ def _decode_batch(batch, decode, image_shape, threads):
 
     Returns:
         Dict of tensors: name, string [B], and index, int64 [B], of all rows; row, int64 [G + 1],
-        image, uint8 [G + 1, ...], and label, int32 [G + 1], of the G rows that could be decoded, and
-        of one more, all zeros, without which there would be no batch where G is 0.
+        image, uint8 [G + 1, ...], and label, int32 [G + 1], of the G rows that could be decoded,
+        and of one more, all zeros, without which there would be no batch where G is 0.
     """
     size = tf.size(batch['label'], tf.int64)
 

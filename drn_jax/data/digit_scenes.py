@@ -24,8 +24,8 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
 
     Each image holds one of scikit-learn's 8 x 8 digits, enlarged to between 36 % and 75 % of the
     image's side, in one bright colour (150 to 255 per channel). Below it lie the fragments, squares
-    of 6 to 10 pixels (at 96; twice that at 192) from digits of the same split, below these a crop of
-    one of scikit-learn's two photographs at half its brightness. Every digit of a split is used
+    of 6 to 10 pixels (at 96; twice that at 192) from digits of the same split, below these a crop
+    of one of scikit-learn's two photographs at half its brightness. Every digit of a split is used
     equally often. All arithmetic is on integers and all draws come from NumPy's frozen
     `RandomState`, so the pixels are the same on every machine.
 

@@ -31,14 +31,20 @@ def training_batches(source, data, *, batch_size, seed, first_step=0, rows=None)
             than S; in iterating, too many images cannot be read.
     """
     streams, split = data.streams, data.train_split
+    if streams < 1 or batch_size < 1:
+        raise InputError(f'batch size {batch_size} and config.data.streams {streams} must both be '
+                         'at least 1')
+    if data.crop:
+        _check_range('crop_area', data.crop_area, 1)
+        _check_range('crop_ratio', data.crop_ratio, float('inf'))
     if batch_size % streams:
         raise InputError(f'batch size {batch_size} does not divide by config.data.streams '
                          f'{streams}; use a multiple of it')
     block = batch_size // streams
     start, stop = (0, batch_size) if rows is None else rows
     if start % block or stop % block or not 0 <= start < stop <= batch_size:
-        raise InputError(f'rows {start} to {stop} of a batch of {batch_size} are no whole blocks of '
-                         f'{block} rows; let config.data.streams {streams} be a multiple of the '
+        raise InputError(f'rows {start} to {stop} of a batch of {batch_size} are no whole blocks '
+                         f'of {block} rows; let config.data.streams {streams} be a multiple of the '
                          'number of processes')
     slices = [_endless_slice(source, data, number, seed, first_step * block)
               for number in range(start // block, stop // block)]
@@ -87,14 +93,14 @@ def evaluation_batches(source, data, *, batch_size, crops=1, split=None, process
     """
     split = split or data.validation_split
     number, processes = process
-    if batch_size % processes:
+    if batch_size < 1 or batch_size % processes:
         raise InputError(f'evaluation batch size {batch_size} does not divide by {processes} '
                          'processes; use a multiple of it')
     if crops not in (1, 10):
         raise InputError(f'{crops} crops were asked for; 1 and 10 are known')
     if crops == 10 and not data.crop:
-        raise InputError('10 crops were asked for, but config.data.crop is False, whole images; use '
-                         '1 crop')
+        raise InputError('10 crops were asked for, but config.data.crop is False, whole images; '
+                         'use 1 crop')
     if data.crop and data.resize_px < data.image_size:
         raise InputError(f'config.data.resize_px {data.resize_px} is less than '
                          f'config.data.image_size {data.image_size}, so crops do not fit; use at '
@@ -137,3 +143,10 @@ def _endless_slice(source, data, number, seed, begin):
 
     first_epoch, done = divmod(begin, stop - start)
     return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(shuffled).skip(done)
+
+
+def _check_range(name, limits, largest):
+    """Refuses what is no least and largest value above 0."""
+    if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= largest:
+        raise InputError(f'config.data.{name} is {limits}; give a least and a largest value, '
+                         f'above 0{f" and at most {largest}" if largest == 1 else ""}')

@@ -69,6 +69,9 @@ class PreparedSource(Source):
 
 def _find(name, data_dir):
     """Gives TFDS's builder of a data set."""
+    if not name:
+        raise InputError("config.data.name is empty; give 'folder' or the name of an image "
+                         'classification data set of TFDS')
     try:
         return tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError as error:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 import jax
 
 from drn_jax import data, tasks
-from drn_jax.training import configurations, meshes
+from drn_jax.training import configurations, meshes, reports
 
 
 class Setup(NamedTuple):
@@ -38,6 +38,7 @@ def set_up(config):
     meshes.check_batch_size(config.batch_size, mesh)
     meshes.check_batch_size(config.evaluation.batch_size, mesh, 'config.evaluation.batch_size')
     tasks.create_task(config, configurations.model_of(config))
+    reports.say(f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')
     source = data.open_source(config.data)
     configurations.settle_classes(config, source)
     return Setup(mesh, source, tasks.create_task(config, configurations.model_of(config)))

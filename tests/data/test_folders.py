@@ -6,6 +6,7 @@ import pytest
 from data.number_sources import encode
 from drn_jax import recipes
 from drn_jax.data import evaluation_batches, open_source, training_batches
+from drn_jax.data.folders import FolderSource
 from drn_jax.errors import InputError
 
 CLASSES = ('ant', 'bee', 'cat')
@@ -50,12 +51,58 @@ def test_images_and_labels_belong_together(data):
     source = open_source(data)
     training = next(training_batches(source, data, batch_size=12, seed=0))
     for batch in (training, next(evaluation_batches(source, data, batch_size=4))):
+        number = batch['image'].mean((1, 2, 3)).round() - 75  # the mean of image 0, see encode
+        np.testing.assert_array_equal(number // 10, batch['label'])
         assert batch['mask'].all()
-        brightness = batch['image'].mean((1, 2, 3)) - encode_mean()
-        np.testing.assert_allclose(brightness // 10, batch['label'], atol=.1)
     assert sorted(training['label'].tolist()) == [0] * 4 + [1] * 4 + [2] * 4
 
 
-def encode_mean():
-    """Gives the mean brightness of image 0, from its formula."""
-    return (8 + 2) * 7.5 - .5
+def test_files_that_are_damaged_or_gone_are_named(data, tmp_path):
+    data.max_unreadable_share = .5
+    source = open_source(data)
+    damaged, gone = tmp_path / 'validation/bee/0.jpg', tmp_path / 'validation/cat/1.jpeg'
+    damaged.write_bytes(b'no image')
+    gone.unlink()
+    batches = evaluation_batches(source, data, batch_size=4)
+    assert next(batches)['mask'].sum() == 2
+    assert set(batches.unreadable) == {str(damaged), str(gone)}
+
+
+@pytest.mark.parametrize('directory', ['', 'missing', 'train/ant/0.jpg'])
+def test_a_missing_folder_is_an_error(data, directory):
+    data.data_dir = directory and f'{data.data_dir}/{directory}'
+    with pytest.raises(InputError, match=(
+            f"^config.data.data_dir '{data.data_dir}' is no directory; give the one that holds "
+            'SPLIT/CLASS/NAME.jpg, such as train/cat/1.jpg$')):
+        open_source(data)
+
+
+def test_a_folder_without_images_is_an_error(data):
+    data.data_dir += '/train'  # one level too deep
+    with pytest.raises(InputError, match=(
+            f"^'{data.data_dir}' holds no images as SPLIT/CLASS/NAME.jpg, .jpeg or .png; arrange "
+            'them so$')):
+        open_source(data)
+
+
+@pytest.mark.parametrize('files, message', [
+    ((), 'holds no images as SPLIT/CLASS/NAME.jpg'),
+    (('train/cat/notes.txt',), 'holds no images as SPLIT/CLASS/NAME.jpg')])
+def test_a_folder_without_images_is_named(tmp_path, files, message):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text('no image')
+    with pytest.raises(InputError, match=message):
+        FolderSource(str(tmp_path))
+    with pytest.raises(InputError, match="config.data.data_dir '.*/nowhere' is no directory"):
+        FolderSource(str(tmp_path / 'nowhere'))
+
+
+def test_a_split_without_images_is_empty(tmp_path):
+    (tmp_path / 'train' / 'cat').mkdir(parents=True)
+    (tmp_path / 'train' / 'cat' / '1.jpg').write_bytes(encode(1))
+    (tmp_path / 'validation' / 'cat').mkdir(parents=True)
+    source = FolderSource(str(tmp_path))
+    assert source.num_examples('train') == 1
+    with pytest.raises(InputError, match="split 'validation' of 'folder' is unknown or empty"):
+        source.num_examples('validation')

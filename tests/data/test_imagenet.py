@@ -107,6 +107,23 @@ def test_evaluation_crops_are_within_two_grey_levels_of_pillows(height, width):
     np.testing.assert_array_equal(central, crops[0])
 
 
+def test_crops_of_an_image_that_has_the_size_already_are_cut_from_it():
+    image = np.zeros((40, 61, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.indices((40, 61))  # every pixel tells its place
+    crops = imagenet.evaluation_crops(encode(image, 'PNG'), size=24, short=40, crops=10).numpy()
+    assert [crop[0, 0, :2].tolist() for crop in crops] == [
+        [8, 18], [0, 0], [0, 37], [16, 0], [16, 37]]
+    assert [crop[-1, -1, :2].tolist() for crop in crops] == [
+        [31, 41], [23, 23], [23, 60], [39, 23], [39, 60]]
+
+
+def test_shrinking_is_antialiased():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 200
+    crop = imagenet.evaluation_crops(encode(stripes, 'PNG'), size=12, short=16, crops=1).numpy()
+    assert np.abs(crop.astype(int) - 100).max() <= 7
+
+
 def test_a_jpeg_is_decoded_as_by_pillow():
     image = photograph(96, 96)
     expected = np.asarray(Image.open(io.BytesIO(encode(image, 'JPEG')))).astype(int)

@@ -44,6 +44,12 @@ def test_a_training_batch_has_the_types_of_the_design(source, data):
     assert batch['index'].tolist() == list(range(24, 32)) and batch['mask'].all()
 
 
+def test_without_shuffling_slices_are_read_in_order(source, data):
+    data.shuffle_buffer = 4  # one image for each slice
+    labels = take(training_batches(source, data, batch_size=8, seed=0), 2)['label'].tolist()
+    assert labels == [0, 1, 5, 6, 11, 12, 16, 17, 2, 3, 7, 8, 13, 14, 18, 19]
+
+
 def test_each_slice_fills_its_block_and_every_epoch_of_it_is_a_permutation(source, data):
     labels = take(training_batches(source, data, batch_size=8, seed=0), 15)['label']
     slices = [range(0, 5), range(5, 11), range(11, 16), range(16, 22)]
@@ -121,7 +127,8 @@ def test_evaluation_gives_every_image_once_in_equally_many_batches(
     batches = [batch for share in shares for batch in share]
     assert all(len(batch['label']) == rows for batch in batches)
     for key in ('label', 'index'):
-        assert [number for batch in batches for number in batch[key][batch['mask']]] == list(range(7))
+        found = [number for batch in batches for number in batch[key][batch['mask']]]
+        assert found == list(range(7))
     for batch in batches:
         assert not batch['image'][~batch['mask']].any() and batch['image'][batch['mask']].any(
             axis=(1, 2, 3)).all()
@@ -192,14 +199,14 @@ def test_too_many_unreadable_images_stop_the_run(data):
 
 
 @pytest.mark.parametrize('arguments, changes, message', [
-    ({'batch_size': 6}, {}, 'batch size 6 does not divide by config.data.streams 4; use a multiple'),
+    ({'batch_size': 6}, {}, 'batch size 6 does not divide by config.data.streams 4; use a mul'),
     ({'rows': (0, 3)}, {}, 'rows 0 to 3 of a batch of 8 are no whole blocks of 2 rows; let '
                            'config.data.streams 4 be a multiple of the number of processes'),
     ({'rows': (4, 12)}, {}, 'rows 4 to 12 of a batch of 8 are no whole blocks'),
     ({'batch_size': 32}, {'streams': 32},
      "split 'train' of 'numbers' has 22 images, fewer than config.data.streams 32; use fewer"),
     ({}, {'train_split': 'test'}, r"split 'test' of 'numbers' is unknown or empty; known are train "
-                                  r'\(22 images\), validation \(7 images\).* such as train\[:90%\]'),
+                                  r'\(22 images\), validation \(7 images\).* such as train\[:90'),
     ({}, {'train_split': 'train[:30]'}, r"split 'train\[:30\]' of 'numbers' is unknown or empty"),
     ({}, {'train_split': 'empty'}, "split 'empty' of 'numbers' is unknown or empty")])
 def test_errors_of_training(source, data, arguments, changes, message):
@@ -212,9 +219,20 @@ def test_errors_of_training(source, data, arguments, changes, message):
     ({'batch_size': 4, 'process': (0, 3)}, {}, 'batch size 4 does not divide by 3 processes; use'),
     ({'crops': 5}, {}, '5 crops were asked for; 1 and 10 are known'),
     ({'crops': 10}, {'crop': False}, '10 crops were asked for, but config.data.crop is False'),
-    ({}, {'resize_px': 7}, 'resize_px 7 is less than config.data.image_size 8, so crops do not fit'),
+    ({}, {'resize_px': 7}, 'resize_px 7 is less than config.data.image_size 8, so crops'),
     ({'split': 'tune'}, {}, "split 'tune' of 'numbers' is unknown or empty; known are train")])
 def test_errors_of_evaluation(source, data, arguments, changes, message):
     data.update(changes)
     with pytest.raises(InputError, match=message):
         evaluation_batches(source, data, **{'batch_size': 4, **arguments})
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'streams': 0}, 'batch size 8 and config.data.streams 0 must both be at least 1'),
+    ({'crop_area': (.5,)}, r'config.data.crop_area is \(0.5,\); give a least and a largest value'),
+    ({'crop_area': (.5, 1.5)}, 'crop_area .* at most 1'),
+    ({'crop_ratio': (2., .5)}, 'crop_ratio')])
+def test_settings_out_of_range_are_named(source, data, changes, message):
+    data.update(changes)
+    with pytest.raises(InputError, match=message):
+        training_batches(source, data, batch_size=8, seed=0)
