@@ -10,9 +10,10 @@ which take turns:
   bare      tf.data reads the records and decodes every image in full, and that is all
   pipeline  drn_jax.data.training_batches: shuffled, decoded where cropped, resized, batched
 
-Prints images per second of either (median over the rounds, and the range) and their ratio, which is
-taken within each round. Cropping saves decoding, resizing costs it again: the ratio is lower where
-files are small.
+Prints for either the images per second, the processor time of an image (on a machine with other
+work, the steadier number), and both as ratios to bare decoding, above 1 where the pipeline is
+faster: the median over the rounds, and the range. Cropping saves decoding, resizing costs it again:
+the ratios are lower where files are smaller.
 """
 import argparse
 import io
@@ -54,12 +55,19 @@ def main():
 
     print(f'{flags.images} images of {WIDTH} x {HEIGHT}, {kilobytes:.0f} KB, {flags.chroma}; '
           f'median of {flags.rounds} rounds of {flags.batches} batches of {flags.batch_size}')
-    print(f'{"":10}{"images/s":>10}{"range":>16}{"ratio":>7}{"range":>14}')
+    print(f'{"":10}{"images/s":>10}{"ratio":>7}{"range":>13}{"ms/image":>10}{"ratio":>7}{"range":>13}')
+    bare = runs[0]
     for run in runs:
-        ratios = [mine / bare for mine, bare in zip(run.speeds, runs[0].speeds)]
-        print(f'{run.name:10}{statistics.median(run.speeds):10.0f}'
-              f'{f"{min(run.speeds):.0f}-{max(run.speeds):.0f}":>16}'
-              f'{statistics.median(ratios):7.2f}{f"{min(ratios):.2f}-{max(ratios):.2f}":>14}')
+        by_clock = [ours / theirs for theirs, ours in zip(run.seconds, bare.seconds)]
+        by_processor = [ours / theirs for theirs, ours in zip(run.cpu_seconds, bare.cpu_seconds)]
+        images = flags.batches * flags.batch_size
+        print(f'{run.name:10}{images / statistics.median(run.seconds):10.0f}{summary(by_clock)}'
+              f'{1000 * statistics.median(run.cpu_seconds) / images:10.2f}{summary(by_processor)}')
+
+
+def summary(ratios):
+    """Formats the median and the range of some ratios."""
+    return f'{statistics.median(ratios):7.2f}{f"{min(ratios):.2f}-{max(ratios):.2f}":>13}'
 
 
 def parse_flags():
@@ -71,9 +79,9 @@ def parse_flags():
     parser.add_argument('--chroma', default='444', choices=CHROMA, help='resolution of colours')
     parser.add_argument('--threads', type=int, default=0,
                         help='that decode, in both; 0: one for each core')
-    parser.add_argument('--batch_size', type=int, default=256)
-    parser.add_argument('--batches', type=int, default=12, help='timed in a round')
-    parser.add_argument('--rounds', type=int, default=6)
+    parser.add_argument('--batch_size', type=int, default=128)
+    parser.add_argument('--batches', type=int, default=16, help='timed in a round')
+    parser.add_argument('--rounds', type=int, default=8)
     return parser.parse_args()
 
 
@@ -94,20 +102,21 @@ def bare_batches(source, batch_size, threads):
 
 
 class Run:
-    """One of the two, and its speeds so far, in images per second."""
+    """One of the two, and how long its rounds took, in seconds by the clock and of all cores."""
 
     def __init__(self, name, batches, flags):
-        self.name, self.batches, self.flags, self.speeds = name, batches, flags, []
+        self.name, self.batches, self.flags = name, batches, flags
+        self.seconds, self.cpu_seconds = [], []
 
     def time_round(self):
-        """Adds the speed of one round."""
+        """Adds one round."""
         for _ in range(8):  # more than what was prefetched while the other had its turn
             next(self.batches)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         for _ in range(self.flags.batches):
             next(self.batches)
-        self.speeds.append(self.flags.batches * self.flags.batch_size
-                           / (time.perf_counter() - start))
+        self.seconds.append(time.perf_counter() - start)
+        self.cpu_seconds.append(time.process_time() - cpu_start)
 
 
 def write_tars(directory, count, quality, subsampling):

@@ -48,10 +48,17 @@ def load_config(path, overrides):
     if not os.path.isfile(file):
         raise InputError(f'--config={path} is no file; the configurations lie in configs/, for '
                          'example configs/digit_scenes.py')
-    get_config = runpy.run_path(file).get('get_config')
-    if get_config is None:
-        raise InputError(f'--config={path} has no get_config(); see configs/digit_scenes.py')
-    return override(get_config(argument) if argument else get_config(), overrides)
+    try:
+        get_config = runpy.run_path(file).get('get_config')
+        if get_config is None:
+            raise InputError(f'--config={path} has no get_config(); see configs/digit_scenes.py')
+        config = get_config(argument) if argument else get_config()
+    except InputError:
+        raise
+    except Exception as error:  # it is the user's code
+        raise InputError(f'--config={path} does not run: {type(error).__name__}: '
+                         f'{_one_line(error)}') from error
+    return override(config, overrides)
 
 
 def override(config, overrides):
@@ -72,7 +79,7 @@ def override(config, overrides):
         >>> override(recipes.classification(), ['--config.batch_size=512']).batch_size
         512
     """
-    for flag in overrides:
+    for flag in (word for word in overrides if word.startswith('-')):
         _check_field(flag.partition('=')[0].partition('config.')[2], config)
     values, argv = flags.FlagValues(), ['', *overrides]
     try:
@@ -98,7 +105,7 @@ def _check_field(name, config):
 
 
 def _one_line(error):
-    return ' '.join(str(error.args[0]).split())
+    return ' '.join(str(error).split())
 
 
 def run(main):
@@ -108,6 +115,7 @@ def run(main):
     Other exceptions are defects and keep their traceback.
     """
     logging.use_absl_handler()
+    logging.set_verbosity(logging.ERROR)  # libraries warn of what users cannot change
     show_warnings()
     try:
         main(sys.argv[1:])

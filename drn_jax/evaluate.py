@@ -12,6 +12,10 @@ The configuration is the one stored with the checkpoint. Its fields can be chang
   --config.data.data_dir=DIR           where TFDS keeps prepared data
   --config.data.validation_split=NAME  the images to evaluate
 """
+import re
+
+from etils import epath
+
 from drn_jax import commands
 from drn_jax.errors import InputError
 from drn_jax.published import published
@@ -30,8 +34,10 @@ def main(argv):
     given, overrides = parser.parse_known_args(argv)
     path = loading.find(given.checkpoint, given.step)
     stored = loading.read_config(path)
+    stored.mesh.devices = 0  # all that there are here, whatever the run had
     config = commands.override(stored.copy_and_resolve_references(), overrides)
     refuse_other_network(stored, config)
+    output = output_directory(given.output, path, config)
 
     from drn_jax.training import evaluation, setups  # these import TensorFlow, which takes seconds
     setup = setups.set_up(config)
@@ -41,13 +47,32 @@ def main(argv):
                 f'{setup.source.name}')
     with reports.Progress(evaluation.batch_count(config, setup.source), what='batch') as progress:
         metrics = evaluation.evaluator(config, setup)(variables, progress)
-    output = given.output or path.parent.parent / 'evaluation' / (
-        f'step_{path.name}_{config.data.validation_split}_{config.evaluation.crops}_crop')
+    reports.say(reports.table(metrics, published(config)))
     report = reports.write_report(
         output, command=commands.typed('evaluate', argv), config=config, metrics=metrics,
         published=published(config), step=int(path.name),
         data={'name': setup.source.name, 'split': config.data.validation_split})
-    reports.say(reports.table(metrics, published(config)), f'report: {report}')
+    reports.say(f'report: {report}')
+
+
+def output_directory(given, path, config):
+    """Makes the directory of the report: the given one, or one inside the working directory.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    settings = config.evaluation
+    crops = f'10crops_{settings.average}' if settings.crops == 10 else '1crop'
+    workdir = path.parent.parent if path.parent.name == loading.FOLDER else path.parent
+    name = '_'.join(['step', path.name, config.data.name, config.data.validation_split, crops,
+                     config.model.dtype])
+    output = epath.Path(given or workdir / 'evaluation' / re.sub(r'[^\w.-]+', '-', name))
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'{output} cannot be made ({error.strerror}); give another --output'
+                         ) from error
+    return output
 
 
 def refuse_other_network(stored, config):

@@ -87,6 +87,17 @@ def test_a_configuration_that_is_not_there():
         commands.load_config('configs/drn_c_27.py', [])
 
 
+@pytest.mark.parametrize('text, message', [
+    ('def get_config(', 'does not run: SyntaxError'),
+    ('import no_such_module', "does not run: ModuleNotFoundError: No module named 'no_such_module'"),
+    ('x = 1', r'has no get_config\(\)')])
+def test_a_configuration_that_does_not_run(tmp_path, text, message):
+    (tmp_path / 'config.py').write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        commands.load_config(str(tmp_path / 'config.py'), [])
+    assert '\n' not in str(error.value)
+
+
 def test_required_flags_are_named():
     with pytest.raises(InputError, match='--config, --workdir.*drn_jax.main --help'):
         main.main([])
@@ -95,7 +106,7 @@ def test_required_flags_are_named():
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match='nothing does not exist'):
+    with pytest.raises(InputError, match='nothing is no directory'):
         evaluate.main([f'--checkpoint={tmp_path}/nothing'])
 
 

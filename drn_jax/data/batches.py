@@ -1,12 +1,13 @@
 """Decodes records in parallel into batches in which no unreadable image shifts another."""
+import logging
 import os
 
-from absl import logging
 import numpy as np
 import tensorflow as tf
 
 from drn_jax.errors import InputError
 
+_logger = logging.getLogger(__name__)
 _NAMED = 5  # files that an error names
 
 
@@ -82,7 +83,7 @@ class Batches:
         for name, index in zip(names, indices):
             name = name.decode(errors='replace')
             if name not in self.unreadable:
-                logging.warning('%s of %s cannot be read: left out', name, self._source.name)
+                _logger.warning('%s of %s cannot be read: left out', name, self._source.name)
                 self.unreadable[name] = int(index)
         count = self._source.num_examples(self._split)
         if len(self.unreadable) > self._max_share * count:

@@ -30,18 +30,21 @@ def create(config, model):
             [0, 1).
     """
     evaluation, smoothing = config.evaluation, config.loss.label_smoothing
+    crops = evaluation.crops
     if evaluation.average not in AVERAGES:
         raise InputError(f'config.evaluation.average {evaluation.average!r} is unknown; known: '
                          f'{", ".join(AVERAGES)}')
-    if evaluation.crops not in (1, 10):
-        raise InputError(f'config.evaluation.crops is {evaluation.crops}; use 1 or 10')
-    if evaluation.crops == 10 and not config.augmentation.mirror:
+    if crops not in (1, 10):
+        raise InputError(f'config.evaluation.crops is {crops}; use 1 or 10')
+    if crops == 10 and not config.augmentation.mirror:
         raise InputError('config.evaluation.crops is 10, but half of the ten crops are mirrored '
                          'and config.augmentation.mirror is off for this data; use 1')
     if not 0 <= smoothing < 1:
         raise InputError(f'config.loss.label_smoothing is {smoothing}; it lies in [0, 1)')
     return Task(
         keys=('image', 'label', 'mask'),
+        metrics=tuple(f'top{k}_error{suffix}' for suffix in ('', '_10crop')[:1 + (crops == 10)]
+                      for k in (1, 5)),
         model=model,
         prepare=functools.partial(prepare, mean=config.data.mean, std=config.data.std,
                                   augmentation=config.augmentation),
@@ -193,5 +196,5 @@ def report(summed):
         {'examples': 8, 'top1_error': 0.25, 'top5_error': 0.0}
     """
     examples = summed['examples']
-    return {'examples': examples, **{name: number / examples for name, number in summed.items()
-                                     if name != 'examples'}}
+    return {'examples': examples, **{name: number / max(examples, 1)
+                                     for name, number in summed.items() if name != 'examples'}}

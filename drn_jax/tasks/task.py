@@ -9,6 +9,7 @@ class Task(NamedTuple):
 
     Attributes:
         keys: names of the entries that a batch must have.
+        metrics: names of the metrics that `report` gives.
         model: the network.
         prepare: (batch, key, train) -> batch ready for the model, on the device: `image` becomes
             normalised float32, augmented if `train`. `key` is None where `train` is False.
@@ -20,6 +21,7 @@ class Task(NamedTuple):
         report: (summed counts) -> dict of metrics, name to number.
     """
     keys: tuple[str, ...]
+    metrics: tuple[str, ...]
     model: nn.Module
     prepare: Callable[..., Any]
     forward: Callable[..., Any]

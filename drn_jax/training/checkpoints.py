@@ -1,4 +1,7 @@
 """The checkpoints that a run writes and goes on from."""
+import fcntl
+import math
+
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -23,21 +26,16 @@ class Checkpoints:
         config: its configuration.
 
     Raises:
-        InputError: a setting of `config.checkpoint` cannot be used.
+        InputError: the directory cannot be written, or another process is training in it.
     """
 
     def __init__(self, workdir, config):
-        settings = config.checkpoint
-        if settings.best_is not in ('lowest', 'highest') or settings.keep_last < 1:
-            raise InputError(
-                f'config.checkpoint has best_is {settings.best_is!r} and keep_last '
-                f"{settings.keep_last}; use 'lowest' or 'highest', and keep at least 1")
+        settings, lowest = config.checkpoint, config.checkpoint.best_is == 'lowest'
         self.directory = epath.Path(workdir).resolve() / loading.FOLDER
-        self._config = config
-        lowest = settings.best_is == 'lowest'
+        self._config, self._lock = config, _lock(self.directory)
 
-        def quality(metrics):
-            return metrics[settings.best_metric]
+        def quality(metrics):  # an earlier part of the run may have measured something else
+            return metrics.get(settings.best_metric, math.inf if lowest else -math.inf)
 
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -73,15 +71,7 @@ class Checkpoints:
         return self._manager.metrics(step)
 
     def save(self, state, metrics=None):
-        """Saves a state in the background, with its validation metrics where it has some.
-
-        Raises:
-            InputError: the metrics lack the one that decides which is best.
-        """
-        best = self._config.checkpoint.best_metric
-        if metrics is not None and best not in metrics:
-            raise InputError(f'config.checkpoint.best_metric {best!r} is not measured; '
-                             f'measured are {", ".join(metrics)}')
+        """Saves a state in the background, with its validation metrics where it has some."""
         self._manager.save(int(state.step), metrics=metrics, args=ocp.args.Composite(
             variables=ocp.args.StandardSave(state.variables),
             optimizer=ocp.args.StandardSave(state.optimizer),
@@ -96,9 +86,10 @@ class Checkpoints:
         step = self.latest_step()
         loading.check_shapes(self.directory / str(step), state.variables)
         wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-        items = self._manager.restore(step, args=ocp.args.Composite(
-            variables=ocp.args.StandardRestore(wanted.variables),
-            optimizer=ocp.args.StandardRestore(wanted.optimizer)))
+        with loading.named_if_damaged(self.directory / str(step)):
+            items = self._manager.restore(step, args=ocp.args.Composite(
+                variables=ocp.args.StandardRestore(wanted.variables),
+                optimizer=ocp.args.StandardRestore(wanted.optimizer)))
         counter = jax.device_put(np.int32(step), state.step.sharding)
         return TrainState(counter, items['variables'], items['optimizer'])
 
@@ -108,6 +99,32 @@ class Checkpoints:
     def __exit__(self, *exception):
         self._manager.wait_until_finished()  # raises what a save in the background raised
         self._manager.close()
+        if self._lock:
+            self._lock.close()
+
+
+def _lock(directory):
+    """Makes a directory and keeps other runs out of it for as long as this process lives.
+
+    Only local directories have locks.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if '://' in str(directory) or jax.process_index() > 0:
+            return None
+        file = open(directory.parent / 'lock', 'w')
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise
+        return file
+    except BlockingIOError as error:
+        raise InputError(f'{directory.parent} is in use by another run; wait for it, stop it, or '
+                         'give another --workdir') from error
+    except OSError as error:
+        raise InputError(f'{directory.parent} cannot be written ({error.strerror}); give another '
+                         '--workdir') from error
 
 
 def save_variables(directory, config, variables, step=0):

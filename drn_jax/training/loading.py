@@ -1,4 +1,5 @@
 """Finding checkpoints and rebuilding networks from them."""
+import contextlib
 import json
 
 import jax
@@ -51,8 +52,8 @@ def find(directory, step=None):
         InputError: there is no checkpoint, or not that step.
     """
     root = epath.Path(directory).resolve()
-    if not root.exists():
-        raise InputError(f'{directory} does not exist; a checkpoint is given as the working '
+    if not root.is_dir():
+        raise InputError(f'{directory} is no directory; a checkpoint is given as the working '
                          'directory of a run, its checkpoint folder or the folder of one step')
     if _is_step(root):
         if step not in (None, int(root.name)):
@@ -71,7 +72,7 @@ def find(directory, step=None):
 
 def read_config(path):
     """Reads the configuration in the folder of one step."""
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
+    with named_if_damaged(path), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
         return configurations.from_dict(checkpointer.restore(path / 'config'))
 
 
@@ -93,7 +94,7 @@ def read_variables(path, model, sharding=None):
     variables = jax.eval_shape(
         lambda key: model.init(key, np.zeros((1, 32, 32, 3), np.float32)), jax.random.key(0))
     check_shapes(path, variables)
-    with ocp.StandardCheckpointer() as checkpointer:
+    with named_if_damaged(path), ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore(path / 'variables', jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
             variables))
@@ -109,7 +110,8 @@ def check_shapes(path, variables):
     Raises:
         InputError: variables are missing, extra or of another shape; up to three of each are named.
     """
-    stored = _shapes(ocp.StandardCheckpointHandler().metadata(path / 'variables').tree)
+    with named_if_damaged(path):
+        stored = _shapes(ocp.StandardCheckpointHandler().metadata(path / 'variables').tree)
     wanted = _shapes(variables)
     found = {
         'missing': sorted(wanted.keys() - stored.keys()),
@@ -124,6 +126,24 @@ def check_shapes(path, variables):
                          f'asks for: parameters {"; ".join(problems)}')
 
 
+@contextlib.contextmanager
+def named_if_damaged(path):
+    """Turns whatever reading a checkpoint raises into one sentence that names it.
+
+    Args:
+        path: the folder of one step.
+
+    Raises:
+        InputError: reading failed.
+    """
+    try:
+        yield
+    except Exception as error:  # Orbax and TensorStore raise many kinds
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f'the checkpoint {path} is damaged and cannot be read ({first:.200}); '
+                         'choose another step, or move this one away') from error
+
+
 def _shapes(tree):
     return {jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape)
             for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
@@ -136,11 +156,12 @@ def _is_step(path):
 
 def _best(steps):
     """Gives the step with the best validation metric, the first of equals; else the latest."""
+    settings = read_config(steps[max(steps)]).checkpoint
     ranked = []
     for step, path in steps.items():
-        metrics = path / 'metrics' / 'metrics'
-        if metrics.exists():
-            settings = read_config(path).checkpoint
-            value = json.loads(metrics.read_text())[settings.best_metric]
+        file = path / 'metrics' / 'metrics'
+        metrics = json.loads(file.read_text()) if file.exists() else {}
+        if settings.best_metric in metrics:
+            value = metrics[settings.best_metric]
             ranked.append((value if settings.best_is == 'lowest' else -value, step))
     return min(ranked)[1] if ranked else max(steps)

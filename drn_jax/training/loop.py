@@ -9,8 +9,8 @@ from etils import epath
 from drn_jax import data
 from drn_jax.errors import InputError
 from drn_jax.published import published
-from drn_jax.training import (checkpoints, evaluation, meshes, recorders, reports, schedules,
-                              setups, states, steps, transfer)
+from drn_jax.training import (checkpoints, evaluation, loading, meshes, recorders, reports,
+                              schedules, setups, states, steps, transfer)
 
 
 def train(config, workdir, command=''):
@@ -29,8 +29,14 @@ def train(config, workdir, command=''):
         InputError: a setting cannot be used, or the loss stopped being a finite number.
     """
     workdir = epath.Path(workdir)
+    meshes.check_batch_size(config.batch_size, meshes.create_mesh(config.mesh.devices))
+    if config.init_from:
+        loading.find(config.init_from)  # raises now, not after hours of preparing data
     setup = setups.set_up(config)
     task, mesh = setup.task, setup.mesh
+    if config.checkpoint.best_metric not in task.metrics:
+        raise InputError(f'config.checkpoint.best_metric {config.checkpoint.best_metric!r} is not '
+                         f'measured; measured are {", ".join(task.metrics)}')
     examples = setup.source.num_examples(config.data.train_split)
     last, rate = schedules.total_steps(config, examples), schedules.learning_rate(config, examples)
     optimizer = states.create_optimizer(config, rate)
@@ -91,7 +97,8 @@ def train(config, workdir, command=''):
 def start_from(directory, state):
     """Takes the variables of a checkpoint into the state before the first step."""
     variables, found = transfer.start_from(directory, state.variables)
-    reports.say(f'starting from {directory}: {found}')
+    variant = loading.read_config(loading.find(directory)).model.variant
+    reports.say(f'starting from {directory} ({variant}): {found}')
     return state.replace(variables=variables)
 
 
@@ -120,10 +127,11 @@ def flush(recorder, saved):
         recorder.flush()
     except FloatingPointError as error:
         good = saved.latest_step()
-        where = 'there is no checkpoint yet' if good is None else (
-            f'the last good checkpoint is step {good} in {saved.directory}')
-        raise InputError(f'{error}; {where}; a lower config.optimizer.learning_rate or a longer '
-                         'config.optimizer.warmup_epochs often helps') from error
+        where = 'there is no checkpoint yet; start again with' if good is None else (
+            f'the last good checkpoint is step {good} in {saved.directory}; start from it, with '
+            f'--config.init_from={saved.directory / str(good)}, another --workdir and')
+        raise InputError(f'{error}; {where} a lower config.optimizer.learning_rate or a longer '
+                         'config.optimizer.warmup_epochs') from error
 
 
 def write_report(config, workdir, command, setup, metrics, training):

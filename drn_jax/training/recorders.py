@@ -51,12 +51,13 @@ class Recorder:
         """Waits for the steps so far and shows the last loss, the rate and the speed.
 
         Raises:
-            FloatingPointError: a loss is not a finite number; the step is named.
+            FloatingPointError: a number is not finite; it and the step are named.
         """
         pending, self._pending = jax.device_get(self._pending), []
         for step, logs in pending:
-            if not np.isfinite(logs['loss']):
-                raise FloatingPointError(f'the loss of step {step} is {logs["loss"]}')
+            for name, value in logs.items():
+                if not np.isfinite(value):
+                    raise FloatingPointError(f'the {name} of step {step} is {value}')
         if pending:
             now = time.monotonic()
             self.speed = len(pending) * self._batch_size / (now - self._clock)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 import jax
 
 from drn_jax import data, tasks
-from drn_jax.training import configurations, meshes, reports
+from drn_jax.training import configurations, meshes, reports, settings
 
 
 class Setup(NamedTuple):
@@ -33,9 +33,9 @@ def set_up(config):
     Raises:
         InputError: a setting cannot be used.
     """
+    settings.check_settings(config)
     config.evaluation.batch_size = config.evaluation.batch_size or config.batch_size
     mesh = meshes.create_mesh(config.mesh.devices)
-    meshes.check_batch_size(config.batch_size, mesh)
     meshes.check_batch_size(config.evaluation.batch_size, mesh, 'config.evaluation.batch_size')
     tasks.create_task(config, configurations.model_of(config))
     reports.say(f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')

@@ -20,7 +20,8 @@ def train_step(task, optimizer, mesh):
 
     Returns:
         A function (state, batch, key) -> (state, logs). The state given is used up. `logs` are
-        float32 scalars: `loss`, and `gradient_norm` before weight decay.
+        float32 scalars: `loss`, `gradient_norm` before weight decay, and `parameter_norm` after the
+        update, which is finite only if the new parameters are.
     """
     def step(state, batch, key):
         batch = task.prepare(batch, key, True)
@@ -33,7 +34,8 @@ def train_step(task, optimizer, mesh):
         (loss, batch_stats), gradients = jax.value_and_grad(objective, has_aux=True)(params)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, params)
         variables = {'params': optax.apply_updates(params, updates), 'batch_stats': batch_stats}
-        logs = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients)}
+        logs = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients),
+                'parameter_norm': optax.tree.norm(variables['params'])}
         return TrainState(state.step + 1, variables, optimizer_state), logs
 
     whole = meshes.replicated(mesh)

@@ -6,7 +6,8 @@ import pytest
 from sklearn import datasets
 import tensorflow_datasets as tfds
 
-from drn_jax.data import digit_scenes
+from drn_jax.data import digit_scenes  # before TensorFlow, whose environment it sets
+import tensorflow as tf
 
 
 @pytest.fixture(scope='module')
@@ -138,7 +139,8 @@ def test_the_larger_configuration_has_twice_the_side(digit_scenes_dir):
     y0, x0, y1, x1 = digit_scenes.tight_box(mask)
     assert .2 * 192 <= max(y1 - y0, x1 - x0) <= .75 * 192
     key, example = next(iter(builder._split_generators(None)['validation']))
-    assert key == 'validation_00000' and example['image'].shape == (192, 192, 3)
+    assert key == 'validation_00000'
+    assert tf.io.decode_png(example['image']).shape == (192, 192, 3)
     assert example['label'] == datasets.load_digits().target[1437]
     box = np.array([getattr(example['box'], name) for name in ('ymin', 'xmin', 'ymax', 'xmax')])
     assert tuple(box * 192) == digit_scenes.tight_box(example['mask'][..., 0])

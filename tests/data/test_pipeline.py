@@ -154,7 +154,7 @@ def test_an_unreadable_image_costs_its_row_and_shifts_nothing(source, data, capl
     damaged = NumberSource(train=22, validation=7, damaged=(4, 17))
     expected = take(training_batches(source, data, batch_size=8, seed=0), 9)
     batches = training_batches(damaged, data, batch_size=8, seed=0)
-    with caplog.at_level(logging.WARNING, 'absl'):
+    with caplog.at_level(logging.WARNING, 'drn_jax'):
         found = take(batches, 9)
     lost = np.isin(expected['label'], (4, 17))
     assert lost.sum() > 4  # several epochs

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -64,25 +65,29 @@ def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
         loop.train(config, tmp_path / 'run')
 
 
-def test_a_loss_that_is_no_number_stops_the_run(config, tmp_path):
-    config.optimizer.warmup_epochs = 0.
-    config.checkpoint.every_steps = 1
-    loop.train(config, tmp_path)
-    config.steps, config.optimizer.schedule = 30, 'constant'
-    config.optimizer.learning_rate = 1e30
-    with pytest.raises(InputError, match='optimizer.learning_rate was 0.05 and is now 1e'):
+def test_a_number_that_is_not_finite_stops_the_run_before_it_is_saved(config, tmp_path):
+    config.update_from_flattened_dict({
+        'steps': 30, 'checkpoint.every_steps': 1, 'optimizer.warmup_epochs': 0.,
+        'optimizer.schedule': 'steps', 'optimizer.decay_factor': 1e9,
+        'optimizer.decay_epochs': (.4, .6, .8, 1.)})  # ruined between the steps 2 and 5
+    with pytest.raises(InputError) as error:
         loop.train(config, tmp_path)
-    with pytest.raises(InputError, match=r'the loss of step \d+ is (nan|inf); the last good '
-                       r'checkpoint is step \d+ in .*checkpoints; a lower config.optimizer'):
-        loop.train(config, tmp_path / 'other')
-    _, variables = drn_jax.load(tmp_path / 'other')
+    found = re.fullmatch(
+        r'the (\w+) of step (\d+) is (nan|inf); the last good checkpoint is step (\d+) in (\S+); '
+        r'start from it, with --config.init_from=\5/\4, another --workdir and a lower '
+        'config.optimizer.learning_rate or a longer config.optimizer.warmup_epochs',
+        str(error.value))
+    assert found and int(found[4]) == int(found[2]) <= 5
+    _, variables = drn_jax.load(tmp_path)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables['params']))
 
 
 @pytest.mark.parametrize('changes, message', [
     ({'batch_size': 12}, 'config.batch_size is 12, which 8 devices do not divide'),
     ({'evaluation.batch_size': 12}, 'config.evaluation.batch_size is 12'),
-    ({'data.streams': 3}, 'streams'),
+    ({'data.streams': 3}, 'config.data.streams 3'),
+    ({'checkpoint.best_metric': 'mean_iou'}, "best_metric 'mean_iou' is not measured; measured "),
+    ({'init_from': 'nowhere'}, 'nowhere is no directory'),
     ({'model.variant': 'drn_c_27'}, "variant 'drn_c_27' is unknown; known: drn_a_18"),
     ({'model.num_classes': 7}, 'the network has 7 classes, but digit_scenes has 10'),
     ({'model.dtype': 'float16'}, "dtype 'float16'"),
@@ -151,5 +156,5 @@ def test_a_killed_run_goes_on_with_the_batches_it_would_have_seen(config, tmp_pa
     assert after[:10 - resumed_at] == whole[resumed_at:10]
     _, wanted = drn_jax.load(tmp_path / 'whole', 10)
     _, found = drn_jax.load(tmp_path / 'killed', 10)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3),
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4),
                  wanted['params'], found['params'])
