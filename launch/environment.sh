@@ -31,7 +31,7 @@ install_drn_jax() {
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo 'Installing drn_jax and its dependencies (a few minutes, about 2.5 GB) ...'
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-      --editable ".[$1]" "${@:2}"
+      --editable ".${1:+[$1]}" "${@:2}"
     echo "$wanted" > "$stamp"
   fi
 }
