@@ -70,8 +70,8 @@ def random_crop(shape, seed, *, area, ratio):
     Source: tf.image.sample_distorted_bounding_box.
     """
     # Differs: Szegedy et al. (Going deeper with convolutions, 2015, section 6) and torchvision draw
-    # the area uniformly, which gives larger crops (0.5 instead of 0.44 of the image on average).
-    # This way is TensorFlow's, and takes a twentieth of a millisecond less.
+    # the area uniformly, which gives larger crops: of 500 x 375 pixels, 43 % on average instead of
+    # 37 %. This is what TensorFlow's recipes for ImageNet do, and it takes less time.
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
         shape, tf.zeros([1, 0, 4]), seed, min_object_covered=0., area_range=area,
         aspect_ratio_range=ratio, max_attempts=10, use_image_if_no_bounding_boxes=True)

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import tensorflow_datasets as tfds
 
@@ -138,6 +140,22 @@ def test_a_data_set_without_file_names_gets_tfds_names(digit_scenes_dir):
     data.data_dir = str(digit_scenes_dir)
     record = next(open_source(data).records('tune', 3, 4).as_numpy_iterator())
     assert record['name'] == b'digit_scenes-tune.tfrecord-00000-of-00001__3'
+
+
+@pytest.mark.parametrize('damage, cause', [('cut off', 'truncated record'), ('gone', 'No such')])
+def test_damaged_files_of_a_prepared_data_set_stop_the_run(imagenet, damage, cause, tmp_path):
+    data = imagenet.copy_and_resolve_references()
+    data.data_dir = str(shutil.copytree(imagenet.data_dir, tmp_path / 'prepared'))
+    source = open_source(data)
+    records, = tmp_path.rglob('*-train.tfrecord*')
+    if damage == 'gone':
+        records.unlink()
+    else:
+        records.write_bytes(records.read_bytes()[:-100])
+    with pytest.raises(InputError, match=(
+            f"^the files of split 'train' of 'imagenet2012' are damaged: .*{cause}[^{{}}]*; prepare "
+            'the data set again$')):
+        next(training_batches(source, data, batch_size=8, seed=0))
 
 
 def test_opening_and_reading_is_silent(imagenet, capfd):
