@@ -55,7 +55,8 @@ def main():
 
     print(f'{flags.images} images of {WIDTH} x {HEIGHT}, {kilobytes:.0f} KB, {flags.chroma}; '
           f'median of {flags.rounds} rounds of {flags.batches} batches of {flags.batch_size}')
-    print(f'{"":10}{"images/s":>10}{"ratio":>7}{"range":>13}{"ms/image":>10}{"ratio":>7}{"range":>13}')
+    print(f'{"":10}{"images/s":>10}{"ratio":>7}{"range":>13}'
+          f'{"ms/image":>10}{"ratio":>7}{"range":>13}')
     bare = runs[0]
     for run in runs:
         by_clock = [ours / theirs for theirs, ours in zip(run.seconds, bare.seconds)]
