@@ -59,8 +59,8 @@ class Batches:
         except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:  # not of one image
             cause = error.message.split('}} ')[-1].split(' [Op:')[0]  # without TensorFlow's frame
             raise InputError(
-                f'the files of split {self._split!r} of {self._source.name!r} are damaged: {cause}; '
-                'prepare the data set again') from error
+                f'the files of split {self._split!r} of {self._source.name!r} are damaged: '
+                f'{cause}; prepare the data set again') from error
 
     def _complete(self, decoded):
         """Gives a batch of all rows; None stands for no images at all."""

@@ -153,8 +153,8 @@ def test_damaged_files_of_a_prepared_data_set_stop_the_run(imagenet, damage, cau
     else:
         records.write_bytes(records.read_bytes()[:-100])
     with pytest.raises(InputError, match=(
-            f"^the files of split 'train' of 'imagenet2012' are damaged: .*{cause}[^{{}}]*; prepare "
-            'the data set again$')):
+            f"^the files of split 'train' of 'imagenet2012' are damaged: .*{cause}[^{{}}]*; "
+            'prepare the data set again$')):
         next(training_batches(source, data, batch_size=8, seed=0))
 
 
