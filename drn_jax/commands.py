@@ -131,7 +131,7 @@ def show_warnings():
     """Prints what the package logs as plain lines, `warning: ...`, without absl's prefix."""
     logger, handler = python_logging.getLogger('drn_jax'), python_logging.StreamHandler()
     handler.setFormatter(python_logging.Formatter('warning: %(message)s'))
-    handler.setLevel(python_logging.WARNING)
+    logger.setLevel(python_logging.WARNING)
     logger.addHandler(handler)
     logger.propagate = False
 
