@@ -50,7 +50,7 @@ def classification():
     config.data.streams = 8  # slices of the training images; a multiple of the processes
     config.data.shuffle_buffer = 16384  # undecoded images in memory, over all streams
     config.data.max_unreadable_share = .001  # of the images; more of them stop the run
-    config.data.threads = 0  # that decode images; 0: tf.data decides
+    config.data.threads = 0  # that decode images; 0: one for each core
 
     config.augmentation = ml_collections.ConfigDict()
     config.augmentation.mirror = True
