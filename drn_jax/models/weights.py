@@ -26,8 +26,8 @@ def from_torch(variant: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
     width are those of the file; `torch_settings` gives them.
 
     Without `fc` or `seg` the variables have no head. Entries that no network uses are left out
-    and logged: `num_batches_tracked`, the projection
-    in level 7 of C-58, and the frozen upsampling of segmentation files.
+    and logged: `num_batches_tracked`, the projection in level 7 of C-58, and the frozen upsampling
+    of segmentation files.
 
     Args:
         variant: one of `list_models()`. Some have equal files (B-26 and C-26, a ResNet and its

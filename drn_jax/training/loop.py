@@ -26,7 +26,7 @@ def train(config, workdir, command=''):
         The validation metrics of the last step.
 
     Raises:
-        InputError: a setting cannot be used, or the loss stopped being a finite number.
+        InputError: a setting cannot be used, or the loss, a gradient or a parameter is not finite.
     """
     workdir = epath.Path(workdir)
     meshes.check_batch_size(config.batch_size, meshes.create_mesh(config.mesh.devices))
@@ -118,7 +118,7 @@ def introduce(config, setup, state, first, last):
 
 
 def flush(recorder, saved):
-    """Shows the logs so far, and stops the run where a loss is not finite.
+    """Shows the logs so far, and stops the run where a number in them is not finite.
 
     Raises:
         InputError: it is not; the step and the last good checkpoint are named.

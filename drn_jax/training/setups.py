@@ -21,7 +21,7 @@ class Setup(NamedTuple):
 
 
 def set_up(config):
-    """Makes the parts of a run, settings being checked before data is touched.
+    """Makes the parts of a run; what can be checked without the data set is checked before it.
 
     Args:
         config: the configuration; its `model.num_classes` is set to that of the data set, and
