@@ -1,0 +1,170 @@
+"""Boxes of the connected parts of a score map, on the host, as MaxBoxAcc and MaxBoxAccV2 need."""
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from drn_jax.errors import InputError
+
+EIGHT = np.ones((3, 3), bool)  # a cell's neighbours, corners included
+
+
+class Contours(NamedTuple):
+    """The contours of one score map at all thresholds, a row each.
+
+    Attributes:
+        boxes: y0, x0, y1, x1, upper ends exclusive, [N, 4], int32.
+        threshold: place of the threshold in the list, ascending, [N], int32.
+        largest: whether it is the largest contour at its threshold, [N], bool; one at each
+            threshold that a cell exceeds.
+    """
+    boxes: np.ndarray
+    threshold: np.ndarray
+    largest: np.ndarray
+
+
+def scaled_map(scores, height, width, *, stride=8):
+    """Resizes a map of scores to the network's input and scales it to [0, 1].
+
+    Resizing is bilinear between the cells' centres, stride * (i + 1/2) - 1/2, and repeats the
+    outermost cell beyond them; then out = (map - min) / (max - min).
+
+    Args:
+        scores: of one class, [h, w], a float type.
+        height, width: of the network's input in pixels, at most stride * h and stride * w.
+        stride: pixels from one cell to the next; 1 leaves the size as it is.
+
+    Returns:
+        [height, width], float32 in [0, 1]; all 0 where the scores are all the same or one is not
+        finite.
+
+    Raises:
+        InputError: the cells do not cover the input.
+
+    Example:
+        >>> scaled_map(np.array([[1., 5.]]), 1, 4, stride=2).tolist()
+        [[0.0, 0.25, 0.75, 1.0]]
+
+    Source: Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, 2020.
+    """
+    # Differs: their code resizes by cubic interpolation, which overshoots beside edges.
+    scores = np.asarray(scores, np.float32)
+    if not (0 < height <= stride * scores.shape[0] and 0 < width <= stride * scores.shape[1]):
+        raise InputError(f'{scores.shape[0]} x {scores.shape[1]} cells of {stride} pixels do not '
+                         f'cover an input of {height} x {width} pixels; give the size of the '
+                         'input that the scores were computed from')
+    if not np.isfinite(scores).all():
+        return np.zeros((height, width), np.float32)
+    rows, columns = (_weights(pixels, cells, stride)
+                     for pixels, cells in zip((height, width), scores.shape))
+    resized = rows @ scores @ columns.T
+    low, high = resized.min(), resized.max()
+    # Weights that add up to 1 leave rounding in a flat map; scaling would blow it up.
+    if scores.min() == scores.max() or not high > low:
+        return np.zeros_like(resized)
+    return (resized - low) / (high - low)
+
+
+def _weights(pixels, cells, stride):
+    """Gives the share of every cell in every pixel of one axis, [pixels, cells], float32."""
+    position = ((np.arange(pixels) + .5) / stride - .5).clip(0, cells - 1)
+    return np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0).astype(np.float32)
+
+
+def contours(scores, thresholds):
+    """Gives the boxes of all connected parts of a map above each threshold, and of their holes.
+
+    Cells that touch at a side or a corner belong together. A hole counts too, with the cells
+    round it, as the protocol's code lists the contours of holes beside the others. The largest
+    contour encloses the largest area, measured between the centres of its cells with holes filled;
+    of equal ones it has the most cells, then comes first in reading order.
+
+    Args:
+        scores: [h, w], a float type, such as `scaled_map` gives.
+        thresholds: [T], float; a score must be above it, not equal.
+
+    Returns:
+        `Contours`. A threshold that no score exceeds has no row. MaxBoxAcc uses the rows marked
+        `largest`, MaxBoxAccV2 all rows.
+
+    Example:
+        >>> scores = np.array([[.9, 0, 0, 0], [0, .9, 0, .4]])
+        >>> found = contours(scores, [.2, .5, .95])
+        >>> found.boxes.tolist(), found.threshold.tolist(), found.largest.tolist()
+        ([[0, 0, 2, 2], [1, 3, 2, 4], [0, 0, 2, 2]], [0, 0, 1], [True, False, True])
+
+    Source: Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, 2020, and
+    its code, which calls OpenCV's findContours, contourArea and boundingRect.
+    """
+    # Differs: their code rounds scores to 256 steps and counts a box's upper ends as inside it.
+    scores = np.asarray(scores)
+    rows, columns = scores.max(1), scores.max(0)
+    found = [_above(scores, rows, columns, threshold) for threshold in thresholds]
+    counts = [len(boxes) for boxes, _ in found]
+    largest = np.zeros(sum(counts), bool)
+    starts = np.cumsum([0, *counts])
+    largest[[start + first for start, (_, first) in zip(starts, found) if first is not None]] = True
+    return Contours(np.concatenate([np.zeros((0, 4), np.int32), *(boxes for boxes, _ in found)]),
+                    np.repeat(np.arange(len(found), dtype=np.int32), counts), largest)
+
+
+def largest_boxes(found, count):
+    """Gives the box of the largest contour for every threshold.
+
+    Args:
+        found: `Contours` of one map.
+        count: how many thresholds there were, T.
+
+    Returns:
+        [T, 4], int32; all 0 where nothing exceeds the threshold.
+
+    Example:
+        >>> largest_boxes(contours(np.array([[.1, .9]]), [.5, .95]), 2).tolist()
+        [[0, 1, 1, 2], [0, 0, 0, 0]]
+    """
+    boxes = np.zeros((count, 4), np.int32)
+    boxes[found.threshold[found.largest]] = found.boxes[found.largest]
+    return boxes
+
+
+def _above(scores, rows, columns, threshold):
+    """Gives the boxes at one threshold, [n, 4], and which of them is the largest contour's."""
+    in_rows, in_columns = (np.flatnonzero(profile > threshold) for profile in (rows, columns))
+    if not len(in_rows):
+        return np.zeros((0, 4), np.int32), None
+    # Only the part that holds cells is looked at; at high thresholds it is small.
+    y, x = in_rows[0], in_columns[0]
+    mask = scores[y:in_rows[-1] + 1, x:in_columns[-1] + 1] > threshold
+    labels, count = ndimage.label(mask, EIGHT)
+    # Without corners, as background touches background only at sides where cells touch at corners.
+    outside, parts = ndimage.label(~np.pad(mask, 1))
+    boxes = _bounds(labels)
+    if parts > 1:  # the first part is the surroundings, the others are holes
+        # A cell further on each side, and back to coordinates without the padding.
+        boxes = np.concatenate([boxes, _bounds(outside)[1:] + [-2, -2, 0, 0]])
+    first = 0
+    if count > 1:
+        first = _largest(labels, count, outside[1:-1, 1:-1] != 1 if parts > 1 else mask)
+    return (boxes + [y, x, y, x]).astype(np.int32), first
+
+
+def _bounds(labels):
+    """Gives the box of every label from 1 on, [n, 4]."""
+    return np.array([[rows.start, columns.start, rows.stop, columns.stop]
+                     for rows, columns in ndimage.find_objects(labels)])
+
+
+def _largest(labels, count, filled):
+    """Gives the place of the part that encloses the largest area; `filled` has no holes."""
+    parts = labels
+    if filled.sum() > np.count_nonzero(labels):
+        parts, count = ndimage.label(filled, EIGHT)
+    # Four neighbouring centres span a square; three of them half of it.
+    corners = parts[:-1, :-1], parts[:-1, 1:], parts[1:, :-1], parts[1:, 1:]
+    members = sum((corner > 0).astype(np.int8) for corner in corners)
+    owner = np.maximum(np.maximum(*corners[:2]), np.maximum(*corners[2:]))
+    twice = np.bincount(owner.ravel(), np.maximum(members - 2, 0).ravel(), minlength=count + 1)
+    cells = np.bincount(parts.ravel(), minlength=count + 1)
+    best = 1 + np.argmax((twice * (parts.size + 1) + cells)[1:])
+    # Filled parts are numbered anew: the first cell of one, never a hole's, has the old number.
+    return labels.flat[np.argmax(parts.ravel() == best)] - 1

@@ -1,0 +1,1 @@
+"""Pictures that people look at: overlays, panels, confusion matrices and the HTML page."""
