@@ -57,8 +57,8 @@ def confusion_picture(matrix, names):
         _percentages(pen, share, centres, min(13, cell // 3))
     side = margin + classes * cell
     pen.rectangle((margin - 1, margin - 1, side, side), outline=(120, 120, 120))
-    pen.text((margin + classes * cell / 2, 4), 'predicted', fill='black', font=text.font(14),
-             anchor='ma')
+    pen.text((margin + classes * cell / 2, 4), 'predicted, % of the row', fill='black',
+             font=text.font(14), anchor='ma')
     _upright(image, ['true'], [margin + classes * cell / 2], 4, 14, anchor='start')
     return np.array(image)
 

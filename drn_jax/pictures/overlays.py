@@ -131,7 +131,7 @@ def draw_boxes(photograph, boxes, labels=None, *, colours=BOX_COLOURS):
         raise InputError(f'{len(labels)} labels do not fit {len(boxes)} boxes; give one each')
     image = Image.fromarray(photograph)
     pen, side = ImageDraw.Draw(image), min(photograph.shape[:2])
-    line_px, text_px = max(2, round(side / 150)), max(11, round(side / 28))
+    line_px, text_px = max(2, round(side / 150)), max(11, round(side / 24))
     for place, ((y0, x0, y1, x1), label) in enumerate(zip(boxes.round(), labels)):
         if y1 <= y0 or x1 <= x0:
             continue

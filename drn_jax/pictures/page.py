@@ -12,6 +12,7 @@ from drn_jax.errors import InputError
 from drn_jax.pictures.files import replacing
 
 SIDE_PX, QUALITY = 1024, 85  # of photographs on a page
+CELLS_PX = 256  # a map of at most this side is so coarse that its cells should be seen
 
 STYLE = '''
 :root { color-scheme: light dark; --ground: #fff; --ink: #1b1f24; --soft: #57606a;
@@ -27,9 +28,10 @@ p { margin: .25rem 0; color: var(--soft); }
 article { margin: 1rem 0; padding: 1rem; background: var(--card); border: 1px solid var(--line);
   border-radius: .5rem; }
 .pictures { display: grid; gap: .75rem; align-items: start;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 13rem), 1fr)); }
 figure { margin: 0; } img { display: block; width: 100%; height: auto; border-radius: .25rem; }
-img.map { image-rendering: pixelated; }
+img.cells { image-rendering: pixelated; }
+figure.wide { grid-column: 1 / -1; } .wide img { width: auto; max-width: 100%; }
 figcaption { padding-top: .25rem; color: var(--soft); font-size: .875rem;
   overflow-wrap: anywhere; }
 table { margin-top: .75rem; border-collapse: collapse; font-size: .9375rem; }
@@ -46,11 +48,13 @@ class Picture(NamedTuple):
         caption: a line below it.
         pixels: [H, W, 3] or [H, W], uint8.
         photograph: True embeds it as JPEG of quality 85, at most 1024 pixels a side; False, for
-            maps and drawings, as PNG of its own size, whose pixels show as squares.
+            maps and drawings, as PNG of its own size. Up to 256 pixels a side show as squares.
+        wide: whether it gets a row to itself at its own size, for panels and drawings with text.
     """
     caption: str
     pixels: np.ndarray
     photograph: bool = True
+    wide: bool = False
 
 
 class Item(NamedTuple):
@@ -134,10 +138,15 @@ def _figure(picture):
     file = io.BytesIO()
     image.save(file, format=kind, **options)
     data = base64.b64encode(file.getvalue()).decode()
-    style = '' if picture.photograph else ' class="map"'
+    cells = not (picture.photograph or picture.wide) and max(image.size) <= CELLS_PX
     caption = _text(picture.caption)
-    return (f'<figure><img{style} width="{image.width}" height="{image.height}" alt="{caption}" '
+    return (f'<figure{_class("wide", picture.wide)}><img{_class("cells", cells)} '
+            f'width="{image.width}" height="{image.height}" alt="{caption}" '
             f'src="data:image/{kind};base64,{data}"><figcaption>{caption}</figcaption></figure>\n')
+
+
+def _class(name, given):
+    return f' class="{name}"' if given else ''
 
 
 def _text(value):

@@ -59,7 +59,7 @@ def items():
                       [('cat', '98.1 %'), ('dog', '1.2 %')], section='good'),
             page.Item('two.jpg', [page.Picture('photograph', plain(300, 200, BLUE))],
                       section='good'),
-            page.Item('grey', [page.Picture('grey', cells[..., 0], photograph=False)])]
+            page.Item('grey', [page.Picture('grey', cells[..., 0], photograph=False, wide=True)])]
 
 
 def test_pictures_are_embedded_whole(tmp_path):
@@ -73,6 +73,7 @@ def test_pictures_are_embedded_whole(tmp_path):
     assert np.abs(np.asarray(pictures[0]).astype(int) - RED).max() < 5
     for image, picture in zip(reader.images, pictures):
         assert (int(image['width']), int(image['height'])) == picture.size
+    assert [image.get('class') for image in reader.images] == [None, 'cells', None, None]
     assert reader.open == []
     assert [text for tag, text in reader.texts if tag == 'h2'] == ['good']
     assert [text for tag, text in reader.texts if tag in ('th', 'td')] == [
