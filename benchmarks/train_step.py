@@ -74,10 +74,10 @@ class Run:
         model = drn_jax.create_model(variant, num_classes=flags.classes, width=flags.width,
                                      dtype=flags.dtype)
         task, mesh = tasks.create_task(config, model), meshes.create_mesh()
-        meshes.check_batch_size(flags.batch_size, mesh, '--batch_size')
+        meshes.check_batch_size(flags.batch_size, mesh.devices.size, '--batch_size')
         optimizer = states.create_optimizer(config, .1)
         self.variant, self._batch_size, self.speeds = variant, flags.batch_size, []
-        self._state = states.initialize(model, optimizer, jax.random.key(0), flags.size, mesh)
+        self._state = states.initialize(model, optimizer, jax.random.key(0), mesh)
         rng = np.random.default_rng(0)
         rows = flags.batch_size
         self._batch = jax.device_put(

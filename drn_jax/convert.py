@@ -72,11 +72,12 @@ def file_to_checkpoint(given):
         raise InputError(f'--variant is missing; {given.input} fits '
                          f'{" and ".join(fitting) or "no variant"}'
                          f'{", add --variant with the one you mean" if fitting else ""}')
-    config = recipes.classification()
+    settings = weights.torch_settings(given.variant, state_dict)
+    config = (recipes.segmentation if settings.task == 'segmentation' else
+              recipes.classification)()
     config.model.variant = given.variant
     config.model.first_block = given.first_block or 'paper'
-    config.model.num_classes, config.task, config.model.width = weights.torch_settings(
-        given.variant, state_dict)
+    config.model.num_classes, config.model.width = settings.num_classes, settings.width
     model = configurations.model_of(config)
     variables = weights.from_torch(given.variant, state_dict)
     del state_dict  # for its memory

@@ -19,7 +19,47 @@ _IMAGENET = {
     'drn_d_54': (21.2, 5.9),
     'drn_d_105': (20.6, 5.5),
 }
-_NAMES = ('top1_error', 'top5_error', 'top1_error_10crop', 'top5_error_10crop')
+_IMAGENET_NAMES = ('top1_error', 'top5_error', 'top1_error_10crop', 'top5_error_10crop')
+
+# ImageNet validation errors in percent: top-1 and top-5 localization. The paper's table 2.
+_LOCALIZATION = {
+    'resnet_18': (61.5, 59.3),
+    'drn_a_18': (54.6, 48.2),
+    'drn_b_26': (53.8, 49.3),
+    'drn_c_26': (52.3, 47.7),
+    'resnet_34': (58.7, 56.4),
+    'drn_a_34': (55.5, 50.7),
+    'drn_c_42': (50.7, 46.8),
+    'resnet_50': (55.7, 52.8),
+    'drn_a_50': (54.0, 48.4),
+    'resnet_101': (54.6, 51.9),
+}
+_LOCALIZATION_NAMES = ('localization_top1_error', 'localization_top5_error')
+
+# Cityscapes validation IoU in percent: the mean, then the classes. The paper's table 3, then the
+# release's README, which has the mean only.
+_CITYSCAPES = {
+    'drn_a_50': (67.3, 96.9, 77.4, 90.3, 35.8, 42.8, 59.0, 66.8, 74.5, 91.6, 57.0, 93.4, 78.7, 55.3,
+                 92.1, 43.2, 59.5, 36.2, 52.0, 75.2),
+    'drn_c_26': (68.0, 97.4, 80.7, 90.4, 36.1, 47.0, 56.9, 63.8, 73.0, 91.2, 57.9, 93.4, 77.3, 53.8,
+                 92.7, 45.0, 70.5, 48.4, 44.2, 72.8),
+    'drn_c_42': (70.9, 97.7, 82.2, 91.2, 40.5, 52.6, 59.2, 66.7, 74.6, 91.7, 57.7, 94.1, 79.1, 56.0,
+                 93.6, 56.0, 74.3, 54.7, 50.9, 74.1),
+    'drn_d_22': (68.0,),
+    'drn_d_38': (71.4,),
+    'drn_d_105': (75.6,),
+}
+_CITYSCAPES_NAMES = ('mean_iou', *(f'iou/{name}' for name in (
+    'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign',
+    'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle',
+    'bicycle')))
+
+# task and data set: names of the metrics, and percents of each variant
+_TABLES = {
+    ('classification', 'imagenet2012'): (_IMAGENET_NAMES, _IMAGENET),
+    ('localization', 'imagenet2012'): (_LOCALIZATION_NAMES, _LOCALIZATION),
+    ('segmentation', 'cityscapes'): (_CITYSCAPES_NAMES, _CITYSCAPES),
+}
 
 
 def published(config):
@@ -37,10 +77,11 @@ def published(config):
         >>> published(recipes.classification())['top1_error']
         0.2486
 
-    Source: table 1 of the paper, and the README of the release.
+    Source: tables 1 to 3 of the paper, and the README of the release.
     """
-    if (config.task, config.data.name.split(':')[0].split('/')[0]) != (
-            'classification', 'imagenet2012') or config.model.width != 1:
+    data = config.data.name.split(':')[0].split('/')[0]
+    if config.model.width != 1 or (config.task, data) not in _TABLES:
         return {}
-    percent = _IMAGENET.get(config.model.variant, ())
-    return {name: round(number / 100, 6) for name, number in zip(_NAMES, percent)}
+    names, table = _TABLES[config.task, data]
+    percent = table.get(config.model.variant, ())
+    return {name: round(number / 100, 6) for name, number in zip(names, percent)}

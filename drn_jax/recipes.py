@@ -6,19 +6,10 @@ changes single fields (`--config.batch_size=512`), with the types that the field
 import ml_collections
 
 
-def classification():
-    """Gives the configuration of section 5.1 of the paper: ImageNet, 120 epochs of SGD.
-
-    Returns:
-        An `ml_collections.ConfigDict`.
-
-    Example:
-        >>> config = classification()
-        >>> config.optimizer.learning_rate, config.batch_size, config.epochs
-        (0.1, 256, 120.0)
-    """
+def _shared():
+    """Gives the fields that all tasks have."""
     config = ml_collections.ConfigDict()
-    config.task = 'classification'
+    config.task = 'classification'  # or 'segmentation', 'localization'
     config.seed = 0  # of the initial parameters, the order of images and their augmentation
     config.batch_size = 256  # images a step, over all devices
     config.epochs = 120.  # passes over the training images
@@ -33,18 +24,15 @@ def classification():
     config.model.first_block = 'paper'  # DRN-A: dilation of a group's first block, or 'release'
     config.model.freeze_statistics = False  # True: batch statistics stay as they were at the start
     config.model.num_classes = 0  # 0: as many as the data set has
+    config.model.rematerialize = ()  # levels, as 'level1', computed twice to save memory
 
     config.data = ml_collections.ConfigDict()
-    config.data.name = 'imagenet2012'  # a TFDS data set, 'digit_scenes', or 'folder'
+    config.data.name = 'imagenet2012'  # README.md lists the data sets of each task
     config.data.data_dir = ''  # prepared data, local or gs://; '': ~/tensorflow_datasets
     config.data.manual_dir = ''  # archives that TFDS cannot download, such as ImageNet's tars
     config.data.train_split = 'train'
     config.data.validation_split = 'validation'
-    config.data.image_size = 224  # pixels a side of what the network sees
-    config.data.crop = True  # False: whole images, resized to image_size
-    config.data.crop_area = (.08, 1.)  # training crops: share of the image's area
-    config.data.crop_ratio = (3 / 4, 4 / 3)  # training crops: width by height
-    config.data.resize_px = 256  # shorter side in evaluation, before the central crop
+    config.data.class_names = ()  # filled in from the data set
     config.data.mean = (.485, .456, .406)  # of each channel, white being 1
     config.data.std = (.229, .224, .225)
     config.data.streams = 8  # slices of the training images; a multiple of the processes
@@ -58,7 +46,6 @@ def classification():
     config.augmentation.lighting = .1  # standard deviation along ImageNet's colour axes; 0 is none
 
     config.loss = ml_collections.ConfigDict()
-    config.loss.label_smoothing = 0.
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = .1  # for `rate_batch` images a step; scaled to batch_size
@@ -67,15 +54,14 @@ def classification():
     config.optimizer.nesterov = False
     config.optimizer.weight_decay = 1e-4  # L2 on every parameter, before the momentum
     config.optimizer.backbone_rate = 1.  # multiple of the rate, for everything but the head
-    config.optimizer.schedule = 'steps'  # 'steps', 'cosine' or 'constant'
+    config.optimizer.schedule = 'steps'  # 'steps', 'cosine', 'poly' or 'constant'
     config.optimizer.warmup_epochs = 0.  # the rate rises from 0, linearly
     config.optimizer.decay_epochs = (30., 60., 90.)  # 'steps': where the rate falls
     config.optimizer.decay_factor = .1  # 'steps': what it is multiplied with
+    config.optimizer.poly_power = .9  # 'poly': rate * (1 - epoch / epochs) ** power
 
     config.evaluation = ml_collections.ConfigDict()
     config.evaluation.every_epochs = 1.  # during training; the last step is always evaluated
-    config.evaluation.crops = 1  # 1, or 10: centre, corners and their mirror images
-    config.evaluation.average = 'probabilities'  # or 'logits': what ten crops average
     config.evaluation.batch_size = 0  # 0: as in training
 
     config.checkpoint = ml_collections.ConfigDict()
@@ -87,8 +73,80 @@ def classification():
 
     config.mesh = ml_collections.ConfigDict()
     config.mesh.devices = 0  # that share each batch; 0: all there are
+    config.mesh.space = 1  # that share the rows of each image, in training for segmentation
 
     config.log_every_steps = 50
+    return config
+
+
+def classification():
+    """Gives the configuration of section 5.1 of the paper: ImageNet, 120 epochs of SGD.
+
+    Returns:
+        An `ml_collections.ConfigDict`.
+
+    Example:
+        >>> config = classification()
+        >>> config.optimizer.learning_rate, config.batch_size, config.epochs
+        (0.1, 256, 120.0)
+    """
+    config = _shared()
+    config.data.image_size = 224  # pixels a side of what the network sees
+    config.data.crop = True  # False: whole images, resized to image_size
+    config.data.crop_area = (.08, 1.)  # training crops: share of the image's area
+    config.data.crop_ratio = (3 / 4, 4 / 3)  # training crops: width by height
+    config.data.resize_px = 256  # shorter side in evaluation, before the central crop
+    config.loss.label_smoothing = 0.
+    config.evaluation.crops = 1  # 1, or 10: centre, corners and their mirror images
+    config.evaluation.average = 'probabilities'  # or 'logits': what ten crops average
+    config.evaluation.maps = 'crop'  # localization: maps of the central crop; or 'whole', images
+    config.evaluation.threshold = -1.  # localization: of dominant responses; below 0: chosen
+    config.evaluation.scaled_threshold = -1.  # the same for scores scaled to [0, 1] in each image
+    config.evaluation.threshold_split = ''  # images to choose on; '': 'tune' or some of training
+    config.data.boxes = ''  # localization on ImageNet: directory of its box archives, or a CSV file
+    return config
+
+
+def segmentation():
+    """Gives the configuration of section 5.3 of the paper: Cityscapes, crops and mirroring.
+
+    The paper gives no schedule; this is the one of the release's DRN-D-22.
+
+    Returns:
+        An `ml_collections.ConfigDict`.
+
+    Example:
+        >>> config = segmentation()
+        >>> config.optimizer.learning_rate, config.batch_size, config.epochs
+        (0.01, 32, 250.0)
+    """
+    config = _shared()
+    config.task = 'segmentation'
+    config.batch_size = 32
+    config.epochs = 250.
+    config.model.edges = 'extend'  # upsampling: bilinear, or 'fade', as in the release
+    config.data.name = 'cityscapes'
+    config.data.crop_px = 896  # side of the training crops
+    config.data.scale = (1., 1.)  # training images are resized by a factor between these
+    config.data.rotation_degrees = 0  # training images are turned by up to so many degrees
+    config.data.evaluation_size = (0, 0)  # height and width to resize to; 0, 0: images as they are
+    config.data.palette = ()  # colours of the classes, filled in from the data set
+    config.data.mean = (.290101, .328081, .286964)
+    config.data.std = (.182954, .186566, .184475)
+    config.data.shuffle_buffer = 256  # images of Cityscapes have 2 MB
+    config.augmentation.colour_factors = (1., 1.)
+    config.augmentation.lighting = 0.
+    config.loss.class_weights = ()  # weight of each class in the mean; (): all weigh the same
+    config.optimizer.learning_rate = .01
+    config.optimizer.rate_batch = 32
+    config.optimizer.decay_epochs = (100., 200.)
+    config.evaluation.every_epochs = 10.
+    config.evaluation.batch_size = 8
+    config.evaluation.scales = (1.,)  # multiples of the image's size whose answers are combined
+    config.evaluation.mirror = False  # True: with the answers for the mirror image
+    config.evaluation.tile_px = 0  # side of tiles that are computed one by one; 0: whole images
+    config.checkpoint.best_metric = 'mean_iou'
+    config.checkpoint.best_is = 'highest'
     return config
 
 
@@ -120,4 +178,29 @@ def digit_scenes():
     config.optimizer.warmup_epochs = .2
     config.evaluation.batch_size = 200
     config.log_every_steps = 25
+    return config
+
+
+def digit_scenes_segmentation():
+    """Gives the configuration of the embedded data set for segmentation: background and ten digits.
+
+    Returns:
+        An `ml_collections.ConfigDict`.
+
+    Example:
+        >>> digit_scenes_segmentation().task
+        'segmentation'
+    """
+    classifier, config = digit_scenes(), segmentation()
+    config.model.width = classifier.model.width
+    config.augmentation = classifier.augmentation
+    config.optimizer = classifier.optimizer
+    config.batch_size = classifier.batch_size
+    config.epochs = classifier.epochs
+    config.log_every_steps = classifier.log_every_steps
+    for field in ('name', 'shuffle_buffer', 'mean', 'std'):
+        config.data[field] = classifier.data[field]
+    config.data.crop_px = classifier.data.image_size
+    config.evaluation.every_epochs = classifier.evaluation.every_epochs
+    config.evaluation.batch_size = classifier.evaluation.batch_size
     return config

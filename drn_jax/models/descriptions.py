@@ -19,7 +19,7 @@ class Row(NamedTuple):
 
 
 class Description(NamedTuple):
-    """The rows of a network; printed, a table with their totals."""
+    """The rows of a network; `print` shows them as a table with their totals."""
     variant: str
     size: tuple[int, int]  # height and width of the image, pixels
     rows: tuple[Row, ...]
@@ -46,11 +46,37 @@ class Description(NamedTuple):
         return '\n'.join([f'{self.variant}, one image of {height} x {width} pixels', *lines])
 
     def __repr__(self) -> str:
-        return str(self)
+        return f'<{self.variant}: {self.total.layers} layers, {self.total.parameters:,} parameters>'
 
 
 def describe(variant: str, size: int | Sequence[int] = 224, num_classes: int = 1000, *,
              width: float = 1.0, first_block: str = 'paper') -> Description:
+    """Prints the table of a network, and gives it: see `description`, whose arguments it takes.
+
+    Example:
+        >>> describe('drn_d_22')
+        drn_d_22, one image of 224 x 224 pixels
+        level   layers  channels  stride  dilation  receptive field  parameters            MACs
+        stem         1        16       1         1                7       2,384     118,013,952
+        level1       1        16       1         1                9       2,336     115,605,504
+        level2       1        32       2         1               11       4,672      57,802,752
+        level3       4        64       4         1               39     131,712     411,041,792
+        level4       4       128       8         1               95     525,568     411,041,792
+        level5       4       256       8         2              223   2,099,712   1,644,167,168
+        level6       4       512       8         4              479   8,393,728   6,576,668,672
+        level7       1       512       8         2              511   2,360,320   1,849,688,064
+        level8       1       512       8         1              527   2,360,320   1,849,688,064
+        head         1     1,000       8         1              527     513,000         512,000
+        total       22     1,000       8         1              527  16,393,752  13,034,229,760
+        <drn_d_22: 22 layers, 16,393,752 parameters>
+    """
+    found = description(variant, size, num_classes, width=width, first_block=first_block)
+    print(found)
+    return found
+
+
+def description(variant: str, size: int | Sequence[int] = 224, num_classes: int = 1000, *,
+                width: float = 1.0, first_block: str = 'paper') -> Description:
     """Describes every level of a network: channels, stride, dilation, receptive field and cost.
 
     A convolution of k x k taps at dilation d, reading cells j pixels apart, adds (k - 1) * d * j
@@ -72,20 +98,8 @@ def describe(variant: str, size: int | Sequence[int] = 224, num_classes: int = 1
         InputError: an argument is none of these.
 
     Example:
-        >>> describe('drn_d_22')
-        drn_d_22, one image of 224 x 224 pixels
-        level   layers  channels  stride  dilation  receptive field  parameters            MACs
-        stem         1        16       1         1                7       2,384     118,013,952
-        level1       1        16       1         1                9       2,336     115,605,504
-        level2       1        32       2         1               11       4,672      57,802,752
-        level3       4        64       4         1               39     131,712     411,041,792
-        level4       4       128       8         1               95     525,568     411,041,792
-        level5       4       256       8         2              223   2,099,712   1,644,167,168
-        level6       4       512       8         4              479   8,393,728   6,576,668,672
-        level7       1       512       8         2              511   2,360,320   1,849,688,064
-        level8       1       512       8         1              527   2,360,320   1,849,688,064
-        head         1     1,000       8         1              527     513,000         512,000
-        total       22     1,000       8         1              527  16,393,752  13,034,229,760
+        >>> [row.stride for row in description('drn_d_22').rows]
+        [1, 1, 2, 4, 8, 8, 8, 8, 8, 8]
 
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, figure 5.
     """

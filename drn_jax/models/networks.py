@@ -1,4 +1,6 @@
 """The network: levels in a row, then class scores for the image or for every position."""
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -24,6 +26,7 @@ class Network(nn.Module):
     width: float = 1.0
     dtype: str = 'float32'
     first_block: str = 'paper'
+    rematerialize: tuple[str, ...] = ()
 
     @property
     def table(self) -> variants.Variant:
@@ -33,7 +36,10 @@ class Network(nn.Module):
     def setup(self):
         self.stem = layers.Block(self.table.stem.expand(), self.dtype)
         for level, blocks in self.table.expand():
-            setattr(self, level.name, layers.Level(blocks, self.dtype))
+            kind = layers.Level
+            if level.name in self.rematerialize:  # argument 2, after self and x, is `train`
+                kind = nn.remat(layers.Level, static_argnums=(2,))
+            setattr(self, level.name, kind(blocks, self.dtype))
         if self.num_classes:
             self.head = layers.Classifier(self.num_classes)
 
@@ -116,7 +122,7 @@ class Network(nn.Module):
 
 def create_model(variant: str, num_classes: int = 1000, task: str = 'classification',
                  width: float = 1.0, dtype: DTypeLike = 'float32',
-                 first_block: str = 'paper') -> Network:
+                 first_block: str = 'paper', rematerialize: Sequence[str] = ()) -> Network:
     """Creates a network; its variables come from `init`, `from_torch` or a checkpoint.
 
     Args:
@@ -127,6 +133,8 @@ def create_model(variant: str, num_classes: int = 1000, task: str = 'classificat
         dtype: float32 or bfloat16, of activations and products; parameters, statistics and class
             scores are float32 in both.
         first_block: 'paper' or, in DRN-A, 'release'; see `variants.lookup`.
+        rematerialize: levels, such as ('level1', 'level2'), whose inner activations training
+            computes a second time instead of keeping them: less memory, more time, same numbers.
 
     Returns:
         A Linen module with methods `__call__`, `class_maps` and `levels`, and with these
@@ -152,7 +160,12 @@ def create_model(variant: str, num_classes: int = 1000, task: str = 'classificat
     classes = variants.whole_number('num_classes', num_classes, least=0)
     if task not in TASKS:
         raise InputError(f'task {task!r} is unknown; known: {", ".join(TASKS)}')
-    return Network(variant, classes, task, width, _dtype_name(dtype), first_block)
+    levels = [level.name for level in variants.lookup(variant).levels]
+    if unknown := [name for name in rematerialize if name not in levels]:
+        raise InputError(f'{variant} has no {", ".join(map(repr, unknown))} to rematerialize; it '
+                         f'has {", ".join(levels)}')
+    return Network(variant, classes, task, width, _dtype_name(dtype), first_block,
+                   tuple(rematerialize))
 
 
 def _dtype_name(dtype: DTypeLike) -> str:

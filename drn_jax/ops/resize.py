@@ -1,10 +1,12 @@
-"""Upsampling of class maps to the pixels of the image."""
+"""Upsampling of class maps to the pixels of the image, whole or a tile of rows at a time."""
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from drn_jax.errors import InputError
 
 EDGES = ('extend', 'fade')
+TILES = 8  # of an image, in `map_upsampled`
 
 
 def upsample(maps, height, width, *, stride=8, edges='extend'):
@@ -18,7 +20,7 @@ def upsample(maps, height, width, *, stride=8, edges='extend'):
     Args:
         maps: [B, h, w, C], float32.
         height, width: of the image in pixels, at most stride * h and stride * w.
-        stride: pixels from one cell to the next.
+        stride: pixels from one cell to the next, a number, or one for rows and one for columns.
         edges: 'extend' or 'fade'.
 
     Returns:
@@ -33,15 +35,94 @@ def upsample(maps, height, width, *, stride=8, edges='extend'):
 
     Source: section 5.3 of the paper ('extend'); the release's `up` layer ('fade').
     """
+    return _product(*_both_weights(maps, height, width, stride, edges), maps)
+
+
+def map_upsampled(function, maps, height, width, *, strides, labels=None, mirrored=None,
+                  edges='extend'):
+    """Applies a function to upsampled maps of which only a part is held at a time.
+
+    An image is cut into `TILES` tiles; tile t holds the rows t, t + TILES, t + 2 * TILES and so on.
+    So a device that holds a block of the image's rows has a share of every tile. In derivatives
+    the tiles are computed once more instead of being kept.
+
+    Args:
+        function: takes the upsampled tiles [B, R, width, C], one for each of `maps`, and the
+            labels' tile [B, R, width]; R = ceil(height / TILES). Gives a tree of arrays.
+        maps: list of [B, h, w, C], float32, of different h and w perhaps.
+        height, width: of the image in pixels.
+        strides: for each of `maps`, as `stride` in `upsample`.
+        labels: uint8 [B, height, width], or None. Rows beyond the last one hold 255.
+        mirrored: for each of `maps`, whether it belongs to the image's mirror image; None: no.
+        edges: see `upsample`.
+
+    Returns:
+        What the function gives, stacked on a new first axis: [TILES, ...]. `join_rows` makes images
+        of tiles.
+
+    Raises:
+        InputError: see `upsample`.
+
+    Example:
+        >>> maps = jnp.array([[1., 0.], [0., 3.]]).reshape(1, 1, 2, 2)
+        >>> tiles = map_upsampled(lambda scores: scores.argmax(-1), [maps], 1, 8, strides=[4])
+        >>> join_rows(tiles, 1)[0, 0].tolist()
+        [0, 0, 0, 1, 1, 1, 1, 1]
+    """
+    weights = [_both_weights(each, height, width, stride, edges)
+               for each, stride in zip(maps, strides, strict=True)]
+    rows = [_cut_rows(jnp.asarray(each)[None], 0)[:, 0] for each, _ in weights]
+    columns = [each[::-1] if mirror else each for (_, each), mirror in zip(
+        weights, mirrored or [False] * len(maps), strict=True)]
+
+    @jax.checkpoint
+    def tile(operands):
+        rows, labels = operands
+        scores = [_product(*each) for each in zip(rows, columns, maps)]
+        return function(*scores) if labels is None else function(*scores, labels)
+
+    return jax.lax.map(tile, (rows, None if labels is None else _cut_rows(labels, 255)))
+
+
+def join_rows(tiles, height):
+    """Puts the tiles of `map_upsampled` together: [TILES, B, R, ...] -> [B, height, ...].
+
+    Example:
+        >>> join_rows(jnp.arange(16).reshape(8, 1, 2), 10).tolist()
+        [[0, 2, 4, 6, 8, 10, 12, 14, 1, 3]]
+    """
+    tiles = jnp.moveaxis(tiles, 0, 2)
+    return tiles.reshape(tiles.shape[0], -1, *tiles.shape[3:])[:, :height]
+
+
+def _cut_rows(x, fill):
+    """[B, H, ...] -> [TILES, B, ceil(H / TILES), ...], with rows of `fill` beyond the last."""
+    padding = [(0, 0)] * x.ndim
+    padding[1] = 0, -x.shape[1] % TILES
+    x = jnp.pad(x, padding, constant_values=fill)
+    return jnp.moveaxis(x.reshape(x.shape[0], -1, TILES, *x.shape[2:]), 2, 0)
+
+
+def _product(rows, columns, maps):
+    return jnp.einsum('yh,bhwc,xw->byxc', rows, maps, columns, precision='highest')
+
+
+def _both_weights(maps, height, width, stride, edges):
+    """Checks the arguments of `upsample` and gives the weights of rows and of columns."""
     if edges not in EDGES:
         raise InputError(f'edges {edges!r} is unknown; known: {", ".join(EDGES)}')
+    stride_y, stride_x = np.broadcast_to(stride, 2)
     _, rows, columns, _ = maps.shape
-    if not (0 < height <= stride * rows and 0 < width <= stride * columns):
-        raise InputError(f'{rows} x {columns} cells of {stride} pixels do not cover an image of '
-                         f'{height} x {width} pixels; give at most {stride * rows} x '
-                         f'{stride * columns}')
-    return jnp.einsum('yh,bhwc,xw->byxc', _weights(height, rows, stride, edges), maps,
-                      _weights(width, columns, stride, edges), precision='highest')
+    reach_y, reach_x = (round(float(reach), 3) for reach in (stride_y * rows, stride_x * columns))
+    if not (0 < height <= reach_y and 0 < width <= reach_x):
+        raise InputError(f'{rows} x {columns} cells of {_number(stride)} pixels do not cover an '
+                         f'image of {height} x {width} pixels; give at most {reach_y:g} x '
+                         f'{reach_x:g}')
+    return (_weights(height, rows, stride_y, edges), _weights(width, columns, stride_x, edges))
+
+
+def _number(stride):
+    return f'{stride:g}' if np.ndim(stride) == 0 else ' x '.join(f'{each:g}' for each in stride)
 
 
 def _weights(pixels, cells, stride, edges):

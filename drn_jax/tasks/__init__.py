@@ -1,9 +1,10 @@
 """The problems that a network is trained for or evaluated on."""
 from drn_jax.errors import InputError
-from drn_jax.tasks import classification
+from drn_jax.tasks import classification, localization, segmentation
 from drn_jax.tasks.task import Task
 
-TASKS = {'classification': classification.create}
+TASKS = {'classification': classification.create, 'localization': localization.create,
+         'segmentation': segmentation.create}
 
 
 def create_task(config, model):

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from drn_jax.errors import InputError
-from drn_jax.ops import colour
-from drn_jax.tasks.task import Task
+from drn_jax.tasks import inputs, task
 
 AVERAGES = ('probabilities', 'logits')
 
@@ -41,72 +40,20 @@ def create(config, model):
                          'and config.augmentation.mirror is off for this data; use 1')
     if not 0 <= smoothing < 1:
         raise InputError(f'config.loss.label_smoothing is {smoothing}; it lies in [0, 1)')
-    return Task(
+    return task.Task(
         keys=('image', 'label', 'mask'),
+        labels='classes',
         metrics=tuple(f'top{k}_error{suffix}' for suffix in ('', '_10crop')[:1 + (crops == 10)]
                       for k in (1, 5)),
         model=model,
-        prepare=functools.partial(prepare, mean=config.data.mean, std=config.data.std,
+        prepare=functools.partial(inputs.prepare, mean=config.data.mean, std=config.data.std,
                                   augmentation=config.augmentation),
-        forward=functools.partial(forward, model,
+        forward=functools.partial(task.forward, model,
                                   freeze_statistics=config.model.freeze_statistics),
         loss=functools.partial(loss, smoothing=smoothing),
         predict=functools.partial(predict, model, average=evaluation.average),
         counts=counts,
         report=report)
-
-
-def prepare(batch, key, train, *, mean, std, augmentation):
-    """Normalises the images of a batch and, for training, perturbs their colours and mirrors them.
-
-    Every example draws from its own key, `fold_in(key, index)`, so the result does not depend on
-    how the batch is split over devices.
-
-    Args:
-        batch: `image` uint8 [..., H, W, 3]; with `train` also `index` uint32 [B].
-        key: a JAX random key; unused without `train`.
-        train: whether to augment.
-        mean: mean of each channel, white being 1.
-        std: standard deviation of each channel, white being 1.
-        augmentation: `mirror` (half of the images are), `colour_factors` (smallest and largest),
-            `lighting` (standard deviation).
-
-    Returns:
-        The batch with `image` float32, (image / 255 - mean) / std.
-    """
-    images = batch['image'].astype(jnp.float32) / 255
-    mean, std = jnp.array(mean, jnp.float32), jnp.array(std, jnp.float32)
-    if not train:
-        return {**batch, 'image': (images - mean) / std}
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
-    mirror_keys, colour_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
-    if augmentation.mirror:
-        mirrored = jax.vmap(jax.random.bernoulli)(mirror_keys)
-        images = jnp.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
-    matrix, offset = jax.vmap(functools.partial(
-        colour.random_colour, factor_range=augmentation.colour_factors,
-        lighting=augmentation.lighting))(colour_keys, images.mean((1, 2)))
-    # Normalising is affine in the colours too, so one pass over the pixels does both.
-    images = colour.transform_colour(images, matrix / std[:, None], (offset - mean) / std)
-    return {**batch, 'image': images}
-
-
-def forward(model, variables, batch, *, freeze_statistics=False):
-    """Runs the network as training does.
-
-    Args:
-        model: the network.
-        variables: its parameters and batch statistics.
-        batch: normalised `image`, [B, H, W, 3].
-        freeze_statistics: normalise by the running statistics and leave them as they are.
-
-    Returns:
-        Logits [B, classes], float32, and the new batch statistics.
-    """
-    if freeze_statistics:
-        return model.apply(variables, batch['image'], train=False), variables['batch_stats']
-    logits, updates = model.apply(variables, batch['image'], train=True, mutable=['batch_stats'])
-    return logits, updates['batch_stats']
 
 
 def loss(logits, batch, *, smoothing=0.):

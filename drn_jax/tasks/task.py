@@ -9,6 +9,8 @@ class Task(NamedTuple):
 
     Attributes:
         keys: names of the entries that a batch must have.
+        labels: what the data set gives as `label`, 'classes', 'maps' or
+            'boxes'; see `data.open_source`.
         metrics: names of the metrics that `report` gives.
         model: the network.
         prepare: (batch, key, train) -> batch ready for the model, on the device: `image` becomes
@@ -17,10 +19,17 @@ class Task(NamedTuple):
         loss: (outputs, batch) -> float32 scalar, the mean over what is real in the global batch;
             None where a task is only evaluated.
         predict: (variables, batch) -> predictions, in evaluation mode.
-        counts: (predictions, batch) -> dict of int32 sums over the real examples of the batch.
+        counts: (predictions, batch) -> dict of int32 sums over the real examples of the batch,
+            arrays of any shape.
         report: (summed counts) -> dict of metrics, name to number.
+        host_counts: (predictions, batch) -> dict of integer sums that need the host, from NumPy
+            arrays; or None.
+        calibrate: (summed counts of images that are not evaluated) -> the `Task` to evaluate with;
+            None where nothing has to be chosen.
+        details: (summed counts) -> what a report holds besides metrics; or None.
     """
     keys: tuple[str, ...]
+    labels: str
     metrics: tuple[str, ...]
     model: nn.Module
     prepare: Callable[..., Any]
@@ -29,3 +38,24 @@ class Task(NamedTuple):
     predict: Callable[..., Any]
     counts: Callable[..., Any]
     report: Callable[..., Any]
+    host_counts: Callable[..., Any] | None = None
+    calibrate: Callable[..., Any] | None = None
+    details: Callable[..., Any] | None = None
+
+
+def forward(model, variables, batch, *, freeze_statistics=False):
+    """Runs the network as training does.
+
+    Args:
+        model: the network.
+        variables: its parameters and batch statistics.
+        batch: normalised `image`, [B, H, W, 3].
+        freeze_statistics: normalise by the running statistics and leave them as they are.
+
+    Returns:
+        What the network gives, float32, and the new batch statistics.
+    """
+    if freeze_statistics:
+        return model.apply(variables, batch['image'], train=False), variables['batch_stats']
+    logits, updates = model.apply(variables, batch['image'], train=True, mutable=['batch_stats'])
+    return logits, updates['batch_stats']

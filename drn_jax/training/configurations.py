@@ -9,9 +9,9 @@ from drn_jax.models import networks
 
 # Settings that do not change what a step computes; a run may go on with other values of them.
 # One that ends in a dot covers all fields below it.
-HARMLESS = ('epochs', 'steps', 'log_every_steps', 'data.data_dir', 'data.manual_dir',
-            'data.validation_split', 'data.threads', 'data.max_unreadable_share',
-            'evaluation.', 'checkpoint.', 'mesh.')
+HARMLESS = ('epochs', 'steps', 'log_every_steps', 'model.rematerialize', 'data.data_dir',
+            'data.manual_dir', 'data.validation_split', 'data.threads', 'data.max_unreadable_share',
+            'data.palette', 'data.evaluation_size', 'evaluation.', 'checkpoint.', 'mesh.')
 
 
 def check_same_run(workdir, stored, config):
@@ -67,8 +67,11 @@ def from_dict(fields):
     """Makes a configuration of nested dicts; lists become tuples, as in `drn_jax.recipes`."""
     return ml_collections.ConfigDict({
         name: from_dict(value) if isinstance(value, dict)
-        else tuple(value) if isinstance(value, list) else value
-        for name, value in fields.items()})
+        else _tuples(value) for name, value in fields.items()})
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def write_json(path, content):
@@ -81,7 +84,9 @@ def write_json(path, content):
 
 
 def settle_classes(config, source):
-    """Sets `model.num_classes` to that of the data set, or checks that they agree.
+    """Sets `model.num_classes` and `data.class_names` to those of the data set.
+
+    For segmentation also `data.palette`, and mean and deviation where the data set brings its own.
 
     Raises:
         InputError: the network has other classes than the data set.
@@ -91,6 +96,11 @@ def settle_classes(config, source):
         raise InputError(f'the network has {classes} classes, but {config.data.name} has '
                          f'{source.num_classes}; use data with {classes} classes')
     config.model.num_classes = classes
+    config.data.class_names = tuple(source.class_names)
+    if source.labels == 'maps':
+        config.data.palette = tuple(map(tuple, source.palette))
+        if source.mean_std:
+            config.data.mean, config.data.std = source.mean_std
 
 
 def model_of(config):
@@ -103,7 +113,8 @@ def model_of(config):
     return networks.create_model(
         settings.variant, num_classes=settings.num_classes, width=settings.width,
         task=config.task if config.task in networks.TASKS else 'classification',
-        dtype=settings.dtype, first_block=settings.first_block)
+        dtype=settings.dtype, first_block=settings.first_block,
+        rematerialize=settings.rematerialize)
 
 
 def _is_harmless(name):

@@ -9,8 +9,8 @@ from etils import epath
 from drn_jax import data
 from drn_jax.errors import InputError
 from drn_jax.published import published
-from drn_jax.training import (checkpoints, evaluation, loading, meshes, recorders, reports,
-                              schedules, setups, states, steps, transfer)
+from drn_jax.training import (checkpoints, configurations, evaluation, loading, meshes, recorders,
+                              reports, schedules, setups, states, steps, transfer)
 
 
 def train(config, workdir, command=''):
@@ -29,7 +29,7 @@ def train(config, workdir, command=''):
         InputError: a setting cannot be used, or the loss, a gradient or a parameter is not finite.
     """
     workdir = epath.Path(workdir)
-    meshes.check_batch_size(config.batch_size, meshes.create_mesh(config.mesh.devices))
+    check_shares(config)
     if config.init_from:
         loading.find(config.init_from)  # raises now, not after hours of preparing data
     setup = setups.set_up(config)
@@ -46,7 +46,7 @@ def train(config, workdir, command=''):
     with contextlib.ExitStack() as stack:
         saved = stack.enter_context(checkpoints.Checkpoints(workdir, config))
         saved.check_same_run()
-        state = states.initialize(task.model, optimizer, initial_key, config.data.image_size, mesh)
+        state = states.initialize(task.model, optimizer, initial_key, mesh)
         if saved.latest_step() is not None:
             state = saved.restore(state)
         elif config.init_from:
@@ -64,7 +64,7 @@ def train(config, workdir, command=''):
         train_step = steps.train_step(task, optimizer, mesh)
         evaluate = evaluation.evaluator(config, setup)
         introduce(config, setup, state, first, last)
-        batches = meshes.feed(images, mesh, (*task.keys, 'index'))
+        batches = meshes.feed(images, mesh, (*task.keys, 'index'), rows=True)
         recorder = stack.enter_context(
             recorders.Recorder(workdir, config.batch_size, rate, first, last))
         started = time.monotonic()
@@ -92,6 +92,20 @@ def train(config, workdir, command=''):
             'step': last, 'first_step': first, 'seconds': round(seconds, 1),
             'unreadable_images': sorted(images.unreadable)})
         return conclude(config, workdir, saved, metrics)
+
+
+def check_shares(config):
+    """Refuses batches, and rows of images, that the devices do not divide."""
+    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.space)
+    meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
+    if config.mesh.space > 1:
+        rows = config.data.crop_px if 'crop_px' in config.data else config.data.image_size
+        stride = configurations.model_of(config).table.stride
+        if rows % (config.mesh.space * stride):
+            raise InputError(
+                f'images of {rows} rows cannot be split over config.mesh.space '
+                f'{config.mesh.space} devices in whole cells of {stride} rows; use a multiple of '
+                f'{config.mesh.space * stride}')
 
 
 def start_from(directory, state):

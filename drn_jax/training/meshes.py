@@ -8,32 +8,37 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from drn_jax.errors import InputError
 
-AXIS = 'data'
+DATA, SPACE = 'data', 'space'  # examples of a batch; rows of an image
 
 
-def create_mesh(devices=0):
-    """Gives the one-axis mesh over which the examples of a batch are spread.
+def create_mesh(devices=0, space=1):
+    """Gives the mesh over which a batch is spread: its examples, and the rows of its images.
 
     Args:
         devices: how many devices, at least 1; 0 is all of them.
+        space: how many of them share the rows of each image.
 
     Returns:
-        A `jax.sharding.Mesh` with the axis 'data'.
+        A `jax.sharding.Mesh` with the axes 'data' and 'space'.
 
     Raises:
-        InputError: there are not that many devices.
+        InputError: there are not that many devices, or `space` does not divide them.
 
     Example:
-        >>> create_mesh(1).shape['data']
-        1
+        >>> dict(create_mesh(1).shape)
+        {'data': 1, 'space': 1}
     """
     known = jax.devices()
     if not 0 <= devices <= len(known):
         raise InputError(f'config.mesh.devices is {devices}, but this machine has {len(known)}; '
                          f'use 1 to {len(known)}, or 0 for all')
     known = known[:devices or None]
-    return jax.make_mesh((len(known),), (AXIS,), devices=known,
-                         axis_types=(jax.sharding.AxisType.Auto,))
+    local = len(known) // jax.process_count()  # an image lies on the devices of one process
+    if space < 1 or local % space:
+        raise InputError(f'config.mesh.space is {space}, but each process has {local} devices; '
+                         'use 1 or another number that divides them')
+    return jax.make_mesh((len(known) // space, space), (DATA, SPACE), devices=known,
+                         axis_types=(jax.sharding.AxisType.Auto,) * 2)
 
 
 def replicated(mesh):
@@ -42,13 +47,35 @@ def replicated(mesh):
 
 
 def by_example(mesh):
-    """Gives the sharding of batches: the first axis is spread over all devices."""
-    return NamedSharding(mesh, PartitionSpec(AXIS))
+    """Gives the sharding of batches in evaluation: the examples are spread over all devices."""
+    return NamedSharding(mesh, PartitionSpec((DATA, SPACE)))
 
 
-def check_batch_size(batch_size, mesh, name='config.batch_size'):
+def by_row(mesh, dims):
+    """Gives the sharding of batches in training: the rows of images and label maps are spread too.
+
+    Args:
+        mesh: the devices.
+        dims: number of axes: [B] and [B, C] have no rows, [B, H, W] and [B, H, W, C] have.
+    """
+    return NamedSharding(mesh, PartitionSpec(DATA, SPACE) if dims > 2 else PartitionSpec(DATA))
+
+
+def spread(batch, mesh, rows=False):
+    """Lays out a batch inside a compiled function: by row, or by example.
+
+    Args:
+        batch: dict of arrays whose first axis is that of examples.
+        mesh: the devices.
+        rows: whether to spread the rows of images too.
+    """
+    return {key: jax.lax.with_sharding_constraint(
+        array, by_row(mesh, array.ndim) if rows else by_example(mesh))
+        for key, array in batch.items()}
+
+
+def check_batch_size(batch_size, devices, name='config.batch_size'):
     """Refuses a batch size that the devices do not divide."""
-    devices = mesh.devices.size
     if batch_size < 1 or batch_size % devices:
         below = batch_size // devices * devices
         near = f'{below} or {below + devices}' if below > 0 else devices
@@ -66,7 +93,7 @@ def local_rows(batch_size, mesh):
         >>> local_rows(32, create_mesh())
         (0, 32)
     """
-    ranges = {rows.indices(batch_size)[:2] for (rows,) in by_example(mesh)
+    ranges = {rows.indices(batch_size)[:2] for (rows,) in by_row(mesh, 1)
               .addressable_devices_indices_map((batch_size,)).values()}
     starts, stops = zip(*sorted(ranges))
     if stops[:-1] != starts[1:]:
@@ -75,7 +102,7 @@ def local_rows(batch_size, mesh):
     return starts[0], stops[-1]
 
 
-def feed(batches, mesh, keys, ahead=2):
+def feed(batches, mesh, keys, *, rows=False, ahead=2):
     """Moves batches to the devices, `ahead` of the one that is handed out.
 
     Transfers run in the background, so the next batches are on the device when a step ends.
@@ -84,26 +111,40 @@ def feed(batches, mesh, keys, ahead=2):
         batches: an iterator of dicts of NumPy arrays, the rows that this process holds.
         mesh: where they go.
         keys: the entries that are moved.
+        rows: whether the rows of images are spread too, as in training.
         ahead: how many batches are on their way at a time.
 
     Yields:
-        Dicts of global `jax.Array`s, spread over the first axis.
+        Dicts of global `jax.Array`s, laid out as `spread` does.
 
     Raises:
         InputError: the batches lack one of the keys.
     """
-    sharding = by_example(mesh)
-
     def put(batch):
         missing = sorted(set(keys) - batch.keys())
         if missing:
             raise InputError(f'the task needs {", ".join(missing)} in every batch, but the data '
                              f'set has only {", ".join(sorted(batch))}')
-        return {key: jax.make_array_from_process_local_data(sharding, np.asarray(batch[key]))
-                for key in keys}
+        arrays = {key: np.asarray(batch[key]) for key in keys}
+        return {key: jax.make_array_from_process_local_data(
+            by_row(mesh, array.ndim) if rows else by_example(mesh), array)
+            for key, array in arrays.items()}
 
     batches = iter(batches)
     queue = collections.deque(put(batch) for batch in itertools.islice(batches, ahead))
     while queue:
         yield queue.popleft()
         queue.extend(put(batch) for batch in itertools.islice(batches, 1))
+
+
+def local_part(array):
+    """Gives the rows of an array laid out by example that lie on the devices of this process.
+
+    Args:
+        array: `jax.Array`, its first axis spread over all devices.
+
+    Returns:
+        NumPy array, in the order of the global one.
+    """
+    shards = {shard.index[0].start or 0: shard.data for shard in array.addressable_shards}
+    return np.concatenate([np.asarray(shards[start]) for start in sorted(shards)])

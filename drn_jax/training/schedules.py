@@ -1,4 +1,5 @@
 """The learning rate as a function of the step."""
+import jax.numpy as jnp
 import optax
 
 from drn_jax.errors import InputError
@@ -28,7 +29,9 @@ def learning_rate(config, examples):
 
     The rate of a batch is `learning_rate * batch_size / rate_batch`. It rises from 0 over
     `warmup_epochs`; then 'steps' multiplies it with `decay_factor` at each of `decay_epochs`,
-    'cosine' lets it fall to 0 at the last step, and 'constant' keeps it.
+    'cosine' lets it fall to 0 at the last step, 'poly' multiplies it with
+    (1 - epoch / epochs) ** `poly_power`, whole epochs and counted after the warm-up, and 'constant'
+    keeps it.
 
     Args:
         config: the configuration of the run.
@@ -46,7 +49,7 @@ def learning_rate(config, examples):
         >>> [round(float(rate(step)), 6) for step in (0, 299, 300, 600, 900)]
         [0.1, 0.1, 0.01, 0.001, 0.0001]
 
-    Source: section 5.1 of the paper ('steps').
+    Source: section 5.1 of the paper ('steps'); the release's segmentation of Cityscapes ('poly').
     """
     settings, per_epoch = config.optimizer, examples / config.batch_size
     if settings.learning_rate < 0 or settings.rate_batch < 1 or settings.warmup_epochs < 0:
@@ -62,6 +65,7 @@ def learning_rate(config, examples):
             peak, {int(epoch * per_epoch) - warmup: settings.decay_factor
                    for epoch in settings.decay_epochs}),
         'cosine': lambda: optax.cosine_decay_schedule(peak, max(steps - warmup, 1)),
+        'poly': lambda: _poly(peak, settings.poly_power, per_epoch, max(steps - warmup, 1)),
         'constant': lambda: optax.constant_schedule(peak),
     }
     if settings.schedule not in schedules:
@@ -71,3 +75,14 @@ def learning_rate(config, examples):
     if not warmup:
         return schedule
     return optax.join_schedules([optax.linear_schedule(0., peak, warmup), schedule], [warmup])
+
+
+def _poly(peak, power, per_epoch, steps):
+    """Gives a rate that falls with every epoch and would be 0 after the last one."""
+    epochs = max(steps / per_epoch, 1)
+
+    def rate(step):
+        epoch = jnp.floor((step + .5) / per_epoch)  # in the middle, for no sum is exact
+        return peak * jnp.maximum(1 - epoch / epochs, 0) ** power
+
+    return rate

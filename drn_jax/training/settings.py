@@ -20,6 +20,10 @@ _RANGES = {
     'data.std': (_ABOVE_0, 1e9),
     'data.streams': (1, INFINITY),
     'data.shuffle_buffer': (1, INFINITY),
+    'data.crop_px': (1, INFINITY),
+    'data.scale': (_ABOVE_0, 100),
+    'data.rotation_degrees': (0, 180),
+    'data.evaluation_size': (0, INFINITY),
     'data.max_unreadable_share': (0, 1),
     'data.threads': (0, INFINITY),
     'augmentation.colour_factors': (0, 1e9),
@@ -32,15 +36,19 @@ _RANGES = {
     'optimizer.warmup_epochs': (0, 1e9),
     'optimizer.decay_epochs': (0, 1e9),
     'optimizer.decay_factor': (0, 1e9),
+    'optimizer.poly_power': (0, 1e9),
     'evaluation.every_epochs': (_ABOVE_0, 1e9),
     'evaluation.batch_size': (0, INFINITY),
+    'evaluation.scales': (_ABOVE_0, 100),
+    'evaluation.tile_px': (0, INFINITY),
+    'loss.class_weights': (0, 1e9),
     'checkpoint.every_steps': (0, INFINITY),
     'checkpoint.keep_last': (1, INFINITY),
     'checkpoint.keep_best': (0, INFINITY),
 }
-_LENGTHS = {'data.mean': 3, 'data.std': 3, 'data.crop_area': 2, 'data.crop_ratio': 2,
+_LENGTHS = {'data.scale': 2, 'data.evaluation_size': 2, 'data.mean': 3, 'data.std': 3, 'data.crop_area': 2, 'data.crop_ratio': 2,
             'augmentation.colour_factors': 2}
-_RISING = ('data.crop_area', 'data.crop_ratio', 'augmentation.colour_factors')
+_RISING = ('data.crop_area', 'data.crop_ratio', 'data.scale', 'augmentation.colour_factors')
 _CHOICES = {'checkpoint.best_is': ('lowest', 'highest')}
 
 
@@ -64,6 +72,8 @@ def check_settings(config):
     """
     for name, (least, largest) in _RANGES.items():
         value = _field(config, name)
+        if value is None:  # of another task
+            continue
         numbers = value if isinstance(value, tuple) else (value,)
         if len(numbers) != _LENGTHS.get(name, len(numbers)):
             raise InputError(f'config.{name} is {value}; it has {_LENGTHS[name]} numbers')
@@ -82,7 +92,7 @@ def check_settings(config):
 
 def _field(config, name):
     for part in name.split('.'):
-        config = config[part]
+        config = config.get(part) if config is not None else None
     return config
 
 

@@ -35,10 +35,11 @@ def set_up(config):
     """
     settings.check_settings(config)
     config.evaluation.batch_size = config.evaluation.batch_size or config.batch_size
-    mesh = meshes.create_mesh(config.mesh.devices)
-    meshes.check_batch_size(config.evaluation.batch_size, mesh, 'config.evaluation.batch_size')
-    tasks.create_task(config, configurations.model_of(config))
+    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.space)
+    meshes.check_batch_size(config.evaluation.batch_size, mesh.devices.size,
+                            'config.evaluation.batch_size')
+    task = tasks.create_task(config, configurations.model_of(config))
     reports.say(f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')
-    source = data.open_source(config.data)
+    source = data.open_source(config.data, task.labels)
     configurations.settle_classes(config, source)
     return Setup(mesh, source, tasks.create_task(config, configurations.model_of(config)))

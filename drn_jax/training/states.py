@@ -49,18 +49,17 @@ def create_optimizer(config, rate):
         lambda params: {name: name != 'head' for name in params}))
 
 
-def initialize(model, optimizer, key, image_size, mesh):
+def initialize(model, optimizer, key, mesh):
     """Gives the state before the first step, the same on every device.
 
     Args:
         model: the network.
         optimizer: an `optax.GradientTransformation`.
         key: a JAX random key.
-        image_size: pixels a side of the images it will see.
         mesh: where the state lies.
     """
     def create(key):
-        variables = model.init(key, jnp.zeros((1, image_size, image_size, 3)))
+        variables = model.init(key, jnp.zeros((1, 32, 32, 3)))  # any size
         return TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(variables['params']))
 
     return jax.jit(create, out_shardings=meshes.replicated(mesh))(key)

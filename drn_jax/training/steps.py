@@ -10,8 +10,9 @@ from drn_jax.training.states import TrainState
 def train_step(task, optimizer, mesh):
     """Compiles the update of a state by one batch.
 
-    Batches lie spread over the mesh and states lie whole on every device, so the compiler sums
-    gradients over all devices, and means and batch statistics are those of the global batch.
+    Batches lie spread over the mesh, by examples and by rows of images, and states lie whole on
+    every device, so the compiler sums gradients over all devices, convolutions fetch the rows that
+    they need from neighbours, and means and batch statistics are those of the global batch.
 
     Args:
         task: the `Task` to learn.
@@ -24,7 +25,7 @@ def train_step(task, optimizer, mesh):
         update, which is finite only if the new parameters are.
     """
     def step(state, batch, key):
-        batch = task.prepare(batch, key, True)
+        batch = task.prepare(meshes.spread(batch, mesh, rows=True), key, True)
 
         def objective(params):
             outputs, batch_stats = task.forward({**state.variables, 'params': params}, batch)
@@ -39,26 +40,27 @@ def train_step(task, optimizer, mesh):
         return TrainState(state.step + 1, variables, optimizer_state), logs
 
     whole = meshes.replicated(mesh)
-    return jax.jit(step, donate_argnums=0, out_shardings=whole,
-                   in_shardings=(whole, meshes.by_example(mesh), whole))
+    return jax.jit(step, donate_argnums=0, out_shardings=whole, in_shardings=(whole, None, whole))
 
 
 def evaluation_step(task, mesh):
-    """Compiles the counts of one batch.
+    """Compiles the counts and predictions of one batch.
 
     Args:
         task: the `Task` to evaluate.
         mesh: the devices.
 
     Returns:
-        A function (variables, batch) -> dict of int32 sums over the real examples of the batch.
+        A function (variables, batch) -> (counts, predictions): a dict of int32 sums over the real
+        examples of the batch, and what `task.predict` gives, spread over the devices by example.
     """
     def step(variables, batch):
-        batch = task.prepare(batch, None, False)
-        return task.counts(task.predict(variables, batch), batch)
+        batch = task.prepare(meshes.spread(batch, mesh), None, False)
+        predictions = task.predict(variables, batch)
+        return task.counts(predictions, batch), predictions
 
     whole = meshes.replicated(mesh)
-    return jax.jit(step, in_shardings=(whole, meshes.by_example(mesh)), out_shardings=whole)
+    return jax.jit(step, in_shardings=(whole, None), out_shardings=(whole, meshes.by_example(mesh)))
 
 
 def sample_inputs(task, mesh, mean, std, number=8):
@@ -74,8 +76,8 @@ def sample_inputs(task, mesh, mean, std, number=8):
         A function (batch, key) -> float32 [number, H, W, 3] in [0, 1].
     """
     def look(batch, key):
-        images = task.prepare(batch, key, True)['image'][:number]
+        images = task.prepare(meshes.spread(batch, mesh, rows=True), key, True)['image'][:number]
         return jnp.clip(images * jnp.array(std) + jnp.array(mean), 0, 1)
 
     whole = meshes.replicated(mesh)
-    return jax.jit(look, in_shardings=(meshes.by_example(mesh), whole), out_shardings=whole)
+    return jax.jit(look, in_shardings=(None, whole), out_shardings=whole)

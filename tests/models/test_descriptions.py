@@ -3,7 +3,7 @@ import pytest
 
 import drn_jax
 from drn_jax.errors import InputError
-from drn_jax.models.descriptions import Row, describe
+from drn_jax.models.descriptions import Row, description
 from fills import shapes
 
 # variant: parameters, 10^9 multiply-accumulates at 224 pixels, receptive field in pixels
@@ -29,8 +29,8 @@ def test_every_variant_is_in_the_table():
 @pytest.mark.parametrize('variant', PUBLISHED)
 def test_totals_are_the_published_ones(variant):
     parameters, giga, field = PUBLISHED[variant]
-    total = describe(variant).total
-    without_head = describe(variant, num_classes=0).total
+    total = description(variant).total
+    without_head = description(variant, num_classes=0).total
     assert total.parameters == parameters
     assert round(without_head.multiply_accumulates / 1e9, 2) == giga
     assert total.receptive_field == field
@@ -38,7 +38,7 @@ def test_totals_are_the_published_ones(variant):
 
 
 def test_rows_by_hand():
-    first, level3, *_, head = describe('resnet_18', size=(60, 90), num_classes=10).rows
+    first, level3, *_, head = description('resnet_18', size=(60, 90), num_classes=10).rows
     stem_weights = 7 * 7 * 3 * 64
     assert first == Row('level2', 1, 64, 2, 1, 7, stem_weights + 128, 30 * 45 * stem_weights)
     # Max pooling is at the entry of level 3: 7 + 2 * 2 = 11, then four convolutions at stride 4.
@@ -53,7 +53,7 @@ def test_rows_are_the_levels_of_the_model():
     variables = shapes(model, size=64)
     images = jax.ShapeDtypeStruct((1, 64, 64, 3), 'float32')
     maps = jax.eval_shape(lambda v, x: model.apply(v, x, method='levels'), variables, images)
-    stem, *rows = describe('drn_c_58', size=64, num_classes=0, width=0.125).rows
+    stem, *rows = description('drn_c_58', size=64, num_classes=0, width=0.125).rows
     assert stem.level == 'stem'
     assert {row.level: (1, 64 // row.stride, 64 // row.stride, row.channels)
             for row in rows} == {name: leaf.shape for name, leaf in maps.items()}
@@ -63,13 +63,13 @@ def test_rows_are_the_levels_of_the_model():
 
 
 def test_release_reading_of_drn_a_sees_less():
-    assert describe('drn_a_50', first_block='release').total.receptive_field == 411
+    assert description('drn_a_50', first_block='release').total.receptive_field == 411
     # 435 less 2 * 8 pixels for every step of dilation: 1 of level 5, 1 and 3 of level 6.
-    assert describe('drn_a_18', first_block='release').total.receptive_field == 435 - 16 * 5
+    assert description('drn_a_18', first_block='release').total.receptive_field == 435 - 16 * 5
 
 
 def test_prints_a_table():
-    lines = str(describe('drn_a_18', size=(1024, 2048), num_classes=19)).split('\n')
+    lines = str(description('drn_a_18', size=(1024, 2048), num_classes=19)).split('\n')
     assert lines[0] == 'drn_a_18, one image of 1024 x 2048 pixels'
     assert lines[1].split() == ['level', 'layers', 'channels', 'stride', 'dilation', 'receptive',
                                 'field', 'parameters', 'MACs']
@@ -87,5 +87,11 @@ def test_prints_a_table():
 ])
 def test_errors_quote_what_was_given(options, text):
     with pytest.raises(InputError) as error:
-        describe('drn_c_26', **options)
+        description('drn_c_26', **options)
     assert text in str(error.value)
+
+
+def test_describe_prints_what_it_gives(capsys):
+    found = drn_jax.describe('resnet_18')
+    assert found == description('resnet_18')
+    assert capsys.readouterr().out == f'{found}\n'

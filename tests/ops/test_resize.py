@@ -41,3 +41,36 @@ def test_bad_sizes_and_edges_are_named():
         resize.upsample(maps, 41, 56)
     with pytest.raises(InputError, match="edges 'wrap' is unknown; known: extend, fade"):
         resize.upsample(maps, 40, 56, edges='wrap')
+
+
+@pytest.mark.parametrize('size', [(40, 56), (33, 50), (7, 3), (1, 1)])
+@pytest.mark.parametrize('edges', resize.EDGES)
+def test_tiles_of_rows_are_those_of_the_whole(size, edges):
+    maps = jax.random.normal(jax.random.key(0), (2, 5, 7, 3))
+    tiles = resize.map_upsampled(lambda scores: scores, [maps], *size, strides=[8], edges=edges)
+    assert tiles.shape[:3] == (resize.TILES, 2, -(-size[0] // resize.TILES))
+    np.testing.assert_allclose(resize.join_rows(tiles, size[0]),
+                               resize.upsample(maps, *size, edges=edges), atol=1e-6)
+
+
+def test_labels_come_in_the_same_tiles():
+    labels = jnp.arange(10 * 4, dtype=jnp.uint8).reshape(1, 10, 4)
+    tiles = resize.map_upsampled(lambda _, labels: labels, [jnp.zeros((1, 2, 1, 1))], 10, 4,
+                                 strides=[8], labels=labels)
+    assert (resize.join_rows(tiles, 10) == labels).all()
+    assert (tiles[2:, :, 1] == 255).all()  # rows beyond the last
+
+
+def test_maps_of_a_scaled_and_of_a_mirrored_image_meet_in_the_image():
+    """A ramp over the columns, seen at 1.5 times the size and in the mirror."""
+    def cells(number, stride):  # what a cell of a ramp over 48 columns holds
+        return jnp.asarray((np.arange(number) + .5) * stride - .5, jnp.float32)[None, None, :, None]
+
+    found = resize.join_rows(resize.map_upsampled(
+        lambda *scores: jnp.concatenate(scores, -1),
+        [cells(9, 48 / 9), cells(6, 8)[:, :, ::-1], cells(6, 8)[:, :, ::-1]], 1, 48,
+        strides=[(8, 8 * 48 / 72), 8, (8, 8)], mirrored=[False, True, False]), 1)[0, 0]
+    inside = slice(4, 44)
+    np.testing.assert_allclose(found[inside, 0], np.arange(48)[inside], atol=1e-4)
+    np.testing.assert_allclose(found[inside, 1], np.arange(48)[inside], atol=1e-4)
+    np.testing.assert_allclose(found[inside, 2], np.arange(48)[::-1][inside], atol=1e-4)

@@ -47,11 +47,12 @@ def test_settings_that_change_results_are_not_harmless(field):
 
 def test_classes_come_from_the_data_set():
     class Source:
-        num_classes = 12
+        num_classes, labels, class_names = 12, 'classes', tuple('abcdefghijkl')
 
     config = recipes.classification()
     configurations.settle_classes(config, Source)
     assert config.model.num_classes == 12
+    assert config.data.class_names == tuple('abcdefghijkl')
     config.model.num_classes = 1000
     with pytest.raises(InputError, match='the network has 1000 classes, but imagenet2012 has 12'):
         configurations.settle_classes(config, Source)

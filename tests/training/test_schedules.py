@@ -52,6 +52,17 @@ def test_constant():
     np.testing.assert_allclose(rates(config, 2560, [0, 5000]), [.1, .1], rtol=1e-6)
 
 
+def test_poly_falls_with_every_epoch():
+    config = recipes.classification()
+    config.update_from_flattened_dict({
+        'batch_size': 10, 'epochs': 4., 'optimizer.rate_batch': 10,
+        'optimizer.learning_rate': 1., 'optimizer.schedule': 'poly'})
+    # 40 steps; (1 - epoch / 4) ** .9 for epochs 0 to 3.
+    np.testing.assert_allclose(rates(config, 100, [0, 9, 10, 19, 20, 30, 39]),
+                               [1, 1, .75 ** .9, .75 ** .9, .5 ** .9, .25 ** .9, .25 ** .9],
+                               rtol=1e-5)
+
+
 def test_steps_of_a_run():
     config = recipes.classification()
     assert schedules.total_steps(config, 2560) == 1200
@@ -60,7 +71,7 @@ def test_steps_of_a_run():
 
 
 @pytest.mark.parametrize('changes, message', [
-    ({'optimizer.schedule': 'linear'}, "'linear' is unknown; known: steps, cosine, constant"),
+    ({'optimizer.schedule': 'linear'}, "'linear' is unknown; known: steps, cosine, poly, constant"),
     ({'optimizer.learning_rate': -1.}, 'learning_rate -1.0'),
     ({'optimizer.rate_batch': 0}, 'rate_batch 0'),
     ({'epochs': 0.}, 'make 0 steps of 256 images from 2560 examples; at least one is needed')])

@@ -16,7 +16,7 @@ def run(devices, number, config=None):
     task = tiny.tiny_task(config)
     mesh = meshes.create_mesh(devices)
     optimizer = states.create_optimizer(config, .1)
-    state = states.initialize(task.model, optimizer, jax.random.key(1), 8, mesh)
+    state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
     step = steps.train_step(task, optimizer, mesh)
     batches = meshes.feed((tiny.tiny_batch(i) for i in range(number)), mesh,
                           (*task.keys, 'index'))
@@ -35,7 +35,7 @@ def test_two_updates_equal_sgd_written_out(nesterov):
     task = tiny.tiny_task(config)
     mesh = meshes.create_mesh(1)
     optimizer = states.create_optimizer(config, .1)
-    state = states.initialize(task.model, optimizer, jax.random.key(1), 8, mesh)
+    state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
     key = jax.random.key(2)
     step = steps.train_step(task, optimizer, mesh)
 
@@ -97,7 +97,7 @@ def test_the_loss_falls_on_one_repeated_batch():
     config = tiny.tiny_config()
     task, mesh = tiny.tiny_task(config), meshes.create_mesh(1)
     optimizer = states.create_optimizer(config, .1)
-    state = states.initialize(task.model, optimizer, jax.random.key(1), 8, mesh)
+    state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
     step, batch = steps.train_step(task, optimizer, mesh), tiny.tiny_batch()
     losses = []
     for _ in range(30):
@@ -113,7 +113,7 @@ def test_counts_of_eight_devices_add_up_over_the_real_rows():
     batch['mask'][13:] = False
     variables = tiny.tiny_variables(task)
     fed = next(meshes.feed([batch], mesh, task.keys))
-    counts = steps.evaluation_step(task, mesh)(variables, fed)
+    counts, _ = steps.evaluation_step(task, mesh)(variables, fed)
     rows = {name: array[:13] for name, array in batch.items()}
     prepared = task.prepare(rows, None, False)
     wanted = task.counts(task.predict(variables, prepared), prepared)

@@ -57,7 +57,7 @@ def one_step(**changes):
     config.update_from_flattened_dict(changes)
     task, mesh = tiny.tiny_task(config), meshes.create_mesh(1)
     optimizer = states.create_optimizer(config, .1)
-    state = states.initialize(task.model, optimizer, jax.random.key(1), 8, mesh)
+    state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
     before = jax.device_get(state.variables)
     state, _ = steps.train_step(task, optimizer, mesh)(
         state, jax.device_put(tiny.tiny_batch()), jax.random.key(2))

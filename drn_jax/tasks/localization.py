@@ -1,0 +1,339 @@
+"""Weakly supervised localization: boxes from the class maps of a trained classifier."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drn_jax.errors import InputError
+from drn_jax.ops import boxes, contours, gridding, resize
+from drn_jax.tasks import classification
+
+RULES = ('dominant', 'scaled')
+SIZES = {'small': .1, 'medium': .4, 'large': 1.}  # largest share of the image that the object has
+OVERLAPS = (.3, .5, .7)  # of MaxBoxAccV2
+SCALED_THRESHOLDS = np.arange(100, dtype=np.float32) / 100
+# Fine towards 1, where softmax over few classes saturates.
+DOMINANT_THRESHOLDS = np.concatenate(
+    [np.arange(50) / 50, 1 - 10 ** -np.linspace(1.75, 6.75, 51)]).astype(np.float32)
+THRESHOLDS = {'dominant': DOMINANT_THRESHOLDS, 'scaled': SCALED_THRESHOLDS}
+UNIT = 1 << 16  # shares are counted in whole numbers of 1 / UNIT
+PIXEL_BINS = 100
+
+
+def create(config, model):
+    """Gives the localization task: the classifier's, with boxes and without a loss.
+
+    The box of class c is the tightest one round the cells whose response exceeds a threshold. By
+    the rule of the paper, 'dominant', the response is the softmax of c where c is the dominant
+    class, else 0; by the other rule, 'scaled', it is the score of c scaled to [0, 1] in the image.
+    An image is right where IoU > 0.5 with any of its boxes and, for top-1 and top-5 localization,
+    its class is among the first one or five.
+
+    Args:
+        config: uses what classification does, and `evaluation.threshold`, `scaled_threshold` and
+            `maps`.
+        model: a classification network of `drn_jax.create_model`.
+
+    Returns:
+        A `Task` on batches with what classification needs and `boxes` float32 [B, N, 4] in pixels
+        of the original image, zeros where there are fewer; `geometry` int32 [B, 6], see
+        `boxes.image_boxes`; perhaps `whole` uint8 [B, H, W, 3], of which the maps are made instead
+        of the (central) crop; perhaps `object` uint8 [B, H, W], the object's pixels in the image
+        that maps are made of.
+
+    Raises:
+        InputError: a setting cannot be used.
+
+    Source: sections 3 and 5.2 of the paper.
+    """
+    classifier, settings = classification.create(config, model), config.evaluation
+    if settings.maps not in ('crop', 'whole'):
+        raise InputError(f'config.evaluation.maps {settings.maps!r} is unknown; known: crop, whole')
+    given = {'dominant': settings.threshold, 'scaled': settings.scaled_threshold}
+    for rule, threshold in given.items():
+        if threshold >= 1:
+            raise InputError(f'the threshold of the {rule} rule is {threshold}; responses lie in '
+                             '[0, 1], give a number below 1, or a negative one to have it chosen')
+    chosen = {rule: threshold for rule, threshold in given.items() if threshold >= 0}
+    thresholds = {rule: np.append(values, np.float32(chosen.get(rule, 0.)))
+                  for rule, values in THRESHOLDS.items()}
+    located = classifier._replace(
+        keys=(*classifier.keys, 'boxes', 'geometry', *['whole'] * (settings.maps == 'whole')),
+        labels='boxes',
+        metrics=(*classifier.metrics, 'localization_gt_known_error'),
+        loss=None,
+        prepare=functools.partial(prepare, classifier.prepare),
+        predict=functools.partial(predict, model, classifier.predict),
+        counts=functools.partial(counts, classifier.counts, model, thresholds),
+        host_counts=functools.partial(host_counts, model.table.stride),
+        details=functools.partial(details, thresholds))
+    last = {rule: len(THRESHOLDS[rule]) for rule in chosen}
+    return located._replace(
+        report=functools.partial(report, thresholds, last),
+        calibrate=functools.partial(calibrate, located, thresholds, last))
+
+
+def prepare(prepare_images, batch, key, train):
+    """Normalises the crops and, where the batch has them, the whole images."""
+    prepared = prepare_images(batch, key, train)
+    if 'whole' in batch:
+        prepared['whole'] = prepare_images({'image': batch['whole']}, key, train)['image']
+    return prepared
+
+
+def predict(model, classify, variables, batch):
+    """Scores the classes of every image, and makes the maps.
+
+    Returns:
+        What classification's `predict` gives, and `maps`, the class scores [B, h, w, C], `score`,
+        those of the right class [B, h, w], both float32, and `gridding`, the gridding score of
+        every level where one is defined, {name: [B]}.
+    """
+    images = batch.get('whole', batch['image'])
+    images = images[:, 0] if images.ndim == 5 else images  # the central crop
+    maps = model.apply(variables, images, method='class_maps')
+    levels = model.apply(variables, images, method='levels') | {'class_maps': maps}
+    scores = {name: gridding.gridding_score(levels[name], period)
+              for name, period in grid_periods(model).items()
+              if gridding.applicable(*levels[name].shape[1:3], period)}
+    of_label = jnp.take_along_axis(maps, batch['label'][:, None, None, None], axis=-1)[..., 0]
+    return {**classify(variables, batch), 'maps': maps, 'score': of_label, 'gridding': scores}
+
+
+def grid_periods(model):
+    """Gives the period that a grid has at every level: the largest dilation so far.
+
+    Example:
+        >>> import drn_jax
+        >>> grid_periods(drn_jax.create_model('drn_c_26'))
+        {'level5': 2, 'level6': 4, 'level7': 4, 'level8': 4, 'class_maps': 4}
+    """
+    periods, period = {}, 1
+    for level in model.table.levels:
+        period = max(period, level.dilation)
+        periods[level.name] = period
+    return {name: period for name, period in (periods | {'class_maps': period}).items()
+            if period > 1}
+
+
+def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=None):
+    """Counts right classes and right boxes, for every threshold.
+
+    Args:
+        count_classes: classification's `counts`.
+        model: the network.
+        thresholds: {rule: [T]}.
+        predictions: see `predict`.
+        batch: see `create`.
+        centred_box: height and width of the baseline's box as shares of the image; None: none.
+
+    Returns:
+        Sums over the real examples, int32: classification's; for each rule `<rule>/gt_known`,
+        `<rule>/top1`, `<rule>/top5` (right boxes), `<rule>/empty` and `<rule>/iou` (in 1 / UNIT),
+        [T] each, and `<rule>/size` [3, T], the right boxes by size of object; `sizes` [3];
+        `box_size` [2], the sums of height and width (in 1 / UNIT of the image); right boxes of the
+        baselines; `object_pixels` and `other_pixels` [PIXEL_BINS], by scaled score.
+    """
+    real, geometry, truth = batch['mask'], batch['geometry'], batch['boxes']
+    image_size = geometry[:, :2].astype(jnp.float32)
+    scores = predictions.get('10crop', predictions['1crop'])
+    of_label = jnp.take_along_axis(scores, batch['label'][:, None], axis=-1)
+    place = (~(scores < of_label)).sum(-1)  # 1 is the best
+    share = ((truth[..., 2:] - truth[..., :2]).prod(-1) / image_size.prod(-1)[:, None]).max(1)
+    size = (share[:, None] > jnp.array(list(SIZES.values()))).sum(-1).clip(max=len(SIZES) - 1)
+    of_size = jax.nn.one_hot(size, len(SIZES), dtype=jnp.int32) * real[:, None]
+    largest = jnp.take_along_axis(
+        truth, (truth[..., 2:] - truth[..., :2]).prod(-1).argmax(1)[:, None, None], axis=1)[:, 0]
+
+    def total(values):
+        return (values * real.reshape(-1, *[1] * (values.ndim - 1))).sum(0, dtype=jnp.int32)
+
+    def overlap(found):  # [B, T, 4] -> [B, T], the best of the image's boxes
+        return boxes.iou(found[:, :, None], truth[:, None]).max(-1)
+
+    result = count_classes(predictions, batch) | {
+        'sizes': of_size.sum(0),
+        'box_size': total(jnp.round((largest[:, 2:] - largest[:, :2]) / image_size * UNIT)
+                          .astype(jnp.int32))}
+    profiles = {'dominant': boxes.dominant_profiles, 'scaled': boxes.scaled_profiles}
+    for rule in RULES:
+        rows, columns = profiles[rule](predictions['maps'], batch['label'][:, None])
+        cells, found = boxes.cell_boxes(rows[:, 0], columns[:, 0], thresholds[rule])
+        ious = overlap(boxes.image_boxes(cells, model.table.stride, geometry))
+        right = (ious > .5).astype(jnp.int32)
+        result |= {f'{rule}/gt_known': total(right),
+                   f'{rule}/top1': total(right * (place == 1)[:, None]),
+                   f'{rule}/top5': total(right * (place <= 5)[:, None]),
+                   f'{rule}/empty': total(~found),
+                   f'{rule}/iou': total(jnp.round(ious * UNIT).astype(jnp.int32)),
+                   f'{rule}/size': jnp.einsum('bs,bt->st', of_size, right)}
+    baselines = {'whole_image': (1., 1.)} | ({'centred_box': centred_box} if centred_box else {})
+    for name, sides in baselines.items():
+        half = jnp.array(sides) / 2
+        box = jnp.concatenate([(.5 - half) * image_size, (.5 + half) * image_size], axis=-1)
+        result[name] = total(overlap(box[:, None])[:, 0] > .5)
+    for name, score in predictions['gridding'].items():
+        result[f'gridding/{name}'] = total(jnp.round(score * UNIT).astype(jnp.int32))
+    return result | (_pixel_counts(predictions['score'], batch['object'], model.table.stride, real)
+                     if 'object' in batch else {})
+
+
+def _pixel_counts(scores, objects, stride, real):
+    """Counts the pixels of objects, and the others, by the scaled score of the right class."""
+    upsampled = resize.upsample(scores[..., None], *objects.shape[1:], stride=stride)[..., 0]
+    low, high = (reduce(upsampled, (1, 2), keepdims=True) for reduce in (jnp.min, jnp.max))
+    scaled = (upsampled - low) / jnp.where(high > low, high - low, 1)
+    bins = jnp.clip((scaled * PIXEL_BINS).astype(jnp.int32), 0, PIXEL_BINS - 1)
+    at_bin = jax.nn.one_hot(bins, PIXEL_BINS, dtype=jnp.float32)
+    inside = (objects > 0) & real[:, None, None]
+    outside = (objects == 0) & real[:, None, None]
+    return {name: jnp.einsum('bhw,bhwt->t', pixels.astype(jnp.float32), at_bin).astype(jnp.int32)
+            for name, pixels in (('object_pixels', inside), ('other_pixels', outside))}
+
+
+def host_counts(stride, predictions, batch):
+    """Counts what needs connected components: MaxBoxAcc and MaxBoxAccV2, for every threshold.
+
+    Args:
+        stride: of the network.
+        predictions: NumPy arrays; uses `score`.
+        batch: NumPy arrays; uses `boxes`, `geometry`, `mask` and the size of the images.
+
+    Returns:
+        `max_box_acc` [T] and `max_box_acc_v2` [3, T], int64: images whose largest contour, or any
+        contour, overlaps a box by 0.5, or by each of `OVERLAPS`, in this protocol IoU >= that.
+    """
+    images = batch.get('whole', batch['image'])
+    steps = len(SCALED_THRESHOLDS)
+    result = {'max_box_acc': np.zeros(steps, np.int64),
+              'max_box_acc_v2': np.zeros((len(OVERLAPS), steps), np.int64)}
+    for row in np.flatnonzero(batch['mask']):
+        scaled = contours.scaled_map(predictions['score'][row], *images.shape[-3:-1], stride=stride)
+        found = contours.contours(scaled, SCALED_THRESHOLDS)
+        placed = np.asarray(_in_image(found.boxes, batch['geometry'][row]))
+        truth = np.asarray(batch['boxes'][row], np.float32)
+        ious = boxes.iou(placed[:, None], truth[None]).max(-1, initial=0)
+        best = np.zeros((2, steps), np.float32)
+        np.maximum.at(best[0], found.threshold[found.largest], ious[found.largest])
+        np.maximum.at(best[1], found.threshold, ious)
+        result['max_box_acc'] += best[0] >= .5
+        result['max_box_acc_v2'] += best[1] >= np.array(OVERLAPS, np.float32)[:, None]
+    return result
+
+
+def _in_image(found, geometry):
+    """`boxes.image_boxes` of one image's boxes in pixels of the input, without a device."""
+    size, resized, crop = (np.tile(geometry[first:first + 2].astype(np.float32), 2)
+                           for first in (0, 2, 4))
+    return np.clip((found.astype(np.float32) + crop) * size / resized, 0, size)
+
+
+def calibrate(located, thresholds, given, summed):
+    """Chooses the thresholds, and the baseline's box, by images that are not evaluated.
+
+    The threshold of a rule is the one with most right boxes for the right class, the first of
+    equals, unless the configuration gives it.
+
+    Args:
+        located: the task.
+        thresholds: {rule: [T]}.
+        given: {rule: place of the threshold that was given}.
+        summed: counts of these images.
+
+    Returns:
+        The task for the images to evaluate.
+    """
+    chosen = {rule: int(summed[f'{rule}/gt_known'][:len(THRESHOLDS[rule])].argmax())
+              for rule in RULES} | given
+    size = tuple(float(side) for side in summed['box_size'] / UNIT / max(summed['examples'], 1))
+    return located._replace(
+        counts=functools.partial(located.counts, centred_box=size),
+        report=functools.partial(report, thresholds, chosen),
+        calibrate=None)
+
+
+def report(thresholds, chosen, summed):
+    """Turns summed counts into metrics, as fractions in [0, 1].
+
+    Args:
+        thresholds: {rule: [T]}.
+        chosen: {rule: place of the threshold that counts}.
+        summed: see `counts` and `host_counts`.
+
+    Returns:
+        `examples`, classification's errors; by the paper's rule `threshold`,
+        `localization_top1_error`, `localization_top5_error`, `localization_gt_known_error`,
+        `empty_maps`, `box_iou` (mean) and `localization_error/<size>`; the same with the prefix
+        `scaled/`; errors of the baselines for a known class; `max_box_acc`, `max_box_acc_v2`,
+        `pxap` where there are masks, and `gridding/<level>` where it is defined.
+    """
+    examples = max(summed['examples'], 1)
+    metrics = classification.report({
+        name: summed[name] for name in summed
+        if name == 'examples' or name.startswith('top') and '_error' in name})
+    for rule in RULES:
+        if rule not in chosen:
+            continue
+        place, prefix = chosen[rule], '' if rule == 'dominant' else f'{rule}/'
+
+        def at(name):
+            return summed[f'{rule}/{name}'][..., place]
+
+        metrics |= {f'{prefix}threshold': float(thresholds[rule][place]),
+                    f'{prefix}localization_top1_error': 1 - at('top1') / examples,
+                    f'{prefix}localization_top5_error': 1 - at('top5') / examples,
+                    f'{prefix}localization_gt_known_error': 1 - at('gt_known') / examples,
+                    f'{prefix}empty_maps': at('empty') / examples,
+                    f'{prefix}box_iou': at('iou') / UNIT / examples}
+        metrics |= {f'{prefix}localization_error/{name}': 1 - right / number
+                    for name, right, number in zip(SIZES, at('size'), summed['sizes']) if number}
+    metrics |= {f'{name}/localization_gt_known_error': 1 - summed[name] / examples
+                for name in ('centred_box', 'whole_image') if name in summed}
+    if 'max_box_acc' in summed:
+        metrics |= {
+            'max_box_acc': summed['max_box_acc'].max() / examples,
+            'max_box_acc_v2': (summed['max_box_acc_v2'].max(-1) / examples).mean()}
+    if 'object_pixels' in summed:
+        metrics['pxap'] = pxap(summed['object_pixels'], summed['other_pixels'])
+    metrics |= {name: number / UNIT / examples for name, number in summed.items()
+                if name.startswith('gridding/')}
+    return {name: number if isinstance(number, int) else float(number)
+            for name, number in metrics.items()}
+
+
+def pxap(object_pixels, other_pixels):
+    """Gives the pixel-averaged precision: the area under precision over recall of all pixels.
+
+    PxAP = sum over thresholds of precision * (recall - recall of the next higher threshold).
+
+    Args:
+        object_pixels, other_pixels: numbers of pixels on objects and beside them, [T], by score,
+            ascending.
+
+    Returns:
+        float in [0, 1]; 0 without objects.
+
+    Example:
+        >>> pxap(np.array([1, 1]), np.array([2, 0]))  # 1 * 1/2 + 1/2 * 1/2
+        0.75
+
+    Source: Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, 2020.
+    """
+    right, wrong = (np.cumsum(each[::-1]) for each in (object_pixels, other_pixels))
+    recall = right / max(right[-1], 1)
+    precision = right / np.maximum(right + wrong, 1)
+    return float((precision * np.diff(recall, prepend=0)).sum())
+
+
+def details(thresholds, summed):
+    """Gives the error at every threshold, for the report.
+
+    Returns:
+        `sweep`: {rule: {'thresholds', 'gt_known_error', 'empty_maps'}}, lists of float.
+    """
+    examples = max(summed['examples'], 1)
+    return {'sweep': {rule: {
+        'thresholds': [float(threshold) for threshold in THRESHOLDS[rule]],
+        'gt_known_error': (1 - summed[f'{rule}/gt_known'] / examples)[:-1].tolist(),
+        'empty_maps': (summed[f'{rule}/empty'] / examples)[:-1].tolist()} for rule in RULES}}

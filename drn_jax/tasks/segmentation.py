@@ -1,0 +1,234 @@
+"""Semantic segmentation: a class for every pixel, cross-entropy over labelled pixels, mean IoU."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drn_jax.errors import InputError
+from drn_jax.models import tiling
+from drn_jax.ops import confusion, resize
+from drn_jax.tasks import inputs, task
+
+# Classes of Cityscapes' seven categories; reported where a data set has these classes.
+CITYSCAPES_CATEGORIES = {
+    'flat': ('road', 'sidewalk'),
+    'construction': ('building', 'wall', 'fence'),
+    'object': ('pole', 'traffic light', 'traffic sign'),
+    'nature': ('vegetation', 'terrain'),
+    'sky': ('sky',),
+    'human': ('person', 'rider'),
+    'vehicle': ('car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle'),
+}
+METRICS = ('mean_iou', 'pixel_accuracy')
+
+
+def create(config, model):
+    """Gives the segmentation task.
+
+    Args:
+        config: uses `data`, `augmentation`, `loss`, `evaluation`, `model.edges` and
+            `model.freeze_statistics`.
+        model: a segmentation network of `drn_jax.create_model`.
+
+    Returns:
+        A `Task` on batches with `image` uint8 [B, H, W, 3], `label` uint8 [B, H, W], 255 where a
+        pixel does not count, `mask` bool [B] and, in training, `index` uint32 [B].
+
+    Raises:
+        InputError: a setting cannot be used.
+    """
+    evaluation, stride, edges = config.evaluation, model.table.stride, config.model.edges
+    if edges not in resize.EDGES:
+        raise InputError(f'config.model.edges {edges!r} is unknown; known: '
+                         f'{", ".join(resize.EDGES)}')
+    if not evaluation.scales:
+        raise InputError('config.evaluation.scales is empty; (1.,) is the image as it is')
+    if evaluation.tile_px % stride:
+        raise InputError(f'config.evaluation.tile_px is {evaluation.tile_px}; give 0, for whole '
+                         f'images, or a multiple of the stride of {model.variant}, {stride}')
+    weights, classes = config.loss.class_weights, model.num_classes
+    if weights and classes and len(weights) != classes:
+        raise InputError(f'config.loss.class_weights has {len(weights)} numbers, but there are '
+                         f'{classes} classes; give one for each, or none')
+    return task.Task(
+        keys=('image', 'label', 'mask'),
+        labels='maps',
+        metrics=METRICS,
+        model=model,
+        prepare=functools.partial(inputs.prepare, mean=config.data.mean, std=config.data.std,
+                                  augmentation=config.augmentation),
+        forward=functools.partial(task.forward, model,
+                                  freeze_statistics=config.model.freeze_statistics),
+        loss=functools.partial(loss, stride=stride, edges=edges, class_weights=tuple(weights)),
+        predict=functools.partial(
+            predict, model, scales=tuple(evaluation.scales), mirror=evaluation.mirror,
+            tile_px=evaluation.tile_px, edges=edges),
+        counts=functools.partial(counts, classes=classes),
+        report=functools.partial(report, class_names=tuple(config.data.class_names)))
+
+
+def loss(maps, batch, *, stride=8, edges='extend', class_weights=()):
+    """Gives the mean cross-entropy over the labelled pixels of the batch, at full resolution.
+
+    The class scores are upsampled bilinearly a tile of rows at a time, and once more for the
+    gradient, so an eighth of the full-resolution scores is all that is ever held.
+
+    Args:
+        maps: class scores, [B, h, w, C], float32.
+        batch: `label` uint8 [B, H, W], 255 where a pixel does not count; `mask` bool [B].
+        stride: pixels from one cell of the maps to the next.
+        edges: see `resize.upsample`.
+        class_weights: weight of each class in the mean, C numbers; none: all weigh the same.
+
+    Returns:
+        float32 scalar, in nats: sum of weight * cross-entropy / sum of weights; 0 where no pixel
+        counts.
+
+    Example:
+        >>> batch = {'label': jnp.full((1, 8, 8), 1).at[0, 0, 0].set(255), 'mask': jnp.array([True])}
+        >>> round(loss(jnp.zeros((1, 1, 1, 2)), batch).item(), 4)
+        0.6931
+
+    Source: section 5.3 of the paper.
+    """
+    labels = jnp.where(batch['mask'][:, None, None], batch['label'], confusion.IGNORE)
+    weights = jnp.array(class_weights or (1.,) * maps.shape[-1], jnp.float32)
+
+    def of_tile(scores, labels):
+        # A label of 255 is no class, so its weight is zero. Accelerators select faster than they
+        # gather.
+        is_label = labels[..., None] == jnp.arange(maps.shape[-1], dtype=labels.dtype)
+        of_label = jnp.where(is_label, scores, 0).sum(-1)
+        weight = jnp.where(is_label, weights, 0).sum(-1)
+        return (weight * (jax.nn.logsumexp(scores, axis=-1) - of_label)).sum(), weight.sum()
+
+    sums, totals = resize.map_upsampled(
+        of_tile, [maps], *labels.shape[1:], strides=[stride], labels=labels, edges=edges)
+    total = totals.sum()
+    return sums.sum() / jnp.where(total > 0, total, 1)
+
+
+def predict(model, variables, batch, *, scales=(1.,), mirror=False, tile_px=0, edges='extend'):
+    """Gives every pixel its most probable class, without scores at full resolution.
+
+    With several scales, or with mirror images, the logarithms of the probabilities are summed.
+
+    Args:
+        model: the network.
+        variables: its parameters and batch statistics.
+        batch: normalised `image`, [B, H, W, 3].
+        scales: multiples of the image's size at which the network looks, above 0.
+        mirror: whether it looks at the mirror image too, at every scale.
+        tile_px: side of tiles in which images are computed, see `tiling`; 0: images as a whole.
+        edges: see `resize.upsample`.
+
+    Returns:
+        uint8 [B, H, W].
+
+    Source: section 5.3 of the paper; multiple scales as in the release, with one difference.
+    """
+    # Differs: the release resizes probabilities of each scale that it has upsampled by 8 before.
+    # Here scores are interpolated once, from the cells of the map to the pixels of the image.
+    images = batch['image']
+    size = images.shape[1:3]
+
+    def class_maps(images):
+        if tile_px:
+            return tiling.tiled_class_maps(model, variables, images, tile_px)
+        return model.apply(variables, images, method='class_maps')
+
+    maps, strides, mirrored = [], [], []
+    for scale in scales:
+        scaled_size = [max(round(length * scale), 1) for length in size]
+        scaled = images if scale == 1 else jax.image.resize(
+            images, (len(images), *scaled_size, 3), 'linear', antialias=True)
+        for flipped in (False, True)[:1 + mirror]:
+            maps.append(class_maps(scaled[:, :, ::-1] if flipped else scaled))
+            strides.append([model.table.stride * length / scaled_length
+                            for length, scaled_length in zip(size, scaled_size)])
+            mirrored.append(flipped)
+
+    def best(*scores):
+        if len(scores) > 1:
+            scores = [sum(jax.nn.log_softmax(each) for each in scores)]
+        return scores[0].argmax(-1).astype(jnp.uint8)
+
+    tiles = resize.map_upsampled(best, maps, *size, strides=strides, mirrored=mirrored, edges=edges)
+    return resize.join_rows(tiles, size[0])
+
+
+def counts(predictions, batch, *, classes):
+    """Counts the real examples, and their labelled pixels by right and by predicted class.
+
+    Args:
+        predictions: uint8 [B, H, W].
+        batch: `label` uint8 [B, H, W], 255 where a pixel does not count; `mask` bool [B].
+        classes: number of classes C.
+
+    Returns:
+        `examples`, int32, and `confusion`, int32 [C, C]; see `confusion.confusion_matrix`.
+    """
+    labels = jnp.where(batch['mask'][:, None, None], batch['label'], confusion.IGNORE)
+    return {'examples': batch['mask'].sum(dtype=jnp.int32),
+            'confusion': confusion.confusion_matrix(labels, predictions, classes)}
+
+
+def report(summed, *, class_names):
+    """Turns summed counts into metrics: fractions in [0, 1].
+
+    Args:
+        summed: `examples` and `confusion`.
+        class_names: of the rows of `confusion`.
+
+    Returns:
+        `examples`, `mean_iou` over the classes that have pixels, `pixel_accuracy`, `iou/<class>`
+        for each of these and, for the classes of Cityscapes, `category_mean_iou` and
+        `category_iou/<name>`. Where no pixel is labelled, only `examples`.
+
+    Example:
+        >>> metrics = report({'examples': 1, 'confusion': np.array([[3, 1], [0, 4]])},
+        ...                  class_names=('sky', 'sea'))
+        >>> {name: round(number, 3) for name, number in metrics.items()}
+        {'examples': 1, 'mean_iou': 0.775, 'pixel_accuracy': 0.875, 'iou/sky': 0.75, 'iou/sea': 0.8}
+
+    Source: the evaluation scripts of Cityscapes define the same numbers.
+    """
+    matrix = summed['confusion']
+    metrics = {'examples': summed['examples']}
+    if not matrix.sum():
+        return metrics
+    scores = confusion.iou(matrix)
+    metrics['mean_iou'] = float(np.nanmean(scores))
+    metrics['pixel_accuracy'] = float(matrix.trace() / matrix.sum())
+    metrics |= _named('iou', class_names, scores)
+    if set(class_names) == set(sum(CITYSCAPES_CATEGORIES.values(), ())):
+        scores = confusion.iou(merge(matrix, class_names, CITYSCAPES_CATEGORIES))
+        metrics['category_mean_iou'] = float(np.nanmean(scores))
+        metrics |= _named('category_iou', CITYSCAPES_CATEGORIES, scores)
+    return metrics
+
+
+def merge(matrix, class_names, categories):
+    """Adds up the rows and columns of a confusion matrix by category.
+
+    Args:
+        matrix: NumPy array of integers, [C, C].
+        class_names: of its rows.
+        categories: {name: names of its classes}.
+
+    Returns:
+        NumPy array of integers, a row and a column for each category.
+
+    Example:
+        >>> merge(np.array([[1, 2, 0], [0, 3, 0], [4, 0, 5]]), 'abc', {'x': 'ab', 'y': 'c'}).tolist()
+        [[6, 0], [4, 5]]
+    """
+    of_category = np.array([[name in members for name in class_names]
+                            for members in categories.values()], matrix.dtype)
+    return of_category @ matrix @ of_category.T
+
+
+def _named(prefix, names, scores):
+    return {f'{prefix}/{name}': float(score) for name, score in zip(names, scores)
+            if not np.isnan(score)}
