@@ -1,6 +1,7 @@
 """DRN-A-50 on Cityscapes.
 
-  python -m drn_jax.main --config=configs/cityscapes_drn_a_50.py --workdir=runs/cityscapes_drn_a_50 \\
+  python -m drn_jax.main --config=configs/cityscapes_drn_a_50.py \\
+      --workdir=runs/cityscapes_drn_a_50 \\
       --config.init_from=runs/drn_a_50 --config.data.manual_dir=DIRECTORY_OF_THE_ZIPS
   python -m drn_jax.evaluate --checkpoint=runs/cityscapes_drn_a_50
 

@@ -1,6 +1,7 @@
 """DRN-C-26 on Cityscapes.
 
-  python -m drn_jax.main --config=configs/cityscapes_drn_c_26.py --workdir=runs/cityscapes_drn_c_26 \\
+  python -m drn_jax.main --config=configs/cityscapes_drn_c_26.py \\
+      --workdir=runs/cityscapes_drn_c_26 \\
       --config.init_from=runs/drn_c_26 --config.data.manual_dir=DIRECTORY_OF_THE_ZIPS
   python -m drn_jax.evaluate --checkpoint=runs/cityscapes_drn_c_26
 

@@ -1,6 +1,7 @@
 """DRN-C-42 on Cityscapes.
 
-  python -m drn_jax.main --config=configs/cityscapes_drn_c_42.py --workdir=runs/cityscapes_drn_c_42 \\
+  python -m drn_jax.main --config=configs/cityscapes_drn_c_42.py \\
+      --workdir=runs/cityscapes_drn_c_42 \\
       --config.init_from=runs/drn_c_42 --config.data.manual_dir=DIRECTORY_OF_THE_ZIPS
   python -m drn_jax.evaluate --checkpoint=runs/cityscapes_drn_c_42
 

@@ -1,6 +1,7 @@
 """DRN-D-105 on Cityscapes, by the longer recipe of the release.
 
-  python -m drn_jax.main --config=configs/cityscapes_drn_d_105.py --workdir=runs/cityscapes_drn_d_105 \\
+  python -m drn_jax.main --config=configs/cityscapes_drn_d_105.py \\
+      --workdir=runs/cityscapes_drn_d_105 \\
       --config.init_from=runs/drn_d_105 --config.data.manual_dir=DIRECTORY_OF_THE_ZIPS
   python -m drn_jax.evaluate --checkpoint=runs/cityscapes_drn_d_105
 

@@ -1,6 +1,7 @@
 """DRN-D-38 on Cityscapes.
 
-  python -m drn_jax.main --config=configs/cityscapes_drn_d_38.py --workdir=runs/cityscapes_drn_d_38 \\
+  python -m drn_jax.main --config=configs/cityscapes_drn_d_38.py \\
+      --workdir=runs/cityscapes_drn_d_38 \\
       --config.init_from=runs/drn_d_38 --config.data.manual_dir=DIRECTORY_OF_THE_ZIPS
   python -m drn_jax.evaluate --checkpoint=runs/cityscapes_drn_d_38
 

@@ -2,15 +2,30 @@
 
   python -m drn_jax.evaluate --checkpoint=runs/drn_c_26
   python -m drn_jax.evaluate --checkpoint=runs/drn_c_26 --config.evaluation.crops=10
+  python -m drn_jax.evaluate --checkpoint=runs/drn_c_26 --task=localization
+  python -m drn_jax.evaluate --checkpoint=runs/cityscapes_drn_c_26 --save=overlays,zip
 
 The configuration is the one stored with the checkpoint. Its fields can be changed with
 --config.FIELD=VALUE, except for those of the network. The most used ones:
 
-  --config.evaluation.crops=10         centre, four corners and their mirror images
-  --config.evaluation.average=logits   what ten crops average, instead of probabilities
   --config.evaluation.batch_size=64    images at a time, over all devices
   --config.data.data_dir=DIR           where TFDS keeps prepared data
   --config.data.validation_split=NAME  the images to evaluate
+
+Classification and localization:
+  --config.evaluation.crops=10         centre, four corners and their mirror images
+  --config.evaluation.average=logits   what ten crops average, instead of probabilities
+
+Localization, boxes from a classifier's class maps; thresholds are chosen on other images:
+  --config.evaluation.maps=whole       maps of the whole image instead of the central crop
+  --config.evaluation.threshold=.5     of the responses, instead of a chosen one
+  --config.data.boxes=DIR              ImageNet's boxes: where its archives lie, or a CSV file
+
+Segmentation:
+  --config.evaluation.scales=.5,1,2    sums the answers at several sizes
+  --config.evaluation.mirror=True      and for the mirror image
+  --config.evaluation.tile_px=512      computes large images tile by tile, for less memory
+  --images=DIR --labels=DIR            other images and their label maps, such as generated ones
 """
 import re
 
@@ -21,50 +36,139 @@ from drn_jax.errors import InputError
 from drn_jax.published import published
 from drn_jax.training import configurations, loading, meshes, reports
 
+# What the network of a task can be evaluated for.
+EVALUATES = {'classification': ('classification', 'localization'),
+             'segmentation': ('segmentation',)}
+
 
 def main(argv):
     """Runs the command with these flags; see the module's text."""
+    given, overrides = parse_flags(argv)
+    path = loading.find(given.checkpoint, given.step)
+    stored = loading.read_config(path)
+    stored.mesh.devices, stored.mesh.space = 0, 1  # all that there are here, whatever the run had
+    config = commands.override(stored.copy_and_resolve_references(), overrides)
+    refuse_other_network(stored, config)
+    config.task = chosen_task(given.task, stored)
+    if given.size:
+        config.data.evaluation_size = given.size
+
+    from drn_jax.training import evaluation, setups  # these import TensorFlow, which takes seconds
+    setup = setups.set_up(config, open_source=source_opener(given, config))
+    output = output_directory(given.output, path, config, setup.source.name)
+    variables = loading.read_variables(path, setup.task.model, meshes.replicated(setup.mesh))
+    reports.say(f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
+                f'{setup.source.name}')
+    setup, choice = evaluation.calibrate(config, setup, variables)
+    files = label_files(given.save, output, config)
+    with reports.Progress(evaluation.batch_count(config, setup.source), what='batch') as progress:
+        result = evaluation.evaluator(config, setup, take=files)(variables, progress)
+    if files:
+        files.close()
+    details = setup.task.details(result.counts) if setup.task.details else {}
+    reports.say(reports.table(result.metrics, published(config)))
+    report = reports.write_report(
+        output, command=commands.typed('evaluate', argv), config=config, metrics=result.metrics,
+        published=published(config), step=int(path.name), **details, **choice,
+        data={'name': setup.source.name, 'split': config.data.validation_split})
+    write_confusion(output, details, config)
+    reports.say(f'report: {report}')
+
+
+def parse_flags(argv):
+    """Reads the command line; gives the flags and those that change the configuration."""
     parser = commands.Parser('evaluate', __doc__)
     parser.add_argument('--checkpoint', required=True, metavar='DIR',
                         help='working directory of a run, its checkpoint folder or one step')
     parser.add_argument('--step', type=int, metavar='N',
                         help='step to evaluate (default: the best by validation, else the latest)')
+    parser.add_argument('--task', metavar='NAME',
+                        help="what to evaluate: the checkpoint's own task (default), or, for a\n"
+                             'classifier, localization')
     parser.add_argument('--output', metavar='DIR',
                         help='where report.json goes (default: inside the working directory)')
+    parser.add_argument('--save', default='', metavar='KIND,...',
+                        help='segmentation: also write labels, colours, overlays, or zip, the\n'
+                             'label ids that the evaluation server of Cityscapes takes')
+    parser.add_argument('--images', metavar='DIR', help='segmentation: images of a directory')
+    parser.add_argument('--labels', metavar='DIR', help='and their label maps, of equal names')
+    parser.add_argument('--size', type=image_size, metavar='HxW',
+                        help='segmentation: images (bilinear, antialiased) and label maps\n'
+                             '(nearest pixel) are resized to this; default: as they are')
     given, overrides = parser.parse_known_args(argv)
-    path = loading.find(given.checkpoint, given.step)
-    stored = loading.read_config(path)
-    stored.mesh.devices = 0  # all that there are here, whatever the run had
-    config = commands.override(stored.copy_and_resolve_references(), overrides)
-    refuse_other_network(stored, config)
-    output = output_directory(given.output, path, config)
-
-    from drn_jax.training import evaluation, setups  # these import TensorFlow, which takes seconds
-    setup = setups.set_up(config)
-    variables = loading.read_variables(
-        path, setup.task.model, meshes.replicated(setup.mesh))
-    reports.say(f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
-                f'{setup.source.name}')
-    with reports.Progress(evaluation.batch_count(config, setup.source), what='batch') as progress:
-        metrics = evaluation.evaluator(config, setup)(variables, progress)
-    reports.say(reports.table(metrics, published(config)))
-    report = reports.write_report(
-        output, command=commands.typed('evaluate', argv), config=config, metrics=metrics,
-        published=published(config), step=int(path.name),
-        data={'name': setup.source.name, 'split': config.data.validation_split})
-    reports.say(f'report: {report}')
+    if (given.images is None) != (given.labels is None):
+        parser.error('--images and --labels go together')
+    given.save = tuple(filter(None, given.save.split(',')))
+    return given, overrides
 
 
-def output_directory(given, path, config):
+def image_size(text):
+    """Reads a size.
+
+    Example:
+        >>> image_size('256x512')
+        (256, 512)
+    """
+    height, width = map(int, text.split('x'))
+    if height < 1 or width < 1:
+        raise ValueError(text)
+    return height, width
+
+
+def chosen_task(given, stored):
+    """Gives the task to evaluate.
+
+    Raises:
+        InputError: the network of the checkpoint cannot be evaluated for it.
+    """
+    possible = EVALUATES[stored.task]
+    if (given or stored.task) not in possible:
+        raise InputError(f'--task={given} cannot be evaluated with a network for {stored.task}; '
+                         f'possible: {", ".join(possible)}')
+    return given or stored.task
+
+
+def source_opener(given, config):
+    """Gives the function that opens the data set: the configuration's, or the given directories.
+
+    Raises:
+        InputError: flags of segmentation are given for another task.
+    """
+    if config.task != 'segmentation':
+        if given.images or given.size or given.save:
+            raise InputError('--images, --labels, --size and --save are for segmentation; this '
+                             f'checkpoint is evaluated for {config.task}')
+        return None
+    if not given.images:
+        return None
+    config.data.validation_split = 'all'
+
+    def open_source(_):
+        from drn_jax import data
+        return data.open_pairs(given.images, given.labels,
+                               like=(config.data.class_names, config.data.palette))
+
+    return open_source
+
+
+def output_directory(given, path, config, source):
     """Makes the directory of the report: the given one, or one inside the working directory.
 
     Raises:
         InputError: it cannot be made.
     """
     settings = config.evaluation
-    crops = f'10crops_{settings.average}' if settings.crops == 10 else '1crop'
+    if config.task == 'segmentation':
+        scales = 'x'.join(f'{scale:g}' for scale in settings.scales)
+        how = [f'scales{scales}' if settings.scales != (1.,) else 'whole',
+               *['mirror'] * settings.mirror,
+               *['x'.join(map(str, config.data.evaluation_size))]
+               * any(config.data.evaluation_size)]
+    else:
+        how = [f'10crops_{settings.average}' if settings.crops == 10 else '1crop',
+               *[f'localization_{settings.maps}'] * (config.task == 'localization')]
     workdir = path.parent.parent if path.parent.name == loading.FOLDER else path.parent
-    name = '_'.join(['step', path.name, config.data.name, config.data.validation_split, crops,
+    name = '_'.join(['step', path.name, source, config.data.validation_split, *how,
                      config.model.dtype])
     output = epath.Path(given or workdir / 'evaluation' / re.sub(r'[^\w.-]+', '-', name))
     try:
@@ -73,6 +177,26 @@ def output_directory(given, path, config):
         raise InputError(f'{output} cannot be made ({error.strerror}); give another --output'
                          ) from error
     return output
+
+
+def label_files(kinds, output, config):
+    """Gives what writes the predicted label maps, or None."""
+    if not kinds:
+        return None
+    from drn_jax.data import cityscapes
+    from drn_jax.pictures.label_files import LabelFiles
+    ids = cityscapes.LABEL_ID_OF_CLASS if (
+        tuple(config.data.class_names) == cityscapes.CLASS_NAMES) else None
+    return LabelFiles(output, kinds, config.data.palette, ids)
+
+
+def write_confusion(output, details, config):
+    """Writes the confusion matrix, where there is one, as a table and as a picture."""
+    if 'confusion' in details:
+        from drn_jax.pictures import confusion, files
+        names, matrix = config.data.class_names, details['confusion']
+        confusion.write_confusion(output / 'confusion.csv', matrix, names)
+        files.write_png(output / 'confusion.png', confusion.confusion_picture(matrix, names))
 
 
 def refuse_other_network(stored, config):

@@ -150,6 +150,26 @@ def segmentation():
     return config
 
 
+def complete(stored):
+    """Adds the fields that a stored configuration lacks, as one of an earlier version does.
+
+    Args:
+        stored: an `ml_collections.ConfigDict`.
+
+    Returns:
+        The same with the missing fields at the defaults of its task.
+
+    Example:
+        >>> old = ml_collections.ConfigDict({'task': 'segmentation', 'seed': 7})
+        >>> complete(old).seed, complete(old).data.crop_px
+        (7, 896)
+    """
+    config = segmentation() if stored.task == 'segmentation' else classification()
+    with config.unlocked():
+        config.update(stored)
+    return config
+
+
 def digit_scenes():
     """Gives the configuration of the embedded data set: a narrow network, two epochs, minutes.
 

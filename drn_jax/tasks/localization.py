@@ -67,11 +67,14 @@ def create(config, model):
         predict=functools.partial(predict, model, classifier.predict),
         counts=functools.partial(counts, classifier.counts, model, thresholds),
         host_counts=functools.partial(host_counts, model.table.stride),
+        host_keys=('score',),
+        optional_keys=('object',),
         details=functools.partial(details, thresholds))
     last = {rule: len(THRESHOLDS[rule]) for rule in chosen}
     return located._replace(
         report=functools.partial(report, thresholds, last),
-        calibrate=functools.partial(calibrate, located, thresholds, last))
+        calibrate=None if 'dominant' in chosen else functools.partial(
+            calibrate, located, thresholds, last))
 
 
 def prepare(prepare_images, batch, key, train):

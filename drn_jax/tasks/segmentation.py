@@ -65,7 +65,8 @@ def create(config, model):
             predict, model, scales=tuple(evaluation.scales), mirror=evaluation.mirror,
             tile_px=evaluation.tile_px, edges=edges),
         counts=functools.partial(counts, classes=classes),
-        report=functools.partial(report, class_names=tuple(config.data.class_names)))
+        report=functools.partial(report, class_names=tuple(config.data.class_names)),
+        details=details)
 
 
 def loss(maps, batch, *, stride=8, edges='extend', class_weights=()):
@@ -86,7 +87,8 @@ def loss(maps, batch, *, stride=8, edges='extend', class_weights=()):
         counts.
 
     Example:
-        >>> batch = {'label': jnp.full((1, 8, 8), 1).at[0, 0, 0].set(255), 'mask': jnp.array([True])}
+        >>> labels = jnp.full((1, 8, 8), 1).at[0, 0, 0].set(255)
+        >>> batch = {'label': labels, 'mask': jnp.array([True])}
         >>> round(loss(jnp.zeros((1, 1, 1, 2)), batch).item(), 4)
         0.6931
 
@@ -209,6 +211,11 @@ def report(summed, *, class_names):
     return metrics
 
 
+def details(summed):
+    """Gives the confusion matrix, for the report: a list of rows, one for each right class."""
+    return {'confusion': summed['confusion'].tolist()}
+
+
 def merge(matrix, class_names, categories):
     """Adds up the rows and columns of a confusion matrix by category.
 
@@ -221,7 +228,8 @@ def merge(matrix, class_names, categories):
         NumPy array of integers, a row and a column for each category.
 
     Example:
-        >>> merge(np.array([[1, 2, 0], [0, 3, 0], [4, 0, 5]]), 'abc', {'x': 'ab', 'y': 'c'}).tolist()
+        >>> matrix = np.array([[1, 2, 0], [0, 3, 0], [4, 0, 5]])
+        >>> merge(matrix, 'abc', {'x': 'ab', 'y': 'c'}).tolist()
         [[6, 0], [4, 5]]
     """
     of_category = np.array([[name in members for name in class_names]

@@ -22,8 +22,10 @@ class Task(NamedTuple):
         counts: (predictions, batch) -> dict of int32 sums over the real examples of the batch,
             arrays of any shape.
         report: (summed counts) -> dict of metrics, name to number.
+        optional_keys: names of entries that `counts` uses where batches have them.
         host_counts: (predictions, batch) -> dict of integer sums that need the host, from NumPy
             arrays; or None.
+        host_keys: names of the predictions that `host_counts` reads.
         calibrate: (summed counts of images that are not evaluated) -> the `Task` to evaluate with;
             None where nothing has to be chosen.
         details: (summed counts) -> what a report holds besides metrics; or None.
@@ -38,7 +40,9 @@ class Task(NamedTuple):
     predict: Callable[..., Any]
     counts: Callable[..., Any]
     report: Callable[..., Any]
+    optional_keys: tuple[str, ...] = ()
     host_counts: Callable[..., Any] | None = None
+    host_keys: tuple[str, ...] = ()
     calibrate: Callable[..., Any] | None = None
     details: Callable[..., Any] | None = None
 

@@ -1,50 +1,118 @@
 """One pass over a split, used by the training loop and by the evaluate command."""
 import collections
 import itertools
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from drn_jax import data
-from drn_jax.training import meshes, steps
+from drn_jax.errors import InputError
+from drn_jax.training import meshes, reports, steps
+
+CALIBRATION = 5000  # training images that thresholds are chosen on
 
 
-def evaluator(config, setup, take=None):
-    """Gives the function that evaluates variables on the validation images.
+class Result(NamedTuple):
+    """What one pass over a split gives.
+
+    Attributes:
+        metrics: {name: number}.
+        counts: the sums that they were made of, {name: int or NumPy array}.
+    """
+    metrics: dict
+    counts: dict
+
+
+def evaluator(config, setup, *, split=None, take=None):
+    """Gives the function that evaluates variables on the images of a split.
 
     Args:
         config: the configuration; uses `data` and `evaluation`.
         setup: the parts of the run.
+        split: of the data set; None: `data.validation_split`.
         take: None, or a function (batch, predictions) that is called with every batch of this
             process as `data.evaluation_batches` gives it, and with the predictions for it, a tree
             of NumPy arrays.
 
     Returns:
-        A function (variables, progress=None) -> metrics; compiled at its first call, once for each
+        A function (variables, progress=None) -> `Result`; compiled at its first call, once for each
         size of images. `progress` wraps an iterable of batches and shows how far it is. Images that
         could not be read are no examples; where there are any, `unreadable` is their number.
     """
-    step = steps.evaluation_step(setup.task, setup.mesh)
-    crops = config.evaluation.crops if setup.task.labels == 'classes' else 1
+    task = setup.task
+    step = steps.evaluation_step(task, setup.mesh)
+    crops = 1 if task.labels == 'maps' else config.evaluation.crops
 
     def evaluate(variables, progress=None):
         batches = data.evaluation_batches(
-            setup.source, config.data, batch_size=config.evaluation.batch_size,
-            crops=crops, process=(jax.process_index(), jax.process_count()))
-        waiting = collections.deque()  # batches that are fed and that `take` has not seen
+            setup.source, config.data, batch_size=config.evaluation.batch_size, crops=crops,
+            split=split, process=(jax.process_index(), jax.process_count()))
+        waiting, on_host = collections.deque(), []  # batches that are fed; counts of this process
 
         def counts(batch):
             result, predictions = step(variables, batch)
+            fed_batch = waiting.popleft()
+            if task.host_counts:
+                needed = {key: meshes.local_part(predictions[key]) for key in task.host_keys}
+                on_host.append(task.host_counts(needed, fed_batch))
             if take:
-                take(waiting.popleft(), jax.tree.map(meshes.local_part, predictions))
+                take(fed_batch, jax.tree.map(meshes.local_part, predictions))
             return result
 
-        fed = meshes.feed(_remember(batches, waiting) if take else batches, setup.mesh,
-                          setup.task.keys)
-        metrics = setup.task.report(sum_counts(map(counts, progress(fed) if progress else fed)))
-        return metrics | ({'unreadable': len(batches.unreadable)} if batches.unreadable else {})
+        fed = meshes.feed(_remember(batches, waiting), setup.mesh, task.keys,
+                          optional=task.optional_keys)
+        sums = sum_counts(map(counts, progress(fed) if progress else fed))
+        sums |= over_processes(sum_counts(on_host))
+        metrics = task.report(sums)
+        if batches.unreadable:
+            metrics['unreadable'] = len(batches.unreadable)
+        return Result(metrics, sums)
 
     return evaluate
+
+
+def calibrate(config, setup, variables):
+    """Lets a task choose what it has to choose, on images that are not evaluated.
+
+    These are the images of `evaluation.threshold_split`; without it those of the split `tune`, if
+    the data set has one, else the first `CALIBRATION` training images.
+
+    Args:
+        config: the configuration.
+        setup: the parts of the run.
+        variables: of the network.
+
+    Returns:
+        The setup to evaluate with, and for the report {'thresholds_chosen_on': split} or {}.
+
+    Raises:
+        InputError: they would be the evaluated images.
+    """
+    if not setup.task.calibrate:
+        return setup, {}
+    split = config.evaluation.threshold_split
+    if not split:
+        split, sizes = config.data.train_split, setup.source.splits
+        if 'tune' in sizes and config.data.validation_split.split('[')[0] != 'tune':
+            split = 'tune'
+        elif split in sizes and sizes[split].num_examples > CALIBRATION:
+            split = f'{split}[:{CALIBRATION}]'
+    if split == config.data.validation_split:
+        raise InputError(f'thresholds cannot be chosen on {split}, which is evaluated; give '
+                         'another config.evaluation.threshold_split, or thresholds')
+    reports.say(f'choosing thresholds on {split} of {setup.source.name}')
+    with reports.Progress(batch_count(config, setup.source, split), what='batch') as progress:
+        counts = evaluator(config, setup, split=split)(variables, progress).counts
+    return setup._replace(task=setup.task.calibrate(counts)), {'thresholds_chosen_on': split}
+
+
+def over_processes(sums):
+    """Adds up over all processes what each has counted on its host."""
+    if jax.process_count() == 1:
+        return sums
+    return jax.tree.map(lambda each: each.sum(0), multihost_utils.process_allgather(sums))
 
 
 def _remember(batches, waiting):
@@ -53,9 +121,9 @@ def _remember(batches, waiting):
         yield batch
 
 
-def batch_count(config, source):
-    """Gives the number of batches of one pass over the validation images."""
-    examples = source.num_examples(config.data.validation_split)
+def batch_count(config, source, split=None):
+    """Gives the number of batches of one pass over a split, where all images have one size."""
+    examples = source.num_examples(split or config.data.validation_split)
     processes = jax.process_count()
     return -(-(-(-examples // processes)) // (config.evaluation.batch_size // processes))
 

@@ -7,6 +7,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from drn_jax import recipes
 from drn_jax.errors import InputError
 from drn_jax.training import configurations
 
@@ -71,9 +72,10 @@ def find(directory, step=None):
 
 
 def read_config(path):
-    """Reads the configuration in the folder of one step."""
+    """Reads the configuration in the folder of one step; fields that it lacks get defaults."""
     with named_if_damaged(path), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-        return configurations.from_dict(checkpointer.restore(path / 'config'))
+        stored = configurations.from_dict(checkpointer.restore(path / 'config'))
+        return recipes.complete(stored)
 
 
 def read_variables(path, model, sharding=None):

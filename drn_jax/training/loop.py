@@ -83,7 +83,7 @@ def train(config, workdir, command=''):
                 flush(recorder, saved)
             metrics = None
             if evaluating:
-                metrics = evaluate(state.variables)
+                metrics = evaluate(state.variables).metrics
                 recorder.metrics(done, metrics)
             if evaluating or saving:
                 saved.save(state, metrics)

@@ -102,7 +102,7 @@ def local_rows(batch_size, mesh):
     return starts[0], stops[-1]
 
 
-def feed(batches, mesh, keys, *, rows=False, ahead=2):
+def feed(batches, mesh, keys, *, optional=(), rows=False, ahead=2):
     """Moves batches to the devices, `ahead` of the one that is handed out.
 
     Transfers run in the background, so the next batches are on the device when a step ends.
@@ -111,6 +111,7 @@ def feed(batches, mesh, keys, *, rows=False, ahead=2):
         batches: an iterator of dicts of NumPy arrays, the rows that this process holds.
         mesh: where they go.
         keys: the entries that are moved.
+        optional: entries that are moved too, if batches have them.
         rows: whether the rows of images are spread too, as in training.
         ahead: how many batches are on their way at a time.
 
@@ -125,7 +126,7 @@ def feed(batches, mesh, keys, *, rows=False, ahead=2):
         if missing:
             raise InputError(f'the task needs {", ".join(missing)} in every batch, but the data '
                              f'set has only {", ".join(sorted(batch))}')
-        arrays = {key: np.asarray(batch[key]) for key in keys}
+        arrays = {key: np.asarray(batch[key]) for key in (*keys, *optional) if key in batch}
         return {key: jax.make_array_from_process_local_data(
             by_row(mesh, array.ndim) if rows else by_example(mesh), array)
             for key, array in arrays.items()}

@@ -46,8 +46,8 @@ _RANGES = {
     'checkpoint.keep_last': (1, INFINITY),
     'checkpoint.keep_best': (0, INFINITY),
 }
-_LENGTHS = {'data.scale': 2, 'data.evaluation_size': 2, 'data.mean': 3, 'data.std': 3, 'data.crop_area': 2, 'data.crop_ratio': 2,
-            'augmentation.colour_factors': 2}
+_LENGTHS = {'data.mean': 3, 'data.std': 3, 'data.crop_area': 2, 'data.crop_ratio': 2,
+            'data.scale': 2, 'data.evaluation_size': 2, 'augmentation.colour_factors': 2}
 _RISING = ('data.crop_area', 'data.crop_ratio', 'data.scale', 'augmentation.colour_factors')
 _CHOICES = {'checkpoint.best_is': ('lowest', 'highest')}
 

@@ -20,12 +20,13 @@ class Setup(NamedTuple):
     task: tasks.Task
 
 
-def set_up(config):
+def set_up(config, open_source=None):
     """Makes the parts of a run; what can be checked without the data set is checked before it.
 
     Args:
         config: the configuration; its `model.num_classes` is set to that of the data set, and
             `evaluation.batch_size` to that of training, where they are 0.
+        open_source: function of `config.data` that opens the data set; None: the one of `data`.
 
     Returns:
         A `Setup`.
@@ -39,7 +40,9 @@ def set_up(config):
     meshes.check_batch_size(config.evaluation.batch_size, mesh.devices.size,
                             'config.evaluation.batch_size')
     task = tasks.create_task(config, configurations.model_of(config))
-    reports.say(f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')
-    source = data.open_source(config.data, task.labels)
+    if open_source is None:
+        reports.say(
+            f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')
+    source = open_source(config.data) if open_source else data.open_source(config.data, task.labels)
     configurations.settle_classes(config, source)
     return Setup(mesh, source, tasks.create_task(config, configurations.model_of(config)))

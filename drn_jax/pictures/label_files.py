@@ -1,0 +1,92 @@
+"""Files of predicted label maps: classes, colours, overlays, and the zip that Cityscapes takes."""
+import io
+import pathlib
+import zipfile
+
+import numpy as np
+from PIL import Image
+
+from drn_jax.errors import InputError
+from drn_jax.pictures import overlays
+from drn_jax.pictures.files import write_png
+
+KINDS = ('labels', 'colours', 'overlays', 'zip')
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif')
+
+
+class LabelFiles:
+    """Writes the label maps that an evaluation predicts, image by image.
+
+    `labels/NAME.png` holds classes (8-bit grey), `colours/NAME.png` their colours,
+    `overlays/NAME.png` the colours over the image, and `label_ids.zip` label ids under the names
+    that the evaluation server of Cityscapes expects. NAME is the image's, without its directories
+    and suffix.
+
+    Args:
+        directory: where; made if needed.
+        kinds: some of `KINDS`.
+        palette: colour of each class.
+        label_ids: for the zip, the label id of each class; None where the data set has none.
+
+    Raises:
+        InputError: a kind is unknown, or cannot be made of this data set.
+
+    Source: the evaluation scripts of Cityscapes, for the names in the zip.
+    """
+
+    def __init__(self, directory, kinds, palette, label_ids=None):
+        unknown = [kind for kind in kinds if kind not in KINDS]
+        if unknown:
+            raise InputError(f'--save names {", ".join(map(repr, unknown))}; known are '
+                             f'{", ".join(KINDS)}')
+        if 'zip' in kinds and label_ids is None:
+            raise InputError('--save=zip writes label ids of Cityscapes, but the network has other '
+                             'classes; leave zip out')
+        self._directory, self._kinds, self._palette = pathlib.Path(directory), kinds, palette
+        self._ids, self._names = np.full(256, 0, np.uint8), {}
+        if label_ids is not None:
+            self._ids[:len(label_ids)] = label_ids
+        for kind in kinds:
+            folder = self._directory / (kind if kind != 'zip' else '')
+            folder.mkdir(parents=True, exist_ok=True)
+        self._zip = zipfile.ZipFile(self._directory / 'label_ids.zip', 'w') if 'zip' in kinds \
+            else None
+
+    def __call__(self, batch, predictions):
+        """Writes the files of a batch: NumPy arrays with `image`, `mask` and `name`."""
+        for row in np.flatnonzero(batch['mask']):
+            self.write(str(batch['name'][row]), batch['image'][row], predictions[row])
+
+    def write(self, name, image, labels):
+        """Writes the files of one image.
+
+        Args:
+            name: of the image; directories and suffix are left away.
+            image: uint8 [H, W, 3].
+            labels: uint8 [H, W].
+        """
+        stem = self._stem(name)
+        if 'labels' in self._kinds:
+            write_png(self._directory / 'labels' / f'{stem}.png', labels)
+        if 'colours' in self._kinds:
+            write_png(self._directory / 'colours' / f'{stem}.png',
+                      overlays.colour_labels(labels, self._palette))
+        if 'overlays' in self._kinds:
+            write_png(self._directory / 'overlays' / f'{stem}.png',
+                      overlays.lay_labels_over(image, labels, self._palette))
+        if self._zip:
+            file = io.BytesIO()
+            Image.fromarray(self._ids[labels]).save(file, 'png')
+            self._zip.writestr(f'{stem}.png', file.getvalue())
+
+    def close(self):
+        """Completes the zip."""
+        if self._zip:
+            self._zip.close()
+
+    def _stem(self, name):
+        """Gives the name of an image's files, another one where two images have the same name."""
+        path = pathlib.PurePath(name)
+        stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+        number = self._names[stem] = self._names.get(stem, 0) + 1
+        return stem if number == 1 else f'{stem}_{number}'
