@@ -14,8 +14,9 @@ for _kind in ('GPU', 'TPU'):
     tf.config.set_visible_devices([], _kind)
 tf.get_logger().setLevel('ERROR')  # TFDS calls what TensorFlow calls deprecated
 
+from drn_jax.data.label_maps import open_pairs  # noqa: E402
 from drn_jax.data.pipeline import evaluation_batches, training_batches  # noqa: E402
 from drn_jax.data.source import Source  # noqa: E402
 from drn_jax.data.sources import open_source  # noqa: E402
 
-__all__ = ['Source', 'evaluation_batches', 'open_source', 'training_batches']
+__all__ = ['Source', 'evaluation_batches', 'open_pairs', 'open_source', 'training_batches']

@@ -15,17 +15,19 @@ class Batches:
     """Iterates over batches of decoded images: dicts of NumPy arrays.
 
     The images of a batch are decoded by a small tf.data pipeline of their own, which leaves out
-    what it cannot decode. Here such rows come back as zeros with mask False, as do rows beyond the
-    last image. A pipeline for a batch costs little; one for each image would cost a fifth of its
-    decoding.
+    what it cannot decode. Here such rows come back as blank rows with mask False, as do rows beyond
+    the last image. A pipeline for a batch costs little; one for each image would cost a fifth of
+    its decoding.
 
     Args:
         records: tf.data.Dataset of dicts of at most `rows` rows each: what `Source.records` gives,
             and index, int64.
-        decode: function of a record that gives uint8 of `image_shape`, or fails.
-        image_shape: of one decoded row, tuple of int.
+        decode: function of a record that gives a row, a dict of tensors, or fails.
+        blank: function that gives a row without an image, a dict of the same keys, shapes and
+            types; of a batch of records, or of None where a batch has no images at all.
         rows: of every batch.
         steps: number of batches, padding where the records end before; None: as the records.
+        named: whether batches have `name`, str objects [rows], '' in padding.
         threads: images decoded at once; 0: as many as there are cores.
         source, split: what the records were read from.
         max_unreadable_share: of the split's images; when more cannot be read, the iteration raises
@@ -35,13 +37,13 @@ class Batches:
         unreadable: the images that could not be read so far, {name: index}.
     """
 
-    def __init__(self, records, decode, *, image_shape, rows, steps=None, threads, source, split,
-                 max_unreadable_share):
+    def __init__(self, records, decode, *, blank, rows, steps=None, named=False, threads, source,
+                 split, max_unreadable_share):
         self.unreadable = {}
-        self._image_shape, self._rows, self._steps_left = image_shape, rows, steps
+        self._blank, self._rows, self._steps_left, self._named = blank, rows, steps, named
         self._source, self._split, self._max_share = source, split, max_unreadable_share
         decoded = records.prefetch(1).map(
-            lambda batch: _decode_batch(batch, decode, image_shape, threads or os.cpu_count()),
+            lambda batch: _decode_batch(batch, decode, blank(batch), threads or os.cpu_count()),
             num_parallel_calls=2,  # one batch begins while the last images of another are decoded
             deterministic=True)
         self._decoded = decoded.prefetch(2).as_numpy_iterator()
@@ -55,7 +57,7 @@ class Batches:
                 raise StopIteration
             self._steps_left -= 1
         try:
-            return self._complete(next(self._decoded, None))
+            return self._complete(next(self._decoded, None) or self._no_images())
         except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:  # not of one image
             cause = error.message.split('}} ')[-1].split(' [Op:')[0]  # without TensorFlow's frame
             raise InputError(
@@ -63,26 +65,28 @@ class Batches:
                 f'{cause}; prepare the data set again') from error
 
     def _complete(self, decoded):
-        """Gives a batch of all rows; None stands for no images at all."""
-        if decoded is None:
-            return self._zeros()
-        row, image, label = (decoded[key][:-1] for key in ('row', 'image', 'label'))
-        index = decoded['index'].astype(np.uint32)
-        if len(row) == self._rows:
-            return {'image': image, 'label': label, 'mask': np.ones(self._rows, bool),
-                    'index': index}
-        self._report(np.delete(decoded['name'], row), np.delete(index, row))
-        batch = self._zeros()
-        batch['image'][row], batch['label'][row], batch['mask'][row] = image, label, True
-        batch['index'][:len(index)] = index
+        """Gives a batch of all rows, of what `_decode_batch` gives."""
+        row, index = decoded['row'][:-1], decoded['index'].astype(np.uint32)
+        batch = {key: values[:-1] for key, values in decoded['decoded'].items()}
+        batch |= {'mask': np.ones(len(row), bool), 'index': index[row]}
+        if len(row) < self._rows:
+            self._report(np.delete(decoded['name'], row), np.delete(index, row))
+            blank = {key: values[-1] for key, values in decoded['decoded'].items()}
+            blank |= {'mask': np.array(False), 'index': np.array(0, np.uint32)}
+            for key, values in batch.items():
+                batch[key] = np.repeat(blank[key][None], self._rows, 0)
+                batch[key][row] = values
+            batch['index'][:len(index)] = index
+        if self._named:
+            names = [name.decode(errors='replace') for name in decoded['name']]
+            batch['name'] = np.array(names + [''] * (self._rows - len(names)), object)
         return batch
 
-    def _zeros(self):
-        """Gives a batch in which no row is real."""
-        return {'image': np.zeros((self._rows, *self._image_shape), np.uint8),
-                'label': np.zeros(self._rows, np.int32),
-                'mask': np.zeros(self._rows, bool),
-                'index': np.zeros(self._rows, np.uint32)}
+    def _no_images(self):
+        """Gives what `_decode_batch` would of no records."""
+        return {'row': np.zeros(1, int), 'index': np.zeros(0), 'name': np.zeros(0, object),
+                'decoded': {key: np.asarray(value)[None]
+                            for key, value in self._blank(None).items()}}
 
     def _report(self, names, indices):
         """Remembers images that could not be read, and raises InputError when they are too many."""
@@ -101,24 +105,19 @@ class Batches:
                 'repair these files, or raise config.data.max_unreadable_share')
 
 
-def _decode_batch(batch, decode, image_shape, threads):
+def _decode_batch(batch, decode, blank, threads):
     """Decodes the images of a batch in parallel.
 
     Returns:
         Dict of tensors: name, string [B], and index, int64 [B], of all rows; row, int64 [G + 1],
-        image, uint8 [G + 1, ...], and label, int32 [G + 1], of the G rows that could be decoded,
-        and of one more, all zeros, without which there would be no batch where G is 0.
+        and decoded, what `decode` gives, [G + 1, ...] each, of the G rows that could be decoded,
+        and of one more, `blank`, without which there would be no batch where G is 0.
     """
-    size = tf.size(batch['label'], tf.int64)
-
-    def decode_row(row, record):
-        return {'row': row, 'image': decode(record), 'label': record['label']}
-
+    size = tf.size(batch['name'], tf.int64)
     rows = tf.data.Dataset.from_tensor_slices(batch).enumerate()
-    rows = rows.map(decode_row, num_parallel_calls=threads, deterministic=True).ignore_errors()
-    rows = rows.concatenate(tf.data.Dataset.from_tensors({
-        'row': tf.zeros([], tf.int64),
-        'image': tf.zeros(image_shape, tf.uint8),
-        'label': tf.zeros([], tf.int32)}))
+    rows = rows.map(lambda row, record: {'row': row, 'decoded': decode(record)},
+                    num_parallel_calls=threads, deterministic=True).ignore_errors()
+    rows = rows.concatenate(tf.data.Dataset.from_tensors(
+        {'row': tf.zeros([], tf.int64), 'decoded': blank}))
     decoded = rows.batch(size + 1).get_single_element()
     return {**decoded, 'name': batch['name'], 'index': batch['index']}

@@ -101,7 +101,7 @@ def training_image(encoded, seed, *, size, area, ratio):
 
     image = tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
     # Resizing is faster from float32 than from uint8.
-    return _to_uint8(tf.image.resize(tf.cast(image, tf.float32), [size, size]))
+    return to_uint8(tf.image.resize(tf.cast(image, tf.float32), [size, size]))
 
 
 def whole_image(encoded, *, size):
@@ -115,7 +115,7 @@ def whole_image(encoded, *, size):
         uint8 [size, size, 3], RGB: bilinear, antialiased and rounded; an image of that size already
         comes back as it is.
     """
-    return _resize(_decode(encoded), size, size)
+    return _resize(decode_image(encoded), size, size)
 
 
 def evaluation_crops(encoded, *, size, short, crops):
@@ -131,7 +131,7 @@ def evaluation_crops(encoded, *, size, short, crops):
         For 1, the central crop, uint8 [size, size, 3], RGB. For 10, the five that are no mirror
         images, uint8 [5, size, size, 3]: central, top left, top right, bottom left, bottom right.
     """
-    image = _decode(encoded)
+    image = decode_image(encoded)
     height, width, _ = tf.unstack(tf.shape(image))
     height, width = resized_sizes(height, width, short)
     image = _resize(image, height, width)
@@ -143,8 +143,15 @@ def evaluation_crops(encoded, *, size, short, crops):
     return tf.stack(cut) if crops == 10 else cut[0]
 
 
-def _decode(encoded):
-    """Decodes an image: uint8 [H, W, 3], RGB."""
+def decode_image(encoded):
+    """Decodes an image, whatever its kind and mode.
+
+    Args:
+        encoded: JPEG, PNG, GIF or BMP, tf.string [].
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+    """
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=_DCT),
@@ -159,9 +166,9 @@ def _decode_other(encoded):
 
 def _resize(image, height, width):
     """Resizes uint8 [H, W, 3], bilinearly and antialiased."""
-    return _to_uint8(tf.image.resize(image, [height, width], antialias=True))
+    return to_uint8(tf.image.resize(image, [height, width], antialias=True))
 
 
-def _to_uint8(image):
-    """Rounds float32 in 0..255."""
+def to_uint8(image):
+    """Rounds float32 in 0..255 to uint8."""
     return tf.cast(tf.round(image), tf.uint8)

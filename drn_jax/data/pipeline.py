@@ -1,7 +1,7 @@
 """Batches for training and for evaluation: which images, in which order, cut how."""
 import tensorflow as tf
 
-from drn_jax.data import imagenet
+from drn_jax.data import imagenet, map_crops
 from drn_jax.data.batches import Batches
 from drn_jax.errors import InputError
 
@@ -23,8 +23,9 @@ def training_batches(source, data, *, batch_size, seed, first_step=0, rows=None)
             all of them.
 
     Returns:
-        Batches without end: image, uint8 [R, size, size, 3], RGB; label, int32 [R]; mask, bool [R],
-        False where the image cannot be read; index, uint32 [R], step * B + row of the global batch.
+        Batches without end: image, uint8 [R, size, size, 3], RGB; label, int32 [R], or for label
+        maps uint8 [R, size, size], 255 where there is no class; mask, bool [R], False where the
+        image cannot be read; index, uint32 [R], step * B + row of the global batch.
 
     Raises:
         InputError: batch_size or rows do not fit S, or the split is unknown or has fewer images
@@ -34,12 +35,10 @@ def training_batches(source, data, *, batch_size, seed, first_step=0, rows=None)
     if streams < 1 or batch_size < 1:
         raise InputError(f'batch size {batch_size} and config.data.streams {streams} must both be '
                          'at least 1')
-    if data.crop:
-        _check_range('crop_area', data.crop_area, 1)
-        _check_range('crop_ratio', data.crop_ratio, float('inf'))
     if batch_size % streams:
         raise InputError(f'batch size {batch_size} does not divide by config.data.streams '
                          f'{streams}; use a multiple of it')
+    decode, blank = _training_rows(source, data, seed)
     block = batch_size // streams
     start, stop = (0, batch_size) if rows is None else rows
     if start % block or stop % block or not 0 <= start < stop <= batch_size:
@@ -54,17 +53,10 @@ def training_batches(source, data, *, batch_size, seed, first_step=0, rows=None)
     def add_index(step, batch):
         return {**batch, 'index': step * batch_size + tf.range(start, stop, dtype=tf.int64)}
 
-    def decode(record):
-        if not data.crop:
-            return imagenet.whole_image(source.read(record), size=data.image_size)
-        return imagenet.training_image(
-            source.read(record), tf.stack([tf.constant(seed, tf.int64), record['index']]),
-            size=data.image_size, area=data.crop_area, ratio=data.crop_ratio)
-
     return Batches(
-        records.enumerate(first_step).map(add_index), decode,
-        image_shape=(data.image_size, data.image_size, 3), rows=stop - start, threads=data.threads,
-        source=source, split=split, max_unreadable_share=data.max_unreadable_share)
+        records.enumerate(first_step).map(add_index), decode, blank=blank, rows=stop - start,
+        threads=data.threads, source=source, split=split,
+        max_unreadable_share=data.max_unreadable_share)
 
 
 def evaluation_batches(source, data, *, batch_size, crops=1, split=None, process=(0, 1)):
@@ -73,29 +65,112 @@ def evaluation_batches(source, data, *, batch_size, crops=1, split=None, process
     Process i of P takes positions i * n / P to (i + 1) * n / P of n, and all processes give equally
     many batches of equally many rows, padded.
 
+    Images with label maps come whole, resized to data.evaluation_size where that is not (0, 0).
+    Where their sizes differ, a batch holds images of one size: it comes when it is full, and what
+    is left of each size comes last, smaller sizes first, each padded to a batch.
+
     Args:
         source: a Source.
         data: `config.data`.
         batch_size: rows of the global batch, a multiple of P.
-        crops: 1, or 10 for five, of which the other five are mirror images.
+        crops: 1, or 10 for five, of which the other five are mirror images; for classes only.
         split: name of the split, str; None: data.validation_split.
         process: i and P, the number of this process and how many there are.
 
     Returns:
         Batches: image, uint8 [R, size, size, 3], RGB, or [R, 5, size, size, 3], central, top left,
         top right, bottom left, bottom right; label, int32 [R]; mask, bool [R], False in padding and
-        where the image cannot be read; index, uint32 [R], position in the split, 0 in padding. R is
-        batch_size / P.
+        where the image cannot be read; index, uint32 [R], position in the split, 0 in padding;
+        name, str objects [R], what messages call the image, '' in padding. R is batch_size / P.
+        For label maps, image is uint8 [R, H, W, 3], and label uint8 [R, H, W], 255 where there is
+        no class and in padding.
 
     Raises:
-        InputError: the split is unknown, or batch_size, crops or sizes do not fit; in iterating,
-            too many images cannot be read.
+        InputError: the split is unknown, batch_size, crops or sizes do not fit, or images differ in
+            size where there are several processes; in iterating, too many images cannot be read.
     """
     split = split or data.validation_split
     number, processes = process
     if batch_size < 1 or batch_size % processes:
         raise InputError(f'evaluation batch size {batch_size} does not divide by {processes} '
                          'processes; use a multiple of it')
+    several_sizes = source.labels == 'maps' and not _map_size(source, data)
+    if several_sizes and processes > 1:
+        raise InputError(
+            f'the images of {source.name!r} differ in size, so {processes} processes cannot '
+            'evaluate them together; give one size as config.data.evaluation_size, or use one '
+            'process')
+    decode, blank = _evaluation_rows(source, data, crops)
+    rows, count = batch_size // processes, source.num_examples(split)
+    start, stop = number * count // processes, (number + 1) * count // processes
+    largest_share = -(-count // processes)
+
+    records = source.records(split, start, stop).enumerate(start)
+    records = records.map(lambda index, record: {**record, 'index': index})
+    if several_sizes:
+        records = records.group_by_window(
+            lambda record: record['size'][0] * 2**32 + record['size'][1],
+            lambda _, group: group.batch(rows), window_size=rows)
+    else:
+        records = records.batch(rows)
+    return Batches(
+        records, decode, blank=blank, rows=rows,
+        steps=None if several_sizes else -(-largest_share // rows), named=True,
+        threads=data.threads, source=source, split=split,
+        max_unreadable_share=data.max_unreadable_share)
+
+
+def _training_rows(source, data, seed):
+    """Gives the functions that make a row of a training batch: `decode` and `blank` of Batches."""
+    def key(record):
+        return tf.stack([tf.constant(seed, tf.int64), record['index']])
+
+    def crop(record):
+        if not data.crop:
+            image = imagenet.whole_image(source.read(record), size=data.image_size)
+        else:
+            image = imagenet.training_image(source.read(record), key(record), size=data.image_size,
+                                            area=data.crop_area, ratio=data.crop_ratio)
+        return {'image': image, 'label': source.read_label(record)}
+
+    def crop_both(record):
+        image, label = map_crops.training_example(
+            source.read(record), source.read_label(record), key(record), crop_px=data.crop_px,
+            scale=data.scale, rotation_degrees=data.rotation_degrees)
+        return {'image': image, 'label': label}
+
+    if source.labels == 'maps':
+        _check_range('scale', data.scale, float('inf'))
+        if data.crop_px < 1 or data.rotation_degrees < 0:
+            raise InputError(f'config.data.crop_px {data.crop_px} must be at least 1, and '
+                             f'config.data.rotation_degrees {data.rotation_degrees} at least 0')
+        return crop_both, lambda batch: _blank_map(data.crop_px, data.crop_px)
+    if data.crop:
+        _check_range('crop_area', data.crop_area, 1)
+        _check_range('crop_ratio', data.crop_ratio, float('inf'))
+    return crop, lambda batch: _blank_class(data.image_size, data.image_size, 3)
+
+
+def _evaluation_rows(source, data, crops):
+    """Gives the functions that make a row in evaluation: `decode` and `blank` of Batches."""
+    def cut(record):
+        if not data.crop:
+            image = imagenet.whole_image(source.read(record), size=data.image_size)
+        else:
+            image = imagenet.evaluation_crops(source.read(record), size=data.image_size,
+                                              short=data.resize_px, crops=crops)
+        return {'image': image, 'label': source.read_label(record)}
+
+    def whole(record):
+        image, label = map_crops.whole_example(
+            source.read(record), source.read_label(record), size=tuple(data.evaluation_size))
+        if not any(data.evaluation_size):  # a file of another size must not cost its whole batch
+            tf.debugging.assert_equal(tf.shape(label, tf.int64), record['size'])
+        return {'image': image, 'label': label}
+
+    if source.labels == 'maps':
+        size = _map_size(source, data)
+        return whole, lambda batch: _blank_map(*(size or tf.unstack(batch['size'][0])))
     if crops not in (1, 10):
         raise InputError(f'{crops} crops were asked for; 1 and 10 are known')
     if crops == 10 and not data.crop:
@@ -105,23 +180,28 @@ def evaluation_batches(source, data, *, batch_size, crops=1, split=None, process
         raise InputError(f'config.data.resize_px {data.resize_px} is less than '
                          f'config.data.image_size {data.image_size}, so crops do not fit; use at '
                          'least that')
-    rows, count = batch_size // processes, source.num_examples(split)
-    start, stop = number * count // processes, (number + 1) * count // processes
-    largest_share = -(-count // processes)
+    several = (5,) * (crops == 10)
+    return cut, lambda batch: _blank_class(*several, data.image_size, data.image_size, 3)
 
-    def decode(record):
-        if not data.crop:
-            return imagenet.whole_image(source.read(record), size=data.image_size)
-        return imagenet.evaluation_crops(source.read(record), size=data.image_size,
-                                         short=data.resize_px, crops=crops)
 
-    records = source.records(split, start, stop).enumerate(start)
-    records = records.map(lambda index, record: {**record, 'index': index}).batch(rows)
-    crop_shape = (data.image_size, data.image_size, 3)
-    return Batches(
-        records, decode, image_shape=crop_shape if crops == 1 else (5, *crop_shape), rows=rows,
-        steps=-(-largest_share // rows), threads=data.threads, source=source, split=split,
-        max_unreadable_share=data.max_unreadable_share)
+def _blank_class(*shape):
+    """Gives the row of an image that is none, of a data set of classes."""
+    return {'image': tf.zeros(shape, tf.uint8), 'label': tf.zeros([], tf.int32)}
+
+
+def _blank_map(height, width):
+    """Gives the row of an image that is none, of a data set of label maps."""
+    return {'image': tf.zeros([height, width, 3], tf.uint8),
+            'label': tf.fill([height, width], tf.constant(map_crops.IGNORED, tf.uint8))}
+
+
+def _map_size(source, data):
+    """Gives the height and width that all images have in evaluation, or None."""
+    size = tuple(data.evaluation_size)
+    if len(size) != 2 or min(size) < 0 or (min(size) == 0) != (max(size) == 0):
+        raise InputError(f'config.data.evaluation_size is {size}; give a height and a width in '
+                         'pixels, or (0, 0) for the images as they are')
+    return size if any(size) else source.image_size
 
 
 def _endless_slice(source, data, number, seed, begin):

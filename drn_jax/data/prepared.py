@@ -17,7 +17,13 @@ from drn_jax.errors import InputError
 # has been in Python since 3.11.
 sys.modules.setdefault('importlib_resources', importlib.resources)
 
-_IMAGENET_TARS = ('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar')
+# Archives that TFDS cannot download: what each holds all of, and where they come from.
+_ARCHIVES = {
+    'imagenet2012': (('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar'),
+                     'https://image-net.org'),
+    'cityscapes': (('leftImg8bit_trainvaltest.zip', 'gtFine_trainvaltest.zip'),
+                   'https://www.cityscapes-dataset.com'),
+}
 
 
 class PreparedSource(Source):
@@ -38,37 +44,71 @@ class PreparedSource(Source):
     def __init__(self, name, *, data_dir='', manual_dir=''):
         self.name = name
         with _quiet_tfds():
-            builder = _find(name, data_dir)
-            self._image, self._label = _image_and_label(name, builder.info)
+            builder = self._open(data_dir)
+            self._features = self._choose_features(builder.info)
             if not builder.is_prepared():
-                _prepare(name, data_dir, manual_dir)
-                builder = _find(name, data_dir)
+                self._prepare(data_dir, manual_dir)
+                builder = self._open(data_dir)
         self._builder = builder
-        self.class_names = tuple(builder.info.features[self._label].names)
         self.splits = builder.info.splits
+        self._describe(builder.info)
+
+    def _open(self, data_dir):
+        """Gives TFDS's builder."""
+        return find_builder(self.name, data_dir)
+
+    def _choose_features(self, info):
+        """Gives the data set's features by what they are here: image, label, perhaps more."""
+        image, label = _image_and_label(self.name, info)
+        named = {'name': 'file_name'} if 'file_name' in info.features else {}
+        return {'image': image, 'label': label, **named}
+
+    def _describe(self, info):
+        """Sets the attributes that the builder's information gives."""
+        self.class_names = tuple(info.features[self._features['label']].names)
 
     def _whole_split_records(self, split, start, stop):
-        has_file_name = 'file_name' in self._builder.info.features
-        keys = (self._image, self._label) + ('file_name',) * has_file_name
+        features = self._features
+        images = [feature for feature in features.values()
+                  if isinstance(self._builder.info.features[feature], tfds.features.Image)]
         with _quiet_tfds():
             records = self._builder.as_dataset(
                 split=tfds.core.ReadInstruction(split, start, stop),
                 decoders=tfds.decode.PartialDecoding(
-                    dict.fromkeys(keys, True),
-                    decoders={self._image: tfds.decode.SkipDecoding()}),
+                    dict.fromkeys(features.values(), True),
+                    decoders=dict.fromkeys(images, tfds.decode.SkipDecoding())),
                 read_config=tfds.ReadConfig(
                     interleave_cycle_length=1,  # one file after the other
-                    add_tfds_id=not has_file_name,  # not both: it takes as long as reading
+                    add_tfds_id='name' not in features,  # not both: it takes as long as reading
                     try_autocache=False, skip_prefetch=True))
-        return records.map(lambda record: {
-            'image': record[self._image],
-            'label': tf.cast(record[self._label], tf.int32),
-            'name': record['file_name' if has_file_name else 'tfds_id'],
-        })
+        given = {'name': 'tfds_id', **features}
+        return records.map(lambda record: self._record(
+            {key: record[feature] for key, feature in given.items()}))
+
+    def _record(self, record):
+        """Gives a record as `records` does, of the chosen features."""
+        return {**record, 'label': tf.cast(record['label'], tf.int32)}
+
+    def _prepare(self, data_dir, manual_dir):
+        """Lets TFDS prepare the data set in `data_dir`."""
+        builder = self._open(data_dir)
+        if builder.name in _ARCHIVES:
+            root = len(epath.Path(builder.info.full_name).parts) - 1  # below the data directory
+            manual_dir = manual_dir or builder.data_path.parents[root] / 'downloads' / 'manual'
+            _check_archives(builder, manual_dir)
+        logging.info('Preparing data set %s in %s, once', self.name, builder.data_path)
+        try:
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None))
+        except Exception as error:  # network, disk, damaged archives
+            if not self._open(data_dir).is_prepared():  # else another process was faster
+                raise InputError(
+                    f'data set {self.name!r} is not in {builder.data_path} and cannot be '
+                    f'prepared there: {_one_line(error)}') from error
 
 
-def _find(name, data_dir):
-    """Gives TFDS's builder of a data set."""
+def find_builder(name, data_dir):
+    """Gives TFDS's builder of a data set; InputError where there is none of that name."""
     if not name:
         raise InputError("config.data.name is empty; give 'folder' or the name of an image "
                          'classification data set of TFDS')
@@ -96,29 +136,14 @@ def _image_and_label(name, info):
     return keys
 
 
-def _prepare(name, data_dir, manual_dir):
-    """Lets TFDS prepare a data set in `data_dir`."""
-    builder = _find(name, data_dir)
-    if builder.name == 'imagenet2012':
-        manual_dir = manual_dir or builder.data_path.parents[1] / 'downloads' / 'manual'
-        _check_tars(manual_dir, builder.data_path)
-    logging.info('Preparing data set %s in %s, once', name, builder.data_path)
-    try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None))
-    except Exception as error:  # network, disk, damaged archives
-        if not _find(name, data_dir).is_prepared():  # else another process was faster
-            raise InputError(f'data set {name!r} is not in {builder.data_path} and cannot be '
-                             f'prepared there: {_one_line(error)}') from error
-
-
-def _check_tars(manual_dir, data_path):
-    """Raises InputError where one of ImageNet's tars is missing; TFDS would go on without train."""
-    for tar in _IMAGENET_TARS:
-        if not (epath.Path(manual_dir) / tar).exists():
+def _check_archives(builder, manual_dir):
+    """Raises InputError where an archive is missing; TFDS would go on without ImageNet's train."""
+    archives, website = _ARCHIVES[builder.name]
+    for archive in archives:
+        if not (epath.Path(manual_dir) / archive).exists():
             raise InputError(
-                f"data set 'imagenet2012' is not in {data_path}, and {tar}, to prepare it from, is "
-                f'not in {manual_dir}; download it from https://image-net.org (after '
+                f'data set {builder.name!r} is not in {builder.data_path}, and {archive}, to '
+                f'prepare it from, is not in {manual_dir}; download it from {website} (after '
                 'registration) and give its directory as config.data.manual_dir, or give a '
                 'directory of prepared data sets as config.data.data_dir')
 

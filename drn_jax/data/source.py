@@ -1,5 +1,6 @@
 """What a data set offers to the pipeline: its classes, its splits and undecoded records."""
 import abc
+import functools
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -8,19 +9,29 @@ from drn_jax.errors import InputError
 
 
 class Source(abc.ABC):
-    """An image classification data set whose records can be read in a fixed order.
+    """Images with a class or a label map each, whose records can be read in a fixed order.
 
     A split is named as TFDS names it: `train`, a part such as `train[:90%]` or `train[5000:]`, or
     a sum such as `train+tune`.
 
     Attributes:
         name: as `config.data.name` gives it.
+        labels: 'classes', one for each image, or 'maps', one for each pixel.
         class_names: names of the classes, tuple of str; a label is an index into it.
         splits: TFDS's description of the whole splits, {name: tfds.core.SplitInfo}.
+        palette: where labels are maps, the colour of each class, tuple of (r, g, b) in 0..255.
+        image_size: where labels are maps, height and width of all images, or None where they
+            differ.
+        mean_std: mean and standard deviation of each channel, white being 1, two tuples of three
+            numbers, where the data set itself declares them; else None.
     """
     name: str
+    labels: str = 'classes'
     class_names: tuple[str, ...]
     splits: tfds.core.SplitDict
+    palette: tuple[tuple[int, int, int], ...] = ()
+    image_size: tuple[int, int] | None = None
+    mean_std: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @property
     def num_classes(self):
@@ -50,20 +61,22 @@ class Source(abc.ABC):
 
         Returns:
             A tf.data.Dataset of dicts: image, string, what `read` makes encoded bytes of; label,
-            int32; name, string, what messages call this image.
+            what `read_label` makes a label of; name, string, what messages call this image; for
+            label maps also size, int64 [2], height and width of the image.
 
         Raises:
             InputError: there is no such split, or nothing in it.
         """
-        none = tf.constant([], tf.string)
-        records = tf.data.Dataset.from_tensor_slices(
-            {'image': none, 'label': tf.constant([], tf.int32), 'name': none})
-        for whole, first, last in self._parts(split):
+        parts, found = self._parts(split), []
+        for whole, first, last in parts:
             low, high = first + max(start, 0), min(first + stop, last)
             if low < high:
-                records = records.concatenate(self._whole_split_records(whole, low, high))
+                found.append(self._whole_split_records(whole, low, high))
             start, stop = start - (last - first), stop - (last - first)
-        return records
+        if not found:
+            whole, first, _ = parts[0]
+            return self._whole_split_records(whole, first, first + 1).take(0)
+        return functools.reduce(tf.data.Dataset.concatenate, found)
 
     def read(self, record):
         """Fetches the encoded bytes of a record; called where images are decoded in parallel.
@@ -75,6 +88,17 @@ class Source(abc.ABC):
             The image's encoded bytes, tf.string [].
         """
         return record['image']
+
+    def read_label(self, record):
+        """Fetches the label of a record; called where images are decoded in parallel.
+
+        Args:
+            record: dict of tensors, one element of `records`.
+
+        Returns:
+            int32 [], or for label maps uint8 [H, W], 255 where a pixel has no class.
+        """
+        return record['label']
 
     @abc.abstractmethod
     def _whole_split_records(self, split, start, stop):

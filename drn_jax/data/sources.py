@@ -1,24 +1,49 @@
 """Finds a data set by its name."""
 from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it with TFDS)
 from drn_jax.data.folders import FolderSource
+from drn_jax.data.label_maps import LabelMapSource
 from drn_jax.data.prepared import PreparedSource
+from drn_jax.data.prepared_maps import CityscapesSource, DigitMapSource
+from drn_jax.errors import InputError
+
+_PREPARED_MAPS = {
+    'cityscapes': CityscapesSource,
+    'cityscapes/semantic_segmentation': CityscapesSource,
+    'digit_scenes': DigitMapSource,
+    'digit_scenes/96': DigitMapSource,
+    'digit_scenes/192': DigitMapSource,
+}
+_OWN_MAPS = 'label_maps'
 
 
-def open_source(data):
+def open_source(data, labels='classes'):
     """Opens the data set that a configuration names, and prepares it where that is possible.
 
     Args:
-        data: `config.data`; read are name, data_dir and manual_dir. name is 'folder' (data_dir is
-            the folder), 'imagenet2012' or any image classification data set of TFDS, with its
-            configuration if it has several (`digit_scenes/192`).
+        data: `config.data`; read are name, data_dir and manual_dir. For classes, name is 'folder'
+            (data_dir is the folder), 'imagenet2012' or any image classification data set of TFDS,
+            with its configuration if it has several (`digit_scenes/192`). For label maps, it is
+            'cityscapes', 'digit_scenes' or 'digit_scenes/192', or 'label_maps' (data_dir holds
+            info.json, see LabelMapSource).
+        labels: 'classes', one for each image, or 'maps', one for each pixel.
 
     Returns:
         A Source.
 
     Raises:
-        InputError: the name is unknown, is no image classification data set, or its files are
-            missing; the message says which and where they come from.
+        InputError: the name is unknown, its data set has no such labels, or its files are missing;
+            the message says which and where they come from.
     """
-    if data.name == 'folder':
-        return FolderSource(data.data_dir)
-    return PreparedSource(data.name, data_dir=data.data_dir, manual_dir=data.manual_dir)
+    name, places = data.name, {'data_dir': data.data_dir, 'manual_dir': data.manual_dir}
+    if labels == 'maps':
+        if name == _OWN_MAPS:
+            return LabelMapSource(data.data_dir)
+        if name not in _PREPARED_MAPS:
+            raise InputError(f'data set {name!r} has no label maps; for segmentation give '
+                             f'config.data.name one of {", ".join(_PREPARED_MAPS)}, {_OWN_MAPS}')
+        return _PREPARED_MAPS[name](name, **places)
+    if name == _OWN_MAPS or _PREPARED_MAPS.get(name) is CityscapesSource:
+        raise InputError(f'data set {name!r} has label maps, not one class for each image; use it '
+                         "with config.task 'segmentation', or give config.data.name an image "
+                         'classification data set')
+    return FolderSource(data.data_dir) if name == 'folder' else PreparedSource(name, **places)

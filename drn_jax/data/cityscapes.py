@@ -1,0 +1,33 @@
+"""Cityscapes' 19 classes: names, colours, and the label ids that become them."""
+import numpy as np
+
+# Label id, name and official colour of every class that is trained and evaluated, in order.
+_CLASSES = (
+    (7, 'road', (128, 64, 128)),
+    (8, 'sidewalk', (244, 35, 232)),
+    (11, 'building', (70, 70, 70)),
+    (12, 'wall', (102, 102, 156)),
+    (13, 'fence', (190, 153, 153)),
+    (17, 'pole', (153, 153, 153)),
+    (19, 'traffic light', (250, 170, 30)),
+    (20, 'traffic sign', (220, 220, 0)),
+    (21, 'vegetation', (107, 142, 35)),
+    (22, 'terrain', (152, 251, 152)),
+    (23, 'sky', (70, 130, 180)),
+    (24, 'person', (220, 20, 60)),
+    (25, 'rider', (255, 0, 0)),
+    (26, 'car', (0, 0, 142)),
+    (27, 'truck', (0, 0, 70)),
+    (28, 'bus', (0, 60, 100)),
+    (31, 'train', (0, 80, 100)),
+    (32, 'motorcycle', (0, 0, 230)),
+    (33, 'bicycle', (119, 11, 32)),
+)
+CLASS_NAMES = tuple(name for _, name, _ in _CLASSES)
+PALETTE = tuple(colour for _, _, colour in _CLASSES)
+IMAGE_SIZE = (1024, 2048)
+LABEL_IDS = 34  # there are ids 0 to 33
+
+# Train id of every label id, uint8 [256]; 255 where there is none.
+TRAIN_IDS = np.full(256, 255, np.uint8)
+TRAIN_IDS[[label_id for label_id, _, _ in _CLASSES]] = np.arange(len(_CLASSES))
