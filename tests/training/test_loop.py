@@ -97,7 +97,7 @@ def test_a_number_that_is_not_finite_stops_the_run_before_it_is_saved(config, tm
     ({'steps': 0, 'epochs': .01}, 'at least one is needed'),
     ({'mesh.devices': 64}, 'this machine has 8'),
     ({'checkpoint.best_is': 'newest'}, "best_is 'newest'"),
-    ({'optimizer.schedule': 'line'}, "'line' is unknown; known: steps, cosine, constant")])
+    ({'optimizer.schedule': 'line'}, "'line' is unknown; known: steps, cosine, poly, constant")])
 def test_bad_settings_end_before_anything_is_written(config, tmp_path, changes, message):
     config.update_from_flattened_dict(changes)
     with pytest.raises(InputError, match=message):
