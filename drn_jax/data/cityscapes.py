@@ -24,6 +24,7 @@ _CLASSES = (
     (33, 'bicycle', (119, 11, 32)),
 )
 CLASS_NAMES = tuple(name for _, name, _ in _CLASSES)
+LABEL_ID_OF_CLASS = tuple(label_id for label_id, _, _ in _CLASSES)
 PALETTE = tuple(colour for _, _, colour in _CLASSES)
 IMAGE_SIZE = (1024, 2048)
 LABEL_IDS = 34  # there are ids 0 to 33

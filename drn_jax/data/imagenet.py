@@ -104,43 +104,87 @@ def training_image(encoded, seed, *, size, area, ratio):
     return to_uint8(tf.image.resize(tf.cast(image, tf.float32), [size, size]))
 
 
-def whole_image(encoded, *, size):
-    """Decodes an image and resizes it to a square, whatever its shape.
+def whole_image(image, height, width):
+    """Resizes an image, whatever its shape.
 
     Args:
-        encoded: JPEG, PNG, GIF or BMP, tf.string [].
-        size: side of the result, in pixels.
+        image: uint8 [H, W, 3].
+        height, width: of the result, in pixels.
 
     Returns:
-        uint8 [size, size, 3], RGB: bilinear, antialiased and rounded; an image of that size already
+        uint8 [height, width, 3]: bilinear, antialiased and rounded; an image of that size already
         comes back as it is.
     """
-    return _resize(decode_image(encoded), size, size)
+    return to_uint8(tf.image.resize(image, [height, width], antialias=True))
 
 
-def evaluation_crops(encoded, *, size, short, crops):
-    """Decodes an image, resizes it, and cuts crops out of it.
+def evaluation_crops(image, *, size, short, crops):
+    """Resizes an image and cuts crops out of it.
 
     Args:
-        encoded: JPEG, PNG, GIF or BMP, tf.string [].
+        image: uint8 [H, W, 3].
         size: side of the crops, in pixels.
         short: shorter side of the resized image, in pixels, at least `size`.
         crops: 1 or 10.
 
     Returns:
-        For 1, the central crop, uint8 [size, size, 3], RGB. For 10, the five that are no mirror
-        images, uint8 [5, size, size, 3]: central, top left, top right, bottom left, bottom right.
+        For 1, the central crop, uint8 [size, size, 3]. For 10, the five that are no mirror images,
+        uint8 [5, size, size, 3]: central, top left, top right, bottom left, bottom right.
     """
-    image = decode_image(encoded)
     height, width, _ = tf.unstack(tf.shape(image))
     height, width = resized_sizes(height, width, short)
-    image = _resize(image, height, width)
+    image = whole_image(image, height, width)
     bottom, right = height - size, width - size
     places = [(central_offset(height, size), central_offset(width, size)),
               (0, 0), (0, right), (bottom, 0), (bottom, right)]
     cut = [tf.ensure_shape(image[y:y + size, x:x + size], [size, size, 3])
            for y, x in (places if crops == 10 else places[:1])]
     return tf.stack(cut) if crops == 10 else cut[0]
+
+
+def central_geometry(height, width, *, size, short):
+    """Gives where `evaluation_crops` takes its central crop from.
+
+    Args:
+        height, width: of the image, in pixels.
+        size, short: see `evaluation_crops`.
+
+    Returns:
+        Six lengths in pixels: height and width of the image, height and width after resizing, y
+        and x of the crop.
+
+    Example:
+        >>> central_geometry(375, 500, size=224, short=256)
+        (375, 500, 256, 341, 16, 58)
+    """
+    resized = resized_sizes(height, width, short)
+    return height, width, *resized, *(central_offset(length, size) for length in resized)
+
+
+def few_shapes(height, width, short):
+    """Gives the size to which a whole image is resized so that few sizes occur.
+
+    The shorter side becomes `short`; the longer one k / 8 of it, k the nearest whole number from 8
+    to 15. So there are 15 sizes; images more oblong than 15 to 8 are squeezed.
+
+    Args:
+        height, width: of the image, in pixels.
+        short: in pixels, a multiple of 8.
+
+    Returns:
+        Height and width, in pixels.
+
+    Example:
+        >>> few_shapes(375, 500, 256), few_shapes(900, 300, 256)
+        ((256, 352), (480, 256))
+    """
+    in_tensors = tf.is_tensor(height)
+    least, most = (tf.minimum, tf.maximum) if in_tensors else (min, max)
+    shorter, longer = least(height, width), most(height, width)
+    longest = short // 8 * least((16 * longer + shorter) // (2 * shorter), 15)
+    if in_tensors:
+        return tf.where(height > width, longest, short), tf.where(width > height, longest, short)
+    return (longest if height > width else short), (longest if width > height else short)
 
 
 def decode_image(encoded):
@@ -162,11 +206,6 @@ def decode_image(encoded):
 def _decode_other(encoded):
     """Decodes what is no JPEG file: uint8 [H, W, 3], RGB; the first picture of an animation."""
     return tf.io.decode_image(encoded, channels=3, expand_animations=False)
-
-
-def _resize(image, height, width):
-    """Resizes uint8 [H, W, 3], bilinearly and antialiased."""
-    return to_uint8(tf.image.resize(image, [height, width], antialias=True))
 
 
 def to_uint8(image):

@@ -1,7 +1,7 @@
 """Batches for training and for evaluation: which images, in which order, cut how."""
 import tensorflow as tf
 
-from drn_jax.data import imagenet, map_crops
+from drn_jax.data import boxes, imagenet, map_crops
 from drn_jax.data.batches import Batches
 from drn_jax.errors import InputError
 
@@ -59,7 +59,8 @@ def training_batches(source, data, *, batch_size, seed, first_step=0, rows=None)
         max_unreadable_share=data.max_unreadable_share)
 
 
-def evaluation_batches(source, data, *, batch_size, crops=1, split=None, process=(0, 1)):
+def evaluation_batches(source, data, *, batch_size, crops=1, whole_maps=False, split=None,
+                       process=(0, 1)):
     """Gives every image of a split exactly once, in a fixed order.
 
     Process i of P takes positions i * n / P to (i + 1) * n / P of n, and all processes give equally
@@ -74,6 +75,7 @@ def evaluation_batches(source, data, *, batch_size, crops=1, split=None, process
         data: `config.data`.
         batch_size: rows of the global batch, a multiple of P.
         crops: 1, or 10 for five, of which the other five are mirror images; for classes only.
+        whole_maps: for boxes, whether rows have the whole image too, in one of few sizes.
         split: name of the split, str; None: data.validation_split.
         process: i and P, the number of this process and how many there are.
 
@@ -83,7 +85,9 @@ def evaluation_batches(source, data, *, batch_size, crops=1, split=None, process
         where the image cannot be read; index, uint32 [R], position in the split, 0 in padding;
         name, str objects [R], what messages call the image, '' in padding. R is batch_size / P.
         For label maps, image is uint8 [R, H, W, 3], and label uint8 [R, H, W], 255 where there is
-        no class and in padding.
+        no class and in padding. For boxes, there are boxes, float32 [R, N, 4], in pixels, zeros
+        where an image has fewer; geometry, int32 [R, 6], see `imagenet.central_geometry`; perhaps
+        object, uint8 [R, size, size], 0 beside the object; and whole, uint8 [R, H, W, 3].
 
     Raises:
         InputError: the split is unknown, batch_size, crops or sizes do not fit, or images differ in
@@ -94,7 +98,8 @@ def evaluation_batches(source, data, *, batch_size, crops=1, split=None, process
     if batch_size < 1 or batch_size % processes:
         raise InputError(f'evaluation batch size {batch_size} does not divide by {processes} '
                          'processes; use a multiple of it')
-    several_sizes = source.labels == 'maps' and not _map_size(source, data)
+    whole_maps = whole_maps and data.crop  # else images are whole anyway, and have one size
+    several_sizes = whole_maps or source.labels == 'maps' and not _map_size(source, data)
     if several_sizes and processes > 1:
         raise InputError(
             f'the images of {source.name!r} differ in size, so {processes} processes cannot '
@@ -107,6 +112,8 @@ def evaluation_batches(source, data, *, batch_size, crops=1, split=None, process
 
     records = source.records(split, start, stop).enumerate(start)
     records = records.map(lambda index, record: {**record, 'index': index})
+    if whole_maps:
+        records = records.map(_add_map_size(source, data), num_parallel_calls=tf.data.AUTOTUNE)
     if several_sizes:
         records = records.group_by_window(
             lambda record: record['size'][0] * 2**32 + record['size'][1],
@@ -127,7 +134,8 @@ def _training_rows(source, data, seed):
 
     def crop(record):
         if not data.crop:
-            image = imagenet.whole_image(source.read(record), size=data.image_size)
+            image = imagenet.whole_image(imagenet.decode_image(source.read(record)),
+                                         data.image_size, data.image_size)
         else:
             image = imagenet.training_image(source.read(record), key(record), size=data.image_size,
                                             area=data.crop_area, ratio=data.crop_ratio)
@@ -154,12 +162,14 @@ def _training_rows(source, data, seed):
 def _evaluation_rows(source, data, crops):
     """Gives the functions that make a row in evaluation: `decode` and `blank` of Batches."""
     def cut(record):
+        image = imagenet.decode_image(source.read(record))
+        row = {'label': source.read_label(record)}
+        if source.labels == 'boxes':
+            row |= _boxes_and_maps(source, data, record, image)
         if not data.crop:
-            image = imagenet.whole_image(source.read(record), size=data.image_size)
-        else:
-            image = imagenet.evaluation_crops(source.read(record), size=data.image_size,
-                                              short=data.resize_px, crops=crops)
-        return {'image': image, 'label': source.read_label(record)}
+            return {**row, 'image': imagenet.whole_image(image, data.image_size, data.image_size)}
+        return {**row, 'image': imagenet.evaluation_crops(
+            image, size=data.image_size, short=data.resize_px, crops=crops)}
 
     def whole(record):
         image, label = map_crops.whole_example(
@@ -181,7 +191,63 @@ def _evaluation_rows(source, data, crops):
                          f'config.data.image_size {data.image_size}, so crops do not fit; use at '
                          'least that')
     several = (5,) * (crops == 10)
-    return cut, lambda batch: _blank_class(*several, data.image_size, data.image_size, 3)
+
+    def blank(batch):
+        row = _blank_class(*several, data.image_size, data.image_size, 3)
+        return row | (_blank_boxes(source, data, batch) if source.labels == 'boxes' else {})
+
+    return cut, blank
+
+
+def _boxes_and_maps(source, data, record, image):
+    """Gives what a row of a data set with boxes has besides image and label.
+
+    These are boxes, float32 [MAX_BOXES, 4], in pixels of the original image and clipped to it;
+    geometry, int32 [6], see `imagenet.central_geometry`; object, uint8 [size, size], where the data
+    set has masks and images are not cropped; and for maps of whole images whole, uint8 [H, W, 3].
+    """
+    height, width, _ = tf.unstack(tf.shape(image))
+    ends = tf.cast(tf.stack([height, width, height, width]), tf.float32)
+    row = {'boxes': tf.clip_by_value(source.read_boxes(record, height, width), 0., ends)}
+    if not data.crop:
+        geometry = (height, width, data.image_size, data.image_size, 0, 0)
+        if source.masks:
+            mask = source.read_object(record)[..., None]
+            row['object'] = tf.image.resize(mask, [data.image_size] * 2, 'nearest')[..., 0]
+    elif 'size' in record:
+        size = imagenet.few_shapes(height, width, data.resize_px)
+        geometry, row['whole'] = (height, width, *size, 0, 0), imagenet.whole_image(image, *size)
+    else:
+        geometry = imagenet.central_geometry(
+            height, width, size=data.image_size, short=data.resize_px)
+    return {**row, 'geometry': tf.stack([tf.cast(length, tf.int32) for length in geometry])}
+
+
+def _blank_boxes(source, data, batch):
+    """Gives what `_boxes_and_maps` does of an image that is none."""
+    row = {'boxes': tf.zeros([boxes.MAX_BOXES, 4]),
+           'geometry': tf.constant([1, 1, 1, 1, 0, 0], tf.int32)}
+    if not data.crop:
+        masks = {'object': tf.zeros([data.image_size] * 2, tf.uint8)}
+        return row | masks if source.masks else row
+    if batch is not None and 'size' in batch:
+        row['whole'] = tf.zeros([*tf.unstack(tf.cast(batch['size'][0], tf.int32)), 3], tf.uint8)
+    return row
+
+
+def _add_map_size(source, data):
+    """Gives the function that adds to a record the size of the whole image that maps are made of.
+
+    Only the head of a JPEG file is read for it.
+    """
+    def add(record):
+        encoded = source.read(record)
+        shape = tf.cond(tf.io.is_jpeg(encoded), lambda: tf.io.extract_jpeg_shape(encoded),
+                        lambda: tf.shape(imagenet.decode_image(encoded)))
+        size = imagenet.few_shapes(shape[0], shape[1], data.resize_px)
+        return {**record, 'size': tf.cast(tf.stack(size), tf.int64)}
+
+    return add
 
 
 def _blank_class(*shape):

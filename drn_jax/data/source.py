@@ -16,7 +16,8 @@ class Source(abc.ABC):
 
     Attributes:
         name: as `config.data.name` gives it.
-        labels: 'classes', one for each image, or 'maps', one for each pixel.
+        labels: 'classes', one for each image; 'boxes', one and boxes for each; or 'maps', one for
+            each pixel.
         class_names: names of the classes, tuple of str; a label is an index into it.
         splits: TFDS's description of the whole splits, {name: tfds.core.SplitInfo}.
         palette: where labels are maps, the colour of each class, tuple of (r, g, b) in 0..255.

@@ -1,5 +1,6 @@
 """Finds a data set by its name."""
 from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it with TFDS)
+from drn_jax.data.boxes import FeatureBoxSource, TableBoxSource
 from drn_jax.data.folders import FolderSource
 from drn_jax.data.label_maps import LabelMapSource
 from drn_jax.data.prepared import PreparedSource
@@ -25,7 +26,8 @@ def open_source(data, labels='classes'):
             with its configuration if it has several (`digit_scenes/192`). For label maps, it is
             'cityscapes', 'digit_scenes' or 'digit_scenes/192', or 'label_maps' (data_dir holds
             info.json, see LabelMapSource).
-        labels: 'classes', one for each image, or 'maps', one for each pixel.
+        labels: 'classes', one for each image; 'boxes', one and boxes for each, which the data set
+            has itself or `data.boxes` names; or 'maps', one for each pixel.
 
     Returns:
         A Source.
@@ -46,4 +48,7 @@ def open_source(data, labels='classes'):
         raise InputError(f'data set {name!r} has label maps, not one class for each image; use it '
                          "with config.task 'segmentation', or give config.data.name an image "
                          'classification data set')
-    return FolderSource(data.data_dir) if name == 'folder' else PreparedSource(name, **places)
+    if labels == 'boxes' and not data.boxes and name != 'folder':
+        return FeatureBoxSource(name, **places)
+    source = FolderSource(data.data_dir) if name == 'folder' else PreparedSource(name, **places)
+    return TableBoxSource(source, data.boxes) if labels == 'boxes' else source

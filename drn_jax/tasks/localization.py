@@ -59,7 +59,8 @@ def create(config, model):
     thresholds = {rule: np.append(values, np.float32(chosen.get(rule, 0.)))
                   for rule, values in THRESHOLDS.items()}
     located = classifier._replace(
-        keys=(*classifier.keys, 'boxes', 'geometry', *['whole'] * (settings.maps == 'whole')),
+        keys=(*classifier.keys, 'boxes', 'geometry',
+              *['whole'] * (settings.maps == 'whole' and config.data.crop)),
         labels='boxes',
         metrics=(*classifier.metrics, 'localization_gt_known_error'),
         loss=None,
@@ -132,13 +133,16 @@ def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=
         centred_box: height and width of the baseline's box as shares of the image; None: none.
 
     Returns:
-        Sums over the real examples, int32: classification's; for each rule `<rule>/gt_known`,
-        `<rule>/top1`, `<rule>/top5` (right boxes), `<rule>/empty` and `<rule>/iou` (in 1 / UNIT),
-        [T] each, and `<rule>/size` [3, T], the right boxes by size of object; `sizes` [3];
-        `box_size` [2], the sums of height and width (in 1 / UNIT of the image); right boxes of the
-        baselines; `object_pixels` and `other_pixels` [PIXEL_BINS], by scaled score.
+        Sums over the real examples that have a box, int32: classification's; for each rule
+        `<rule>/gt_known`, `<rule>/top1`, `<rule>/top5` (right boxes), `<rule>/empty` and
+        `<rule>/iou` (in 1 / UNIT), [T] each, and `<rule>/size` [3, T], the right boxes by size of
+        object; `sizes` [3]; `box_size` [2], the sums of height and width (in 1 / UNIT of the
+        image); right boxes of the baselines; `without_boxes`, the examples left out;
+        `object_pixels` and `other_pixels` [PIXEL_BINS], by scaled score; `gridding/<level>`.
     """
-    real, geometry, truth = batch['mask'], batch['geometry'], batch['boxes']
+    geometry, truth = batch['geometry'], batch['boxes']
+    has_box = (truth[..., 2:] > truth[..., :2]).all(-1).any(-1)
+    real = batch['mask'] & has_box
     image_size = geometry[:, :2].astype(jnp.float32)
     scores = predictions.get('10crop', predictions['1crop'])
     of_label = jnp.take_along_axis(scores, batch['label'][:, None], axis=-1)
@@ -155,7 +159,8 @@ def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=
     def overlap(found):  # [B, T, 4] -> [B, T], the best of the image's boxes
         return boxes.iou(found[:, :, None], truth[:, None]).max(-1)
 
-    result = count_classes(predictions, batch) | {
+    result = count_classes(predictions, {**batch, 'mask': real}) | {
+        'without_boxes': (batch['mask'] & ~has_box).sum(dtype=jnp.int32),
         'sizes': of_size.sum(0),
         'box_size': total(jnp.round((largest[:, 2:] - largest[:, :2]) / image_size * UNIT)
                           .astype(jnp.int32))}
@@ -211,7 +216,8 @@ def host_counts(stride, predictions, batch):
     steps = len(SCALED_THRESHOLDS)
     result = {'max_box_acc': np.zeros(steps, np.int64),
               'max_box_acc_v2': np.zeros((len(OVERLAPS), steps), np.int64)}
-    for row in np.flatnonzero(batch['mask']):
+    has_box = (batch['boxes'][..., 2:] > batch['boxes'][..., :2]).all(-1).any(-1)
+    for row in np.flatnonzero(batch['mask'] & has_box):
         scaled = contours.scaled_map(predictions['score'][row], *images.shape[-3:-1], stride=stride)
         found = contours.contours(scaled, SCALED_THRESHOLDS)
         placed = np.asarray(_in_image(found.boxes, batch['geometry'][row]))
@@ -301,6 +307,8 @@ def report(thresholds, chosen, summed):
         metrics['pxap'] = pxap(summed['object_pixels'], summed['other_pixels'])
     metrics |= {name: number / UNIT / examples for name, number in summed.items()
                 if name.startswith('gridding/')}
+    if summed['without_boxes']:
+        metrics['without_boxes'] = summed['without_boxes']
     return {name: number if isinstance(number, int) else float(number)
             for name, number in metrics.items()}
 

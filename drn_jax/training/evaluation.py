@@ -48,7 +48,8 @@ def evaluator(config, setup, *, split=None, take=None):
     def evaluate(variables, progress=None):
         batches = data.evaluation_batches(
             setup.source, config.data, batch_size=config.evaluation.batch_size, crops=crops,
-            split=split, process=(jax.process_index(), jax.process_count()))
+            whole_maps='whole' in task.keys, split=split,
+            process=(jax.process_index(), jax.process_count()))
         waiting, on_host = collections.deque(), []  # batches that are fed; counts of this process
 
         def counts(batch):

@@ -99,18 +99,18 @@ def test_evaluation_crops_are_within_two_grey_levels_of_pillows(height, width):
         (resized_width, resized_height), Image.Resampling.BILINEAR)).astype(int)
     y, x = (int(round((side - 224) / 2.)) for side in resized.shape[:2])
     bottom, right = resized_height - 224, resized_width - 224
-    crops = imagenet.evaluation_crops(encode(image, 'PNG'), size=224, short=256, crops=10).numpy()
+    crops = imagenet.evaluation_crops(tf.constant(image), size=224, short=256, crops=10).numpy()
     places = [(y, x), (0, 0), (0, right), (bottom, 0), (bottom, right)]
     for crop, (top, left) in zip(crops, places, strict=True):
         assert np.abs(crop - resized[top:top + 224, left:left + 224]).max() <= 2
-    central = imagenet.evaluation_crops(encode(image, 'PNG'), size=224, short=256, crops=1)
+    central = imagenet.evaluation_crops(tf.constant(image), size=224, short=256, crops=1)
     np.testing.assert_array_equal(central, crops[0])
 
 
 def test_crops_of_an_image_that_has_the_size_already_are_cut_from_it():
     image = np.zeros((40, 61, 3), np.uint8)
     image[..., 0], image[..., 1] = np.indices((40, 61))  # every pixel tells its place
-    crops = imagenet.evaluation_crops(encode(image, 'PNG'), size=24, short=40, crops=10).numpy()
+    crops = imagenet.evaluation_crops(tf.constant(image), size=24, short=40, crops=10).numpy()
     assert [crop[0, 0, :2].tolist() for crop in crops] == [
         [8, 18], [0, 0], [0, 37], [16, 0], [16, 37]]
     assert [crop[-1, -1, :2].tolist() for crop in crops] == [
@@ -120,21 +120,21 @@ def test_crops_of_an_image_that_has_the_size_already_are_cut_from_it():
 def test_shrinking_is_antialiased():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 200
-    crop = imagenet.evaluation_crops(encode(stripes, 'PNG'), size=12, short=16, crops=1).numpy()
+    crop = imagenet.evaluation_crops(tf.constant(stripes), size=12, short=16, crops=1).numpy()
     assert np.abs(crop.astype(int) - 100).max() <= 7
 
 
 def test_a_jpeg_is_decoded_as_by_pillow():
     image = photograph(96, 96)
     expected = np.asarray(Image.open(io.BytesIO(encode(image, 'JPEG')))).astype(int)
-    decoded = imagenet.whole_image(encode(image, 'JPEG'), size=96)
-    assert np.abs(decoded - expected).max() <= 1  # 0 where Pillow was built with libjpeg-turbo
+    found = imagenet.decode_image(encode(image, 'JPEG')).numpy()
+    assert np.abs(found - expected).max() <= 1  # 0 where Pillow was built with libjpeg-turbo
 
 
 def test_an_image_of_the_wanted_size_stays_as_it_is():
     image = photograph(96, 96)
-    np.testing.assert_array_equal(imagenet.whole_image(encode(image, 'PNG'), size=96), image)
-    assert imagenet.whole_image(encode(image, 'PNG'), size=48).shape == (48, 48, 3)
+    np.testing.assert_array_equal(imagenet.whole_image(tf.constant(image), 96, 96), image)
+    assert imagenet.whole_image(tf.constant(image), 48, 48).shape == (48, 48, 3)
 
 
 @pytest.mark.parametrize('kind, mode', [
@@ -144,6 +144,33 @@ def test_every_kind_and_mode_becomes_rgb(kind, mode):
     buffer = io.BytesIO()
     Image.fromarray(photograph(40, 50)).convert(mode).save(buffer, kind)
     encoded = buffer.getvalue()
-    assert imagenet.whole_image(encoded, size=16).shape == (16, 16, 3)
+    assert imagenet.whole_image(imagenet.decode_image(encoded), 16, 16).shape == (16, 16, 3)
     image = imagenet.training_image(encoded, seed(0), size=16, area=AREA, ratio=RATIO)
     assert image.shape == (16, 16, 3) and image.dtype == tf.uint8
+
+
+def test_the_geometry_of_the_central_crop_is_where_it_is_cut():
+    image = np.zeros((80, 122, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.indices((80, 122))
+    height, width, resized_height, resized_width, y, x = imagenet.central_geometry(
+        80, 122, size=24, short=40)
+    assert (height, width, resized_height, resized_width) == (80, 122, 40, 61)
+    crop = imagenet.evaluation_crops(tf.constant(image), size=24, short=40, crops=1).numpy()
+    # Pixel (0, 0) of the crop covers pixels 2y, 2y + 1 of the image, and so on.
+    np.testing.assert_allclose(crop[0, 0, :2], [2 * y + .5, 2 * x + .5], atol=.5)
+
+
+@pytest.mark.parametrize('size, shape', [
+    ((256, 256), (256, 256)), ((375, 500), (256, 352)), ((500, 375), (352, 256)),
+    ((300, 310), (256, 256)), ((100, 1000), (256, 480)), ((1000, 100), (480, 256)),
+    ((100, 188), (256, 480)), ((480, 640), (256, 352)), ((400, 500), (256, 320))])
+def test_whole_images_come_in_few_shapes(size, shape):
+    assert imagenet.few_shapes(*size, 256) == shape
+    in_tensors = imagenet.few_shapes(*(tf.constant(length) for length in size), 256)
+    assert tuple(int(length) for length in in_tensors) == shape
+
+
+def test_there_are_fifteen_shapes():
+    shapes = {imagenet.few_shapes(height, width, 256)
+              for height in range(50, 700, 7) for width in range(50, 700, 9)}
+    assert len(shapes) == 15
