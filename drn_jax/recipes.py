@@ -216,7 +216,7 @@ def digit_scenes_segmentation():
     config.augmentation = classifier.augmentation
     config.optimizer = classifier.optimizer
     config.batch_size = classifier.batch_size
-    config.epochs = classifier.epochs
+    config.epochs = 1.
     config.log_every_steps = classifier.log_every_steps
     for field in ('name', 'shuffle_buffer', 'mean', 'std'):
         config.data[field] = classifier.data[field]
