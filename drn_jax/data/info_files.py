@@ -34,7 +34,8 @@ def read_info(root):
         root: directory of the data set, local or gs://.
 
     Returns:
-        Info. Without `label_ids`, `classes` must be given; without a palette, colours are made.
+        Info. Where label_ids is true, classes may be left out; without a palette, the colours are
+        Cityscapes' or Pascal VOC's.
 
     Raises:
         InputError: the file is missing, is no JSON, or something in it cannot be used.
@@ -76,7 +77,8 @@ def read_info(root):
         numbers = given.get(key, [.5] * 3)
         check(_numbers(numbers, least), f'{key} is {numbers!r}; give three numbers, for red, green '
               f'and blue, {"in 0 to 1" if key == "mean" else "above 0, at most 1"}, white being 1')
-    palette = given.get('palette', default_palette(len(classes)))
+    palette = given.get(
+        'palette', cityscapes.PALETTE if label_ids else default_palette(len(classes)))
     check(isinstance(palette, (list, tuple)) and len(palette) == len(classes)
           and all(isinstance(colour, (list, tuple)) and len(colour) == 3
                   and all(_whole(value) for value in colour) for colour in palette),
