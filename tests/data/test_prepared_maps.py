@@ -60,7 +60,8 @@ def test_the_full_name_and_a_prepared_directory_will_do(prepared):
     data = map_settings(name='cityscapes/semantic_segmentation', data_dir=prepared.data_dir,
                         manual_dir='/nowhere', evaluation_size=(64, 128))
     batch = next(evaluation_batches(open_source(data, 'maps'), data, batch_size=3, split='test'))
-    assert batch['image'].shape == (3, 64, 128, 3) and batch['mask'].tolist() == [True, False, False]
+    assert batch['image'].shape == (3, 64, 128, 3)
+    assert batch['mask'].tolist() == [True, False, False]
     assert (batch['label'] == 255).all()  # nothing is published of the test images
     assert batch['name'].tolist() == ['berlin_000000_000019', '', '']
 
