@@ -42,7 +42,7 @@ def main(argv):
     for split, survey in surveys.items():
         reports.say('', *table(split, splits[split]))
         problems += [f'{split}: {problem}' for problem in survey.problems]
-        if not sum(splits[split]['pixels'].values()):
+        if not survey.problems and not sum(splits[split]['pixels'].values()):
             problems.append(f'{split}: no pixel has a class')
         absent = inspection.absent_classes(survey, class_names)
         remarks += [f'{split}: no pixel has the class {name}' for name in absent]
@@ -56,8 +56,8 @@ def main(argv):
     if problems:
         more = (f' (the first {_SHOWN} are listed, all are in report.json where --output is given)'
                 if len(problems) > _SHOWN else '')
-        raise InputError(f'{len(problems)} problems would spoil training{more}; correct them and '
-                         'check again')
+        number = f'{len(problems)} problems' if len(problems) > 1 else 'One problem'
+        raise InputError(f'{number} would spoil training{more}; correct the files and check again')
     reports.say('No problems were found.')
 
 

@@ -101,7 +101,12 @@ def pair_folders(images_dir, labels_dir):
         InputError: there is no such folder, no image in it, or an image without a label map.
     """
     labels = {_stem(path): path for path in _files(labels_dir, ('.png',))}
-    images = {_stem(path): path for path in _files(images_dir, IMAGE_SUFFIXES)}
+    files = sorted(_files(images_dir, IMAGE_SUFFIXES))
+    images = {_stem(path): path for path in files}
+    twice = [path for path in files if images[_stem(path)] != path]
+    if twice:
+        raise InputError(f'{twice[0]} and {images[_stem(twice[0])]} in {os.fspath(images_dir)!r} '
+                         'would have the same label map; rename or remove one')
     if not images:
         raise InputError(f'{os.fspath(images_dir)!r} holds no images; allowed are files that end '
                          f'in {", ".join(IMAGE_SUFFIXES)}, in folders inside it too')

@@ -303,6 +303,14 @@ def test_pairs_with_cityscapes_names(tmp_path):
         open_pairs(tmp_path / 'x', tmp_path / 'y', like=(INFO['classes'], ()))
 
 
+def test_two_images_of_one_name_are_refused(tmp_path):
+    for name in ('a.jpg', 'a.png'):
+        write_pair(tmp_path, f'x/{name}', 'y/a.png')
+    with pytest.raises(InputError, match=(
+            "^a.jpg and a.png in '.*/x' would have the same label map; rename or remove one$")):
+        open_pairs(tmp_path / 'x', tmp_path / 'y', like=(INFO['classes'], ()))
+
+
 @pytest.mark.parametrize('images, message', [
     ('nowhere', "nowhere' is no directory; give one that exists"),
     ('empty', "empty' holds no images; allowed are files that end in .jpg, .jpeg, .png, .bmp")])

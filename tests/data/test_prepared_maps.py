@@ -4,6 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
+from data import cityscapes_zips
 from data.cityscapes_zips import IDS, IMAGES, LABELS, scene, write_cityscapes_zips
 from drn_jax import recipes
 from drn_jax.data import cityscapes, evaluation_batches, open_source, training_batches
@@ -64,6 +65,35 @@ def test_the_full_name_and_a_prepared_directory_will_do(prepared):
     assert batch['mask'].tolist() == [True, False, False]
     assert (batch['label'] == 255).all()  # nothing is published of the test images
     assert batch['name'].tolist() == ['berlin_000000_000019', '', '']
+
+
+def test_training_crops_hold_the_bands_of_their_scenes(prepared):
+    data = prepared.copy_and_resolve_references()
+    data.update({'crop_px': 1100, 'streams': 1})  # higher than the images: 38 rows on both ends
+    batch = next(training_batches(open_source(data, 'maps'), data, batch_size=3, seed=0))
+    assert batch['image'].shape == (3, 1100, 1100, 3) and batch['mask'].all()
+    assert (batch['label'][:, :38] == 255).all() and (batch['label'][:, -38:] == 255).all()
+    wanted = cityscapes.TRAIN_IDS[scene(0)[1][:, -1]]
+    for image, label in zip(batch['image'], batch['label']):
+        np.testing.assert_array_equal(label[38:-38, -1], wanted)
+        np.testing.assert_array_equal(image[38:-38, -1, 0], scene(0)[0][:, -1, 0])
+        np.testing.assert_array_equal(image[:38, :, 0], image[76:38:-1, :, 0])
+
+
+def test_a_label_map_of_another_size_costs_its_row(tmp_path, monkeypatch):
+    image, label = cityscapes_zips._pngs(0)
+    small = cityscapes_zips.png(np.zeros((512, 1024), np.uint8))
+    monkeypatch.setattr(cityscapes_zips, '_pngs',
+                        lambda number: (image, label if number else small))
+    write_cityscapes_zips(tmp_path / 'manual', 0, 2, 0)
+    data = map_settings(name='cityscapes', data_dir=f'{tmp_path}/data',
+                        manual_dir=f'{tmp_path}/manual', max_unreadable_share=.5)
+    with pytest.raises(InputError, match='cannot be prepared there'):  # no training images
+        open_source(data, 'maps')
+    write_cityscapes_zips(tmp_path / 'manual', 1, 2, 1)
+    batches = evaluation_batches(open_source(data, 'maps'), data, batch_size=2)
+    assert sorted(next(batches)['mask'].tolist()) == [False, True]
+    assert list(batches.unreadable) == ['munster_000000_000019']
 
 
 @pytest.mark.parametrize('missing', [IMAGES, LABELS])
