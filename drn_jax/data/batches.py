@@ -57,12 +57,15 @@ class Batches:
                 raise StopIteration
             self._steps_left -= 1
         try:
-            return self._complete(next(self._decoded, None) or self._no_images())
+            decoded = next(self._decoded, None)
         except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:  # not of one image
             cause = error.message.split('}} ')[-1].split(' [Op:')[0]  # without TensorFlow's frame
             raise InputError(
                 f'the files of split {self._split!r} of {self._source.name!r} are damaged: '
                 f'{cause}; prepare the data set again') from error
+        if decoded is None and self._steps_left is None:
+            raise StopIteration
+        return self._complete(decoded or self._no_images())
 
     def _complete(self, decoded):
         """Gives a batch of all rows, of what `_decode_batch` gives."""

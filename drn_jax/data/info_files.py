@@ -34,7 +34,8 @@ def read_info(root):
         root: directory of the data set, local or gs://.
 
     Returns:
-        Info. Without `label_ids`, `classes` must be given; without a palette, colours are made.
+        Info. Where label_ids is true, classes may be left out; without a palette, the colours are
+        Cityscapes' or Pascal VOC's.
 
     Raises:
         InputError: the file is missing, is no JSON, or something in it cannot be used.
@@ -47,45 +48,85 @@ def read_info(root):
         raise InputError(f'{path} is missing; write {{"classes": [...], "mean": [r, g, b], "std": '
                          '[r, g, b]} into it')
     try:
-        given = json.loads(path.read_text())
-    except ValueError as error:
+        return parse_info(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
         raise InputError(f'{path} is no JSON: {error}; correct it') from error
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from error
 
-    def check(good, what):
-        if not good:
-            raise InputError(f'{path}: {what}')
 
-    check(isinstance(given, dict), 'it must be an object, {"classes": [...], ...}')
-    unknown = sorted(set(given) - set(_KEYS))
-    check(not unknown, f'{", ".join(unknown)} is unknown; known are {", ".join(_KEYS)}')
-    label_ids = given.get('label_ids', False)
-    check(isinstance(label_ids, bool), f'label_ids is {label_ids!r}; give true or false')
-    classes = given.get('classes', list(cityscapes.CLASS_NAMES) if label_ids else None)
-    check(isinstance(classes, list) and 1 <= len(classes) <= 255
-          and all(isinstance(name, str) and name for name in classes)
-          and len(set(classes)) == len(classes),
-          f'classes is {classes!r}; give a list of 1 to 255 different names')
-    check(not label_ids or len(classes) == len(cityscapes.CLASS_NAMES),
-          f'label_ids is true but there are {len(classes)} classes; label ids mean the 19 of '
-          'Cityscapes')
-    ignore = given.get('ignore', [])
-    check(isinstance(ignore, list) and all(_whole(value) for value in ignore),
-          f'ignore is {ignore!r}; give a list of label values in 0 to 255')
-    check(('mean' in given) == ('std' in given), 'give mean and std, or neither')
-    for key, least in (('mean', 0), ('std', 1e-6)):
-        numbers = given.get(key, [.5] * 3)
-        check(_numbers(numbers, least), f'{key} is {numbers!r}; give three numbers, for red, green '
-              f'and blue, {"in 0 to 1" if key == "mean" else "above 0, at most 1"}, white being 1')
-    palette = given.get('palette', default_palette(len(classes)))
-    check(isinstance(palette, (list, tuple)) and len(palette) == len(classes)
-          and all(isinstance(colour, (list, tuple)) and len(colour) == 3
-                  and all(_whole(value) for value in colour) for colour in palette),
-          f'palette must hold [r, g, b] in 0 to 255 for each of the {len(classes)} classes')
-    if not label_ids and ignore:
-        check(not set(range(len(classes))) <= set(ignore), 'ignore holds all classes')
-    return Info(tuple(classes), tuple(map(tuple, palette)),
-                (tuple(given['mean']), tuple(given['std'])) if 'mean' in given else None,
+def parse_info(given):
+    """Checks what info.json holds.
+
+    Args:
+        given: its content.
+
+    Returns:
+        Info.
+
+    Raises:
+        InputError: something in it is unknown or cannot be used.
+
+    Example:
+        >>> parse_info({'classes': ['sky', 'sea'], 'ignore': [9]}).ignore
+        (9,)
+    """
+    _check(isinstance(given, dict), 'it must be an object, {"classes": [...], ...}')
+    unknown = ', '.join(sorted(set(given) - set(_KEYS)))
+    _check(not unknown, f'{unknown} is unknown; known are {", ".join(_KEYS)}')
+    label_ids, ignore = given.get('label_ids', False), given.get('ignore', [])
+    _check(isinstance(label_ids, bool), f'label_ids is {label_ids!r}; give true or false')
+    _check(isinstance(ignore, list) and all(map(_is_byte, ignore)),
+           f'ignore is {ignore!r}; give a list of label values in 0 to 255')
+    class_names = _class_names(given, label_ids)
+    return Info(class_names, _palette(given, label_ids, len(class_names)), _mean_std(given),
                 tuple(ignore), label_ids)
+
+
+def _class_names(given, label_ids):
+    cityscapes_names = list(cityscapes.CLASS_NAMES)
+    names = given.get('classes', cityscapes_names if label_ids else None)
+    _check(isinstance(names, list) and 1 <= len(names) <= 255
+           and all(isinstance(name, str) and name for name in names)
+           and len(set(names)) == len(names),
+           f'classes is {names!r}; give a list of 1 to 255 different names')
+    _check(not label_ids or len(names) == len(cityscapes_names),
+           f'label_ids is true but there are {len(names)} classes; label ids mean the 19 of '
+           'Cityscapes')
+    return tuple(names)
+
+
+def _palette(given, label_ids, count):
+    if 'palette' not in given:
+        return cityscapes.PALETTE if label_ids else default_palette(count)
+    palette = given['palette']
+    _check(isinstance(palette, list) and len(palette) == count
+           and all(isinstance(colour, list) and len(colour) == 3 and all(map(_is_byte, colour))
+                   for colour in palette),
+           f'palette must hold [r, g, b] in 0 to 255 for each of the {count} classes')
+    return tuple(map(tuple, palette))
+
+
+def _mean_std(given):
+    _check(('mean' in given) == ('std' in given), 'give mean and std, or neither')
+    if 'mean' not in given:
+        return None
+    for key, least, allowed in (('mean', 0, 'in 0 to 1'), ('std', 1e-6, 'above 0, at most 1')):
+        numbers = given[key]
+        _check(isinstance(numbers, list) and len(numbers) == 3
+               and all(type(number) in (int, float) and least <= number <= 1 for number in numbers),
+               f'{key} is {numbers!r}; give three numbers, for red, green and blue, {allowed}, '
+               'white being 1')
+    return tuple(map(float, given['mean'])), tuple(map(float, given['std']))
+
+
+def _check(good, what):
+    if not good:
+        raise InputError(what)
+
+
+def _is_byte(value):
+    return type(value) is int and 0 <= value <= 255
 
 
 def default_palette(count):
@@ -104,12 +145,3 @@ def default_palette(count):
     return tuple(
         tuple(sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3))
               for channel in range(3)) for number in range(count))
-
-
-def _whole(value):
-    return type(value) is int and 0 <= value <= 255
-
-
-def _numbers(values, least):
-    return (isinstance(values, list) and len(values) == 3
-            and all(type(value) in (int, float) and least <= value <= 1 for value in values))

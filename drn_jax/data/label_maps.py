@@ -140,7 +140,7 @@ class PairSource(Source):
         self._pairs, self._sizes = found, pairs.checked_sizes(found, self._meaning)
         self.image_size = _only(self._sizes)
         self.splits = tfds.core.SplitDict(
-            [tfds.core.SplitInfo(name='all', shard_lengths=[len(found)], num_bytes=0)])
+            [tfds.core.SplitInfo(name='pairs', shard_lengths=[len(found)], num_bytes=0)])
 
     def read(self, record):
         return tf.io.read_file(record['image'])
@@ -155,6 +155,10 @@ class PairSource(Source):
             'image': [pair.image for pair in found], 'label': [pair.label for pair in found],
             'name': [pair.name for pair in found],
             'size': tf.constant(self._sizes[start:stop], tf.int64)})
+
+    def _parts(self, split):
+        # To TFDS, `all` is the sum of the splits, of which no part can be taken.
+        return super()._parts(split.replace('all', 'pairs'))
 
     def _meaning(self, pair):
         return pairs.labelling(self.num_classes, label_ids=_named(pair, pairs.LABEL_ID_END))

@@ -38,15 +38,16 @@ def training_example(encoded, label, seed, *, crop_px, scale=(1., 1.), rotation_
     draws = tf.unstack(tf.random.stateless_uniform([4], seed, dtype=tf.float64, alg='philox'))
     height, width = tf.unstack(tf.shape(label))
     chosen = scale[0] + (scale[1] - scale[0]) * draws[0]
-    rows = Axis(height, _scaled(height, chosen), crop_px, draws[1])
-    columns = Axis(width, _scaled(width, chosen), crop_px, draws[2])
+    scaling = tuple(scale) != (1., 1.)
+    rows = Axis(height, _scaled(height, chosen), crop_px, draws[1], scaling)
+    columns = Axis(width, _scaled(width, chosen), crop_px, draws[2], scaling)
     if rotation_degrees:
         turned = tf.floor(draws[3] * (2 * rotation_degrees + 1)) - rotation_degrees
         image, label = rotate(image, label, turned, rows.window, columns.window)
     else:
         (top, bottom), (left, right) = rows.window, columns.window
         image, label = image[top:bottom, left:right], label[top:bottom, left:right]
-    if tuple(scale) != (1., 1.):
+    if scaling:
         image = _resample(image, rows, columns)
     image = tf.gather(tf.gather(image, rows.reflected), columns.reflected, axis=1)
     label = tf.gather(tf.gather(label, rows.nearest), columns.nearest, axis=1)
@@ -85,6 +86,7 @@ class Axis:
         scaled: length of the scaled image, int32 [].
         crop_px: length of the crop.
         draw: float64 [] in [0, 1), chooses the place.
+        scaling: False where `scaled` always is `length`; then the window is what is needed itself.
 
     Attributes:
         window: first pixel of the image that the crop depends on, and the one after the last.
@@ -96,13 +98,13 @@ class Axis:
         inside: whether a pixel of the crop lies in the image, bool [crop_px].
     """
 
-    def __init__(self, length, scaled, crop_px, draw):
+    def __init__(self, length, scaled, crop_px, draw, scaling):
         room = tf.maximum(scaled - crop_px, 0)
         first = tf.cast(draw * tf.cast(room + 1, tf.float64), tf.int32)
         self.count = tf.minimum(scaled, crop_px)
         self.scale = tf.cast(scaled, tf.float32) / tf.cast(length, tf.float32)
         # Beside what the first and last pixels cover, as far as a triangle reaches.
-        reach = tf.cast(tf.math.ceil(1 / tf.minimum(self.scale, 1.)), tf.int32)
+        reach = tf.cast(tf.math.ceil(1 / tf.minimum(self.scale, 1.)), tf.int32) if scaling else 0
         begin = tf.maximum(first * length // scaled - reach, 0)
         end = tf.minimum(-(-(first + self.count) * length // scaled) + reach, length)
         self.window = begin, end

@@ -101,7 +101,12 @@ def pair_folders(images_dir, labels_dir):
         InputError: there is no such folder, no image in it, or an image without a label map.
     """
     labels = {_stem(path): path for path in _files(labels_dir, ('.png',))}
-    images = {_stem(path): path for path in _files(images_dir, IMAGE_SUFFIXES)}
+    files = sorted(_files(images_dir, IMAGE_SUFFIXES))
+    images = {_stem(path): path for path in files}
+    twice = [path for path in files if images[_stem(path)] != path]
+    if twice:
+        raise InputError(f'{twice[0]} and {images[_stem(twice[0])]} in {os.fspath(images_dir)!r} '
+                         'would have the same label map; rename or remove one')
     if not images:
         raise InputError(f'{os.fspath(images_dir)!r} holds no images; allowed are files that end '
                          f'in {", ".join(IMAGE_SUFFIXES)}, in folders inside it too')
@@ -145,7 +150,7 @@ def pair_lists(root, images_list, labels_list):
                          f'{len(labels)} label maps, in {os.fspath(root)!r}; line i of both must '
                          'belong together')
     for name, paths in ((images_list, images), (labels_list, labels)):
-        there = _in_threads(lambda path: tf.io.gfile.exists(os.path.join(root, path)), paths)
+        there = in_threads(lambda path: tf.io.gfile.exists(os.path.join(root, path)), paths)
         missing = [path for path, exists in zip(paths, there) if not exists]
         if missing:
             raise InputError(f'{len(missing)} of the {len(paths)} files in {name} do not exist in '
@@ -205,7 +210,7 @@ def examine(pair, meaning):
 
 def examine_all(pairs, meaning):
     """Examines pairs in parallel, in order: an iterator of Examined."""
-    return _in_threads(lambda pair: examine(pair, meaning(pair)), pairs)
+    return in_threads(lambda pair: examine(pair, meaning(pair)), pairs)
 
 
 def checked_sizes(pairs, meaning):
@@ -280,8 +285,13 @@ def _lines(root, name):
     return paths
 
 
-def _in_threads(function, items):
-    """Maps in parallel and in order; lazily, so that results need not all be kept."""
+def in_threads(function, items):
+    """Maps in parallel and in order: an iterator, so that results need not all be kept.
+
+    Example:
+        >>> list(in_threads(abs, [-1, 2, -3]))
+        [1, 2, 3]
+    """
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting = collections.deque()
         for item in items:

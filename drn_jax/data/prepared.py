@@ -92,14 +92,12 @@ class PreparedSource(Source):
     def _prepare(self, data_dir, manual_dir):
         """Lets TFDS prepare the data set in `data_dir`."""
         builder = self._open(data_dir)
+        places = {'manual_dir': manual_dir or None}
         if builder.name in _ARCHIVES:
-            root = len(epath.Path(builder.info.full_name).parts) - 1  # below the data directory
-            manual_dir = manual_dir or builder.data_path.parents[root] / 'downloads' / 'manual'
-            _check_archives(builder, manual_dir)
+            places = _archive_places(builder, manual_dir)
         logging.info('Preparing data set %s in %s, once', self.name, builder.data_path)
         try:
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None))
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**places))
         except Exception as error:  # network, disk, damaged archives
             if not self._open(data_dir).is_prepared():  # else another process was faster
                 raise InputError(
@@ -136,16 +134,25 @@ def _image_and_label(name, info):
     return keys
 
 
-def _check_archives(builder, manual_dir):
-    """Raises InputError where an archive is missing; TFDS would go on without ImageNet's train."""
+def _archive_places(builder, manual_dir):
+    """Gives where a data set's archives lie, and where to extract them; checks that they exist.
+
+    TFDS would go on without ImageNet's training images.
+    """
+    root = builder.data_path.parents[len(epath.Path(builder.info.full_name).parts) - 1]
+    manual_dir = epath.Path(manual_dir or root / 'downloads' / 'manual')
     archives, website = _ARCHIVES[builder.name]
     for archive in archives:
-        if not (epath.Path(manual_dir) / archive).exists():
+        if not (manual_dir / archive).exists():
             raise InputError(
                 f'data set {builder.name!r} is not in {builder.data_path}, and {archive}, to '
                 f'prepare it from, is not in {manual_dir}; download it from {website} (after '
                 'registration) and give its directory as config.data.manual_dir, or give a '
                 'directory of prepared data sets as config.data.data_dir')
+    # TFDS would take what it extracted earlier of an archive of this name, even if it was another.
+    stats = [(manual_dir / archive).stat() for archive in archives]
+    state = '_'.join(f'{stat.length}_{stat.mtime}' for stat in stats)
+    return {'manual_dir': manual_dir, 'extract_dir': root / 'downloads' / 'extracted' / state}
 
 
 @contextlib.contextmanager

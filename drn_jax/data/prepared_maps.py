@@ -16,7 +16,8 @@ class CityscapesSource(PreparedSource):
     palette = cityscapes.PALETTE
 
     def read_label(self, record):
-        return tf.gather(tf.constant(cityscapes.TRAIN_IDS), decode_map(record['label']))
+        label_ids = tf.cast(decode_map(record['label']), tf.int32)
+        return tf.gather(tf.constant(cityscapes.TRAIN_IDS), label_ids)
 
     def _open(self, data_dir):
         return find_builder('cityscapes/semantic_segmentation', data_dir)
