@@ -39,6 +39,7 @@ from drn_jax.training import configurations, loading, meshes, reports
 # What the network of a task can be evaluated for.
 EVALUATES = {'classification': ('classification', 'localization'),
              'segmentation': ('segmentation',)}
+SAVED = ('labels', 'colours', 'overlays', 'zip')
 
 
 def main(argv):
@@ -99,6 +100,8 @@ def parse_flags(argv):
     if (given.images is None) != (given.labels is None):
         parser.error('--images and --labels go together')
     given.save = tuple(filter(None, given.save.split(',')))
+    if unknown := set(given.save) - set(SAVED):
+        parser.error(f'--save={",".join(sorted(unknown))} is unknown; known are {", ".join(SAVED)}')
     return given, overrides
 
 

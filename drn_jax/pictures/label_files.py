@@ -10,7 +10,6 @@ from drn_jax.errors import InputError
 from drn_jax.pictures import overlays
 from drn_jax.pictures.files import write_png
 
-KINDS = ('labels', 'colours', 'overlays', 'zip')
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif')
 
 
@@ -24,21 +23,17 @@ class LabelFiles:
 
     Args:
         directory: where; made if needed.
-        kinds: some of `KINDS`.
+        kinds: some of 'labels', 'colours', 'overlays' and 'zip'.
         palette: colour of each class.
         label_ids: for the zip, the label id of each class; None where the data set has none.
 
     Raises:
-        InputError: a kind is unknown, or cannot be made of this data set.
+        InputError: the zip cannot be made of this data set.
 
     Source: the evaluation scripts of Cityscapes, for the names in the zip.
     """
 
     def __init__(self, directory, kinds, palette, label_ids=None):
-        unknown = [kind for kind in kinds if kind not in KINDS]
-        if unknown:
-            raise InputError(f'--save names {", ".join(map(repr, unknown))}; known are '
-                             f'{", ".join(KINDS)}')
         if 'zip' in kinds and label_ids is None:
             raise InputError('--save=zip writes label ids of Cityscapes, but the network has other '
                              'classes; leave zip out')

@@ -47,6 +47,9 @@ def create(config, model):
     if evaluation.tile_px % stride:
         raise InputError(f'config.evaluation.tile_px is {evaluation.tile_px}; give 0, for whole '
                          f'images, or a multiple of the stride of {model.variant}, {stride}')
+    if evaluation.mirror and not config.augmentation.mirror:
+        raise InputError('config.evaluation.mirror is True, but config.augmentation.mirror is off '
+                         'for this data; leave it False')
     weights, classes = config.loss.class_weights, model.num_classes
     if weights and classes and len(weights) != classes:
         raise InputError(f'config.loss.class_weights has {len(weights)} numbers, but there are '

@@ -84,7 +84,7 @@ def train(config, workdir, command=''):
             metrics = None
             if evaluating:
                 metrics = evaluate(state.variables).metrics
-                recorder.metrics(done, metrics)
+                recorder.metrics(done, metrics, ('examples', *task.metrics))
             if evaluating or saving:
                 saved.save(state, metrics)
         seconds = time.monotonic() - started

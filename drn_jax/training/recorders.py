@@ -68,12 +68,12 @@ class Recorder:
             self._writer.write_scalars(step + 1, scalars)
             self._progress.note(f'loss {scalars["loss"]:.3f}, {self.speed:.1f} images/s')
 
-    def metrics(self, step, metrics):
-        """Writes validation metrics, shows them in one line and restarts the speed's clock."""
+    def metrics(self, step, metrics, shown):
+        """Writes validation metrics, shows some in one line and restarts the speed's clock."""
         self._writer.write_scalars(step, {f'validation/{name}': value
                                           for name, value in metrics.items()})
         self._progress.say(f'step {step}: validation ' + ', '.join(
-            f'{name} {reports.cell(value)}' for name, value in metrics.items()))
+            f'{name} {reports.cell(metrics[name])}' for name in shown if name in metrics))
         self._clock = time.monotonic()
 
     def __enter__(self):
