@@ -45,7 +45,7 @@ def main(argv):
         if not survey.problems and not sum(splits[split]['pixels'].values()):
             problems.append(f'{split}: no pixel has a class')
         absent = inspection.absent_classes(survey, class_names)
-        remarks += [f'{split}: no pixel has the class {name}' for name in absent]
+        remarks += [f'{split}: no pixel has the classes {", ".join(absent)}'] if absent else []
     reports.say('', *[f'remark: {remark}' for remark in remarks],
                 *[f'problem: {problem}' for problem in problems[:_SHOWN]])
     if given.output:
@@ -103,7 +103,9 @@ def inspect_prepared(data, names, inspection):
     for split in names.split(',') if names else [name for name in source.splits if name != 'test']:
         with reports.Progress(source.num_examples(split), what='image') as progress:
             surveys[split] = inspection.survey_split(source, data, split, progress)
-    return source.class_names, surveys, [], []
+    declared = (data.mean, data.std) if 'mean' in data else None
+    return (source.class_names, surveys, [],
+            inspection.statistics_remarks(surveys, declared, 'config.data'))
 
 
 def summary(survey, class_names):

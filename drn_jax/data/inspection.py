@@ -141,16 +141,28 @@ def own_remarks(found, surveys, info):
     if shared:
         remarks.append(f'{len(shared)} images are in train and in validation, such as '
                        f'{sorted(shared)[0]}')
+    return remarks + statistics_remarks(surveys, info.mean_std, 'info.json')
+
+
+def statistics_remarks(surveys, declared, where):
+    """Compares mean and standard deviation of the training images with those declared.
+
+    Args:
+        surveys: {split: Survey}; where there is no `train`, the first counts.
+        declared: mean and standard deviation, three numbers each, or None.
+        where: what declares them.
+
+    Returns:
+        Sentences without their ends: none, or one.
+    """
     survey = surveys.get('train') or next(iter(surveys.values()))
-    measured = survey.mean_std()
-    rounded = [[round(number, 6) for number in numbers] for numbers in measured]
-    if info.mean_std is None:
-        remarks.append(f'info.json has no mean and std; measured are "mean": {rounded[0]}, "std": '
-                       f'{rounded[1]}')
-    elif np.abs(np.subtract(measured, info.mean_std)).max() > .02:
-        remarks.append('mean and std of info.json are more than 0.02 off; measured are "mean": '
-                       f'{rounded[0]}, "std": {rounded[1]}')
-    return remarks
+    measured = [[round(number, 6) for number in numbers] for numbers in survey.mean_std()]
+    found = f'measured are "mean": {measured[0]}, "std": {measured[1]}'
+    if declared is None:
+        return [f'{where} has no mean and std; {found}']
+    if np.abs(np.subtract(measured, declared)).max() > .02:
+        return [f'mean and std of {where} are more than 0.02 off; {found}']
+    return []
 
 
 def absent_classes(survey, class_names):

@@ -208,11 +208,6 @@ def examine(pair, meaning):
     return Examined(problem, label.shape, values)
 
 
-def examine_all(pairs, meaning):
-    """Examines pairs in parallel, in order: an iterator of Examined."""
-    return in_threads(lambda pair: examine(pair, meaning(pair)), pairs)
-
-
 def checked_sizes(pairs, meaning):
     """Checks what pairs of files hold.
 
@@ -226,12 +221,12 @@ def checked_sizes(pairs, meaning):
     Raises:
         InputError: something cannot be used; the first problem is told, and how many there are.
     """
-    found = list(examine_all(pairs, meaning))
+    found = list(in_threads(lambda pair: examine(pair, meaning(pair)), pairs))
     problems = [examined.problem for examined in found if examined.problem]
     if problems:
-        others = (f' (and {len(problems) - 1} more such files, which python -m drn_jax.check_data '
-                  'lists)') if len(problems) > 1 else ''
-        raise InputError(problems[0] + others)
+        count = (f' ({len(problems)} files have problems; python -m drn_jax.check_data lists all)'
+                 if len(problems) > 1 else '')
+        raise InputError(problems[0] + count)
     return [examined.size for examined in found]
 
 
@@ -287,6 +282,10 @@ def _lines(root, name):
 
 def in_threads(function, items):
     """Maps in parallel and in order: an iterator, so that results need not all be kept.
+
+    Args:
+        function: of one item.
+        items: an iterable.
 
     Example:
         >>> list(in_threads(abs, [-1, 2, -3]))

@@ -214,7 +214,7 @@ IMAGES = [f'photos/train{number}.png' for number in range(4)]
      '2 and 255$'),
     (lambda root: [write_pair(root, 'photos/train3.png', f'masks/train{number}_m.png', value=9)
                    for number in (1, 3)],
-     r'^.*/train1_m.png holds .* \(and 1 more such files, which python -m drn_jax.check_data'),
+     r'^.*/train1_m.png holds .* \(2 files have problems; python -m drn_jax.check_data lists'),
     (lambda root: write(root, 'masks/val1_m.png', np.zeros((12, 16), np.uint16)),
      '^.*/masks/val1_m.png has 16 bits or more; a label map has one channel of 8 bits, which'),
     (lambda root: write(root, 'masks/val1_m.png', np.zeros((12, 16, 3), np.uint8)),
@@ -261,7 +261,7 @@ def test_label_ids_taken_for_train_ids_are_told(tmp_path):
     write_info(tmp_path, classes=list(cityscapes.CLASS_NAMES))
     with pytest.raises(InputError, match=(
             'values 26; allowed are 0 to 18 and 255; they look like Cityscapes label ids, not '
-            'train ids: give "label_ids": true in info.json .and 5 more')):
+            'train ids: give "label_ids": true in info.json .6 files have problems')):
         open_source(own(tmp_path), 'maps')
     write_pair(tmp_path, 'images/train/a_leftImg8bit.png', 'labels/train/a_gtFine_labelIds.png')
     for name in tmp_path.glob('*.txt'):
