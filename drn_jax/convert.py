@@ -16,7 +16,7 @@ Only .pth and .pt files need PyTorch: pip install 'drn_jax[torch]'. No code in t
 """
 import jax
 
-from drn_jax import commands, recipes
+from drn_jax import cityscapes, commands, recipes
 from drn_jax.errors import InputError
 from drn_jax.models import variants, weight_files, weights
 from drn_jax.training import checkpoints, configurations, loading, reports
@@ -78,6 +78,8 @@ def file_to_checkpoint(given):
     config.model.variant = given.variant
     config.model.first_block = given.first_block or 'paper'
     config.model.num_classes, config.model.width = settings.num_classes, settings.width
+    if settings.task == 'segmentation' and settings.num_classes == len(cityscapes.CLASS_NAMES):
+        config.data.class_names, config.data.palette = cityscapes.CLASS_NAMES, cityscapes.PALETTE
     model = configurations.model_of(config)
     variables = weights.from_torch(given.variant, state_dict)
     del state_dict  # for its memory

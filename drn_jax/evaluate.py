@@ -31,7 +31,7 @@ import re
 
 from etils import epath
 
-from drn_jax import commands
+from drn_jax import cityscapes, commands
 from drn_jax.errors import InputError
 from drn_jax.published import published
 from drn_jax.training import configurations, loading, meshes, reports
@@ -186,7 +186,6 @@ def label_files(kinds, output, config):
     """Gives what writes the predicted label maps, or None."""
     if not kinds:
         return None
-    from drn_jax.data import cityscapes
     from drn_jax.pictures.label_files import LabelFiles
     ids = cityscapes.LABEL_ID_OF_CLASS if (
         tuple(config.data.class_names) == cityscapes.CLASS_NAMES) else None

@@ -8,7 +8,7 @@ import pytest
 
 from data.own_maps import write, write_folders, write_info, write_listed, write_lists, write_pair
 from drn_jax import check_data
-from drn_jax.data import cityscapes
+from drn_jax import cityscapes
 from drn_jax.errors import InputError
 
 

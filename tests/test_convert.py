@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import drn_jax
-from drn_jax import convert, recipes
+from drn_jax import cityscapes, convert, recipes
 from drn_jax.errors import InputError
 from drn_jax.models import weight_files
 from drn_jax.training import checkpoints, configurations, loading
@@ -86,9 +86,10 @@ def test_a_checkpoint_gives_the_network_of_the_file(
 def test_a_checkpoint_has_the_configuration_of_a_run(checkpoint):
     path = loading.find(checkpoint)
     assert path.name == '0'
-    wanted = recipes.classification()
-    wanted.task, wanted.model.variant = 'segmentation', 'drn_d_22'
+    wanted = recipes.segmentation()
+    wanted.model.variant = 'drn_d_22'
     wanted.model.num_classes, wanted.model.width = 19, 1 / 16
+    wanted.data.class_names = cityscapes.CLASS_NAMES
     found = loading.read_config(path)
     assert configurations.differences(found, wanted) == []
     assert type(found.model.width) is float

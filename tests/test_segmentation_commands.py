@@ -10,7 +10,7 @@ from PIL import Image
 
 from data.cityscapes_zips import write_cityscapes_zips
 from drn_jax import evaluate, main
-from drn_jax.data import cityscapes
+from drn_jax import cityscapes
 from drn_jax.errors import InputError
 from drn_jax.pictures.label_files import LabelFiles
 from drn_jax.tasks import segmentation

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from etils import epath
 
-from drn_jax.data import cityscapes
+from drn_jax import cityscapes
 from drn_jax.errors import InputError
 
 _KEYS = ('classes', 'mean', 'std', 'palette', 'ignore', 'label_ids')

@@ -6,7 +6,8 @@ from etils import epath
 import numpy as np
 from PIL import Image
 
-from drn_jax.data import cityscapes, label_maps, pairs
+from drn_jax import cityscapes
+from drn_jax.data import label_maps, pairs
 from drn_jax.data.pipeline import evaluation_batches
 from drn_jax.errors import InputError
 

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from drn_jax.data import cityscapes, pairs
+from drn_jax import cityscapes
+from drn_jax.data import pairs
 from drn_jax.data.info_files import read_info
 from drn_jax.data.prepared import PreparedSource
 from drn_jax.data.prepared_maps import decode_map

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 import tensorflow as tf
 
-from drn_jax.data import cityscapes
+from drn_jax import cityscapes
 from drn_jax.errors import InputError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')

@@ -1,7 +1,7 @@
 """Data sets of label maps that TFDS knows by name."""
 import tensorflow as tf
 
-from drn_jax.data import cityscapes
+from drn_jax import cityscapes
 from drn_jax.data.prepared import PreparedSource, find_builder
 
 

@@ -7,7 +7,8 @@ import pytest
 from data.own_maps import (
     INFO, write, write_folders, write_info, write_listed, write_lists, write_pair)
 from data.test_prepared_maps import map_settings
-from drn_jax.data import cityscapes, evaluation_batches, open_pairs, open_source, training_batches
+from drn_jax import cityscapes
+from drn_jax.data import evaluation_batches, open_pairs, open_source, training_batches
 from drn_jax.data.info_files import default_palette, read_info
 from drn_jax.errors import InputError
 

@@ -7,7 +7,8 @@ import pytest
 from data import cityscapes_zips
 from data.cityscapes_zips import IDS, IMAGES, LABELS, scene, write_cityscapes_zips
 from drn_jax import recipes
-from drn_jax.data import cityscapes, evaluation_batches, open_source, training_batches
+from drn_jax import cityscapes
+from drn_jax.data import evaluation_batches, open_source, training_batches
 from drn_jax.errors import InputError
 
 
