@@ -46,7 +46,7 @@ def main(argv):
     batch_size = choose_batch_size(given.batch_size, len(photographs), checkpoint)
     output = inputs.make_output(given.output)
     heading = f'{checkpoint.config.model.variant}, step {checkpoint.path.name}'
-    reports.say(f'{heading}: {len(photographs):,} photographs')
+    reports.say(f'{heading}; photographs: {len(photographs):,}')
     with reports.Progress(len(photographs), what='photograph') as progress:
         summary = passes.predict(
             photographs, predictor, checkpoint.mesh, output, batch_size=batch_size,
@@ -84,8 +84,9 @@ def parse_flags(argv):
                              '[0, 1] in each photograph (scaled, the default), or a high\n'
                              'probability where it is the best class (dominant, the paper\'s)')
     parser.add_argument('--threshold', type=share, metavar='T',
-                        help='classifier: what is high, at least 0 and below 1 (default: '
-                             f'{" or ".join(map(str, classification.THRESHOLDS.values()))})')
+                        help='classifier: what is high, at least 0 and below 1 (default: that of\n'
+                             'the configuration, config.evaluation.scaled_threshold or, for\n'
+                             'dominant, config.evaluation.threshold; if negative, 0.5)')
     parser.add_argument('--size', type=height_and_width, metavar='HxW',
                         help='segmentation: height and width that the network sees (default:\n'
                              'those of the photograph)')
@@ -150,7 +151,7 @@ def tell(summary, output):
     unreadable = len(summary.unreadable)
     reports.say(f'page: {output / "index.html"}')
     if not summary.examples:
-        raise InputError(f'none of {unreadable} photographs could be read, for example: '
+        raise InputError('no photograph could be read, for example: '
                          f'{next(iter(summary.unreadable.values()))}')
     if unreadable:
         reports.say(f'{unreadable} of {summary.examples + unreadable} files could not be read; '
@@ -159,17 +160,20 @@ def tell(summary, output):
 
 def positive(text):
     """Reads a whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{text} is given, but it is at least 1')
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is given, but it is a whole number, at least 1')
+    return int(text)
 
 
 def share(text):
     """Reads a number that is at least 0 and below 1."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.
     if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f'{text} is given, but it is at least 0 and below 1')
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is given, but it is a number, at least 0 and below 1')
     return number
 
 
@@ -182,7 +186,7 @@ def height_and_width(text):
     """
     parts = text.split('x')
     if len(parts) != 2:
-        raise argparse.ArgumentTypeError(f'{text} is given, but a size is HEIGHTxWIDTH, such as '
+        raise argparse.ArgumentTypeError(f'{text!r} is given, but a size is HEIGHTxWIDTH, such as '
                                          '512x1024')
     return positive(parts[0]), positive(parts[1])
 

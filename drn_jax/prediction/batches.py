@@ -61,7 +61,7 @@ def batches(photographs, size_of, batch_size, *, held_bytes=HELD_BYTES, lag=LAG_
     Yields:
         Lists of up to `batch_size` `Example`s with `resized` of one shape, and `Unreadable`s.
     """
-    waiting: dict[tuple[int, int], list[Example]] = {}
+    waiting = {}
     for place, source in enumerate(photographs):
         try:
             pixels = read_photograph(source.path)

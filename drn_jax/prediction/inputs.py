@@ -45,7 +45,7 @@ def find_photographs(given, output=None):
         >>> [photograph.name for photograph in find_photographs([folder])]
         ['a', 'b/c']
     """
-    found: dict[str, Photograph] = {}
+    found = {}
     for path in map(pathlib.Path, given):
         if not path.exists():
             raise InputError(f'{path} does not exist; give image files or folders of them')
@@ -85,9 +85,15 @@ def check_output(output, overwrite):
         InputError: it holds something and `overwrite` is False, or it is a file.
     """
     output = pathlib.Path(output)
-    if output.exists() and not output.is_dir():
+    try:
+        exists, is_file = output.exists(), output.exists() and not output.is_dir()
+        filled = exists and not is_file and any(output.iterdir())
+    except OSError as error:
+        raise InputError(f'--output={output} cannot be looked into ({error.strerror}); name '
+                         'another directory') from error
+    if is_file:
         raise InputError(f'--output={output} is a file; name a directory')
-    if output.exists() and not overwrite and any(output.iterdir()):
+    if filled and not overwrite:
         raise InputError(f'--output={output} is not empty; name another directory, or add '
                          '--overwrite to replace files of the same names in it')
 

@@ -46,8 +46,7 @@ def predict(photographs, predictor, mesh, output, *, batch_size, title, notes=()
     Raises:
         InputError: a batch does not fit into memory.
     """
-    unreadable: dict[str, str] = {}
-    examples = 0
+    unreadable, examples = {}, 0
     with files.replacing(output / 'predictions.jsonl') as lines:
         def items():
             nonlocal examples

@@ -42,7 +42,7 @@ def predictor(trained, *, size=None, short_side=None):
         size_of=functools.partial(seen_size, size, short_side),
         answers=lambda images, geometry: run(trained.variables, images),
         write=functools.partial(write, trained.class_names, trained.palette),
-        item=item,
+        item=functools.partial(item, dict(zip(trained.class_names, trained.palette))),
         notes=(resized,),
         settings={'size': size, 'short_side': short_side})
 
@@ -106,10 +106,11 @@ def write(class_names, palette, example, answer, output):
                           example.pixels, labels, palette))}}
 
 
-def item(record, output):
+def item(colours, record, output):
     """Gives what the page shows of one photograph."""
     picture = functools.partial(outputs.picture, record, output)
     pictures = [picture('overlay', 'classes over the photograph'),
                 picture('colours', 'classes', photograph=False)]
     return page.Item(outputs.title(record), pictures,
-                     [(name, percent(share)) for name, share in record['shares'].items()])
+                     [(name, percent(share), colours[name])
+                      for name, share in record['shares'].items()])

@@ -32,14 +32,13 @@ class Trained(NamedTuple):
     path: Any
 
 
-def load_trained(checkpoint, step=None, overrides=(), mesh=None):
+def load_trained(checkpoint, step=None, overrides=()):
     """Reads a checkpoint.
 
     Args:
         checkpoint: a working directory of a run, its checkpoint folder or one step.
         step: the step wanted; None: the best by validation, else the latest.
         overrides: flags `--config.field=value`.
-        mesh: the devices; None: all there are.
 
     Returns:
         A `Trained`.
@@ -49,6 +48,7 @@ def load_trained(checkpoint, step=None, overrides=(), mesh=None):
     """
     path = loading.find(checkpoint, step)
     stored = complete(loading.read_config(path))
+    stored.mesh.devices, stored.mesh.space = 0, 1  # all that there are here, whatever the run had
     config = commands.override(stored.copy_and_resolve_references(), list(overrides))
     changed = [difference for difference in configurations.differences(stored.model, config.model)
                if not difference.startswith('dtype ')]
@@ -60,7 +60,7 @@ def load_trained(checkpoint, step=None, overrides=(), mesh=None):
     if not classes:
         raise InputError(f'{checkpoint} holds a network without a classifier, so it names no '
                          'classes; give a checkpoint of a run, or weights that have one')
-    model, mesh = configurations.model_of(config), mesh or meshes.create_mesh()
+    model, mesh = configurations.model_of(config), meshes.create_mesh(config.mesh.devices)
     named = palettes.of_data(config.data.name, classes)
     names = tuple(map(str, config.data.class_names)) or named.names
     palette = (config.data.palette if model.task == 'segmentation' else ()) or named.colours
