@@ -16,15 +16,16 @@
 --output receives the figures as PNG, index.html, a page that shows them and needs no other file,
 and report.json. Figures 3, 6 and 8 have a row for each photograph, and go on in another file after
 eight; figure 7 is a file for each photograph. Fields of the stored configurations, except those of
-the networks, change with --config.FIELD=VALUE, for all checkpoints.
+the networks, change with --config.FIELD=VALUE, for all checkpoints, for example
+--config.evaluation.tile_px=512 for photographs that do not fit into memory.
 """
 import ml_collections
 
-from drn_jax import commands, predict
+from drn_jax import commands
 from drn_jax.errors import InputError
 from drn_jax.pictures import page
 from drn_jax.pictures.photographs import read_photograph
-from drn_jax.prediction import figures, inputs, labels, outputs, trained, views
+from drn_jax.prediction import figures, flags, inputs, labels, outputs, trained, views
 from drn_jax.training import reports
 
 ROWS = 8  # photographs in one file
@@ -60,15 +61,10 @@ def main(argv):
 def parse_flags(argv):
     """Reads the command line: the flags, and those of the form --config.field=value."""
     parser = commands.Parser('figures', __doc__)
-    parser.add_argument('images', nargs='*', metavar='IMAGE_OR_FOLDER',
-                        help='photographs, and folders of them')
+    flags.add_inputs(parser)
     parser.add_argument('--checkpoint', action='append', default=[], metavar='DIR',
                         help='working directory of a run, its checkpoint folder or one step;\n'
                              'one for each network, in the order to show')
-    parser.add_argument('--output', required=True, metavar='DIR', help='where figures go, local')
-    parser.add_argument('--overwrite', action='store_true',
-                        help='write into a directory that is not empty; files of the same names\n'
-                             'are replaced, others stay')
     parser.add_argument('--figure', action='append', type=int, choices=tuple(figures.TITLES),
                         help='which; may be given several times (default: all that fit the '
                              'checkpoints)')
@@ -82,18 +78,8 @@ def parse_flags(argv):
     parser.add_argument('--labels', metavar='PATH',
                         help='figure 8: ground truth, a folder of label maps with the names of\n'
                              'the photographs, or for one photograph a file')
-    parser.add_argument('--size', type=predict.height_and_width, metavar='HxW',
-                        help='figure 8: height and width that networks see (default: those of\n'
-                             'the photograph)')
-    parser.add_argument('--short_side', type=predict.positive, metavar='PX',
-                        help='figure 8: length of the shorter side that networks see')
-    given, rest = parser.parse_known_intermixed_args(argv)
-    overrides = [flag for flag in rest if flag.startswith('--config.')]
-    unknown = [flag for flag in rest if flag not in overrides]
-    if unknown:
-        parser.error(f'{" ".join(unknown)} is not understood')
-    if given.size and given.short_side:
-        parser.error('--size and --short_side exclude each other')
+    flags.add_sizes(parser)
+    given, overrides = flags.parse(parser, argv)
     if bool(given.checkpoint) != bool(given.images):
         parser.error('checkpoints and photographs go together; give both, or --figure=4 alone')
     return given, overrides
@@ -161,7 +147,7 @@ class Drawing:
 
     def __init__(self, given, checkpoints, output, numbers, label, truth):
         self.numbers, self._rule, self._label, self._truth = numbers, given.rule, label, truth
-        self._checkpoints, self._output = checkpoints, output
+        self._checkpoints, self._output, self._part = checkpoints, output, 0
         self._networks = network_names(checkpoints)
         self._viewers = [views.viewer(each) for each in checkpoints] if {3, 6, 7} & set(
             numbers) else []
@@ -171,37 +157,43 @@ class Drawing:
     def subject(self, source, pixels):
         """Gives what the networks make of a photograph."""
         found = [viewer(pixels) for viewer in self._viewers]
-        if not found:
-            return figures.Subject(source.name, pixels, [])
         label = figures.common_class(found) if self._label is None else self._label
-        return figures.Subject(source.name, pixels, found, label,
-                               self._checkpoints[0].class_names[label])
+        return figures.Subject(source.name, found, label, self._checkpoints[0].class_names[label])
 
     def scene(self, source, pixels):
-        """Gives a photograph with its label maps, the ground truth last."""
-        truth = [] if self._truth is None else [labels.read_labels(
-            self._truth[source.name], pixels.shape[:2], self._checkpoints[0].model.num_classes)]
-        return pixels, [labeller(pixels) for labeller in self._labellers] + truth
+        """Gives a photograph and its label maps as pictures, the ground truth last."""
+        found = [labeller(pixels) for labeller in self._labellers]
+        if self._truth is not None:
+            found.append(labels.read_labels(self._truth[source.name], pixels.shape[:2],
+                                            self._checkpoints[0].model.num_classes))
+        return figures.scene(pixels, found, self._checkpoints[0].palette)
 
-    def rows(self, number, subjects, scenes):
-        """Draws a figure that has a row for each photograph."""
-        if number == 8:
-            truth = ['ground truth'] * (self._truth is not None)
-            return figures.figure_8(scenes, [*self._networks, *truth],
-                                    self._checkpoints[0].palette)
-        if number == 6:
-            return figures.figure_6(subjects, self._networks)
-        return figures.figure_3(subjects, self._networks, self._rule)
+    def items(self, sources):
+        """Gives what the page shows of some photographs, pairs of name and pixels."""
+        numbers, first = set(self.numbers), self._checkpoints[0]
+        names = f'from top to bottom: {", ".join(source.name for source, _ in sources)}'
+        subjects = [self.subject(*source) for source in sources] if numbers & {3, 6, 7} else []
+        self._part += 1
+        part = f'{self._part:03d}'
+        if 3 in numbers:
+            yield self.item(3, part, figures.figure_3(subjects, self._networks, self._rule),
+                            f'{figures.RESPONSES[self._rule][1]}; {names}')
+        if 6 in numbers:
+            yield self.item(6, part, figures.figure_6(subjects, self._networks), names)
+        for subject in subjects if 7 in numbers else ():
+            yield self.item(7, subject.name,
+                            figures.figure_7(subject, self._networks, self._rule), subject.name)
+        if 8 in numbers:
+            columns = [*self._networks, *['ground truth'] * (self._truth is not None)]
+            scenes = [self.scene(*source) for source in sources]
+            legend = [(name, '', colour) for name, colour in zip(first.class_names, first.palette)]
+            yield self.item(8, part, figures.figure_8(scenes, columns), names, legend)
 
-    def levels(self, subject):
-        """Draws figure 7 of one photograph."""
-        return figures.figure_7(subject, self._networks, self._rule)
-
-    def item(self, number, name, pixels, caption):
+    def item(self, number, name, pixels, caption, table=()):
         """Writes a figure as PNG and gives what the page shows."""
         file = outputs.save(self._output, name, f'figure_{number}', pixels)
-        return page.Item(f'{figures.TITLES[number]} ({file})',
-                         [page.Picture(caption, pixels, photograph=False, wide=True)])
+        return page.Item(file, [page.Picture(caption, pixels, photograph=False, wide=True)],
+                         table, section=figures.TITLES[number])
 
 
 def _items(drawing, photographs, unreadable, progress):
@@ -214,26 +206,16 @@ def _items(drawing, photographs, unreadable, progress):
     if numbers == [4]:
         return
     for start in range(0, len(photographs), ROWS):
-        subjects, scenes, names = [], [], []
+        sources = []
         for source in photographs[start:start + ROWS]:
             try:
-                pixels = read_photograph(source.path)
+                sources.append((source, read_photograph(source.path)))
             except InputError as error:
                 unreadable[str(source.path)] = str(error)
                 yield page.Item(source.name, [], [('unreadable', str(error))])
-                continue
-            finally:
-                progress.update()
-            names.append(source.name)
-            subjects.append(drawing.subject(source, pixels))
-            scenes.append(drawing.scene(source, pixels))
-        for number in numbers if names else ():
-            if number in (3, 6, 8):
-                yield drawing.item(number, f'{start // ROWS + 1:03d}', drawing.rows(number, subjects, scenes),
-                                   f'from top to bottom: {", ".join(names)}')
-            elif number == 7:
-                for subject in subjects:
-                    yield drawing.item(7, subject.name, drawing.levels(subject), subject.name)
+            progress.update()
+        if sources:
+            yield from drawing.items(sources)
 
 
 def network_names(checkpoints):

@@ -24,11 +24,9 @@ seconds to minutes; --size gives all photographs one size.
 Fields of the stored configuration, except those of the network, change with --config.FIELD=VALUE,
 for example --config.evaluation.mirror=True.
 """
-import argparse
-
 from drn_jax import commands
 from drn_jax.errors import InputError
-from drn_jax.prediction import classification, inputs, passes, segmentation, trained
+from drn_jax.prediction import classification, flags, inputs, passes, segmentation, trained
 from drn_jax.training import meshes, reports
 
 TASK_FLAGS = {'classification': ('rule', 'threshold'),
@@ -64,17 +62,12 @@ def main(argv):
 def parse_flags(argv):
     """Reads the command line: the flags, and those of the form --config.field=value."""
     parser = commands.Parser('predict', __doc__)
-    parser.add_argument('images', nargs='*', metavar='IMAGE_OR_FOLDER',
-                        help='photographs, and folders of them')
+    flags.add_inputs(parser)
     parser.add_argument('--checkpoint', required=True, metavar='DIR',
                         help='working directory of a run, its checkpoint folder or one step')
     parser.add_argument('--step', type=int, metavar='N',
                         help='step of it (default: the best by validation, else the latest)')
-    parser.add_argument('--output', required=True, metavar='DIR', help='where results go, local')
-    parser.add_argument('--overwrite', action='store_true',
-                        help='write into a directory that is not empty; files of the same names\n'
-                             'are replaced, others stay')
-    parser.add_argument('--batch_size', type=positive, metavar='N',
+    parser.add_argument('--batch_size', type=flags.positive, metavar='N',
                         help='photographs at a time, over all devices (default: for each device\n'
                              '8, in segmentation 1)')
     parser.add_argument('--dtype', choices=('float32', 'bfloat16'),
@@ -83,27 +76,17 @@ def parse_flags(argv):
                         help='classifier: boxes surround a high score of the class, scaled to\n'
                              '[0, 1] in each photograph (scaled, the default), or a high\n'
                              'probability where it is the best class (dominant, the paper\'s)')
-    parser.add_argument('--threshold', type=share, metavar='T',
+    parser.add_argument('--threshold', type=flags.share, metavar='T',
                         help='classifier: what is high, at least 0 and below 1 (default: that of\n'
                              'the configuration, config.evaluation.scaled_threshold or, for\n'
                              'dominant, config.evaluation.threshold; if negative, 0.5)')
-    parser.add_argument('--size', type=height_and_width, metavar='HxW',
-                        help='segmentation: height and width that the network sees (default:\n'
-                             'those of the photograph)')
-    parser.add_argument('--short_side', type=positive, metavar='PX',
-                        help='segmentation: length of the shorter side that the network sees')
-    parser.add_argument('--tile_px', type=positive, metavar='PX',
+    flags.add_sizes(parser)
+    parser.add_argument('--tile_px', type=flags.positive, metavar='PX',
                         help='segmentation: side of tiles that are computed one by one, with the\n'
                              'same result, where photographs do not fit into memory')
-    given, rest = parser.parse_known_intermixed_args(argv)
-    overrides = [flag for flag in rest if flag.startswith('--config.')]
-    unknown = [flag for flag in rest if flag not in overrides]
-    if unknown:
-        parser.error(f'{" ".join(unknown)} is not understood')
+    given, overrides = flags.parse(parser, argv)
     if not given.images:
         parser.error('no photograph is given; name image files or folders of them')
-    if given.size and given.short_side:
-        parser.error('--size and --short_side exclude each other')
     overrides += [f'--config.model.dtype={given.dtype}'] * bool(given.dtype)
     return given, overrides
 
@@ -156,39 +139,6 @@ def tell(summary, output):
     if unreadable:
         reports.say(f'{unreadable} of {summary.examples + unreadable} files could not be read; '
                     'the page and report.json name them')
-
-
-def positive(text):
-    """Reads a whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is given, but it is a whole number, at least 1')
-    return int(text)
-
-
-def share(text):
-    """Reads a number that is at least 0 and below 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(
-            f'{text!r} is given, but it is a number, at least 0 and below 1')
-    return number
-
-
-def height_and_width(text):
-    """Reads a size such as 512x1024.
-
-    Example:
-        >>> height_and_width('512x1024')
-        (512, 1024)
-    """
-    parts = text.split('x')
-    if len(parts) != 2:
-        raise argparse.ArgumentTypeError(f'{text!r} is given, but a size is HEIGHTxWIDTH, such as '
-                                         '512x1024')
-    return positive(parts[0]), positive(parts[1])
 
 
 if __name__ == '__main__':

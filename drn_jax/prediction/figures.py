@@ -6,7 +6,7 @@ import numpy as np
 
 from drn_jax.ops.conv import dilated_conv
 from drn_jax.pictures import overlays, panels
-from drn_jax.prediction import maps, shapes, views
+from drn_jax.prediction import maps, views
 
 TITLES = {3: 'Figure 3: activation maps',
           4: 'Figure 4: a gridding artifact',
@@ -14,25 +14,24 @@ TITLES = {3: 'Figure 3: activation maps',
           7: 'Figure 7: the strongest feature map of each level',
           8: 'Figure 8: semantic segmentation'}
 TASKS = {3: 'classification', 4: '', 6: '', 7: 'classification', 8: 'segmentation'}
-RESPONSES = {'dominant': maps.probability, 'scaled': maps.scaled_score}
+RESPONSES = {'dominant': (maps.probability, 'probability of the class left of the row, 0 to 1'),
+             'scaled': (maps.scaled_score, 'score of the class left of the row, lowest to highest')}
 SIDE_PX, LEVEL_PX, SCENE_PX = 200, 128, 360  # longer side of pictures in figures 3 and 6, 7, 8
 
 
 class Subject(NamedTuple):
-    """A photograph, what networks make of it, and the class whose activation is shown.
+    """What networks make of a photograph, and the class whose activation is shown.
 
     Attributes:
         name: of the photograph.
-        pixels: [H, W, 3], uint8.
-        views: a `views.View` for each network, or none.
-        label: the class, or -1.
+        views: a `views.View` for each network.
+        label: the class.
         label_name: what it is called.
     """
     name: str
-    pixels: np.ndarray
     views: list[views.View]
-    label: int = -1
-    label_name: str = ''
+    label: int
+    label_name: str
 
 
 def common_class(found):
@@ -59,8 +58,8 @@ def activation(view, label, rule):
     Returns:
         [H, W, 3], uint8, of the size that the network saw.
     """
-    response = RESPONSES[rule](jnp.asarray(view.scores)[None], jnp.array([label]))[0]
-    return views.cells(response, view.strides['scores'], view.size, low=0., high=1.)
+    response = RESPONSES[rule][0](jnp.asarray(view.scores)[None], jnp.array([label]))[0]
+    return view.cells('scores', response, low=0., high=1.)
 
 
 def figure_3(subjects, networks, rule):
@@ -74,15 +73,11 @@ def figure_3(subjects, networks, rule):
     Returns:
         [H, W, 3], uint8.
     """
-    rows = [[seen(subject), *(activation(view, subject.label, rule) for view in subject.views)]
+    rows = [[subject.views[0].image,
+             *(activation(view, subject.label, rule) for view in subject.views)]
             for subject in subjects]
     return panels.panel(rows, column_titles=['input', *networks], side_px=SIDE_PX,
                         row_titles=[subject.label_name for subject in subjects])
-
-
-def seen(subject):
-    """Gives the photograph in the proportions that the first network saw, so that maps fit it."""
-    return shapes.resize(subject.pixels, subject.views[0].size)
 
 
 def figure_4(dilation=2, side=9):
@@ -128,8 +123,9 @@ def figure_6(subjects, networks):
     Returns:
         [H, W, 3], uint8.
     """
-    rows = [[seen(subject), *(views.cells(view.entering, view.strides['entering'], view.size)
-                              for view in subject.views)] for subject in subjects]
+    rows = [[subject.views[0].image,
+             *(view.cells('entering', view.entering) for view in subject.views)]
+            for subject in subjects]
     return panels.panel(rows, column_titles=['input', *networks], side_px=SIDE_PX)
 
 
@@ -145,26 +141,37 @@ def figure_7(subject, networks, rule):
         [H, W, 3], uint8; where a network lacks a level, the place is empty.
     """
     levels = sorted({name for view in subject.views for name in view.levels})
-    rows = [[shapes.resize(subject.pixels, view.size),
-             *(views.cells(view.levels[name], view.strides[name], view.size)
+    rows = [[view.image,
+             *(view.cells(name, view.levels[name])
                if name in view.levels else None for name in levels),
              activation(view, subject.label, rule)] for view in subject.views]
-    return panels.panel(rows, column_titles=['input', *levels, subject.label_name],
+    return panels.panel(rows, column_titles=['input', *levels, f'map of {subject.label_name}'],
                         row_titles=networks, side_px=LEVEL_PX)
 
 
-def figure_8(scenes, networks, palette):
+def scene(photograph, found, palette):
+    """Draws the row of figure 8 that belongs to a photograph.
+
+    Args:
+        photograph: [H, W, 3], uint8.
+        found: label maps, [H, W], uint8.
+        palette: RGB of the classes.
+
+    Returns:
+        A list of pictures, [h, w, 3], uint8.
+    """
+    pictures = [photograph, *(overlays.colour_labels(labels, palette) for labels in found)]
+    return [panels.fit(picture, SCENE_PX) for picture in pictures]
+
+
+def figure_8(scenes, columns):
     """Draws label maps of several networks side by side, a row for each photograph.
 
     Args:
-        scenes: for each row the photograph, [H, W, 3], and label maps of the networks and perhaps
-            the ground truth, [H, W], all uint8.
-        networks: names of the columns after the photograph.
-        palette: RGB of the classes.
+        scenes: of `scene`.
+        columns: names of the columns after the photograph.
 
     Returns:
         [H, W, 3], uint8.
     """
-    rows = [[photograph, *(overlays.colour_labels(labels, palette) for labels in found)]
-            for photograph, found in scenes]
-    return panels.panel(rows, column_titles=['input', *networks], side_px=SCENE_PX)
+    return panels.panel(scenes, column_titles=['input', *columns])

@@ -59,7 +59,8 @@ def read_labels(path, shape, classes):
         with Image.open(path) as image:
             mode, labels = image.mode, np.array(image)
     except Exception as error:  # decoders raise many kinds
-        raise InputError(f'{path} cannot be read as an image ({error}); give a label map') from error
+        raise InputError(f'{path} cannot be read as an image ({error}); give a label map'
+                         ) from error
     if mode not in ('L', 'P'):
         raise InputError(f'{path} has the mode {mode}, but a label map has one byte for each '
                          'pixel, the number of its class; save it as grey PNG')

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from drn_jax.errors import InputError
 from drn_jax.pictures import files, page
-from drn_jax.prediction import batches
+from drn_jax.prediction import batches, memory
 from drn_jax.training import meshes
 
 
@@ -98,17 +97,9 @@ def compute(examples, predictor, mesh, batch_size):
     geometry = np.stack([example.geometry for example in examples])
     geometry = np.pad(geometry, [(0, batch_size - len(examples)), (0, 0)], mode='edge')
     images = batches.stack(examples, batch_size)
-    try:
+    with memory.sufficient(images.shape):
         return jax.device_get(predictor.answers(
             *jax.device_put((images, geometry), meshes.by_example(mesh))))
-    except jax.errors.JaxRuntimeError as error:
-        if 'RESOURCE_EXHAUSTED' not in str(error):
-            raise
-        height, width = images.shape[1:3]
-        raise InputError(
-            f'{batch_size} images of {height} x {width} pixels do not fit into the memory of the '
-            'devices; give a smaller --batch_size, or for segmentation --tile_px or a smaller '
-            '--size') from error
 
 
 def in_order(results):

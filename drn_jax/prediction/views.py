@@ -7,7 +7,7 @@ import numpy as np
 
 from drn_jax.models.descriptions import description
 from drn_jax.pictures import overlays
-from drn_jax.prediction import maps, segmentation, shapes
+from drn_jax.prediction import maps, memory, segmentation, shapes
 
 
 class View(NamedTuple):
@@ -18,19 +18,23 @@ class View(NamedTuple):
         levels: the strongest map of each level, {name: [h, w]}, float32.
         entering: the strongest map of what enters level 3, [h, w], float32.
         strides: pixels from one cell to the next, by level and for 'scores' and 'entering'.
-        size: height and width that the network saw.
+        image: what the network saw, [H, W, 3], uint8.
     """
     scores: np.ndarray
     levels: dict[str, np.ndarray]
     entering: np.ndarray
     strides: dict[str, int]
-    size: tuple[int, int]
+    image: np.ndarray
 
     def probabilities(self):
         """Gives the probability of each class in the whole photograph, [C]."""
         logits = self.scores.mean((0, 1))
         shares = np.exp(logits - logits.max())
         return shares / shares.sum()
+
+    def cells(self, name, values, **scale):
+        """Draws a map in the size of the image; see `cells`."""
+        return cells(values, self.strides[name], self.image.shape, **scale)
 
 
 def viewer(trained) -> Callable[[Any], View]:
@@ -52,8 +56,10 @@ def viewer(trained) -> Callable[[Any], View]:
     def view(photograph):
         size = photograph.shape[:2] if model.task == 'segmentation' else shapes.classifier_size(
             *photograph.shape[:2], data)
-        found = jax.device_get(run(trained.variables, shapes.resize(photograph, size)[None]))
-        return View(**jax.tree.map(lambda array: array[0], found), strides=strides, size=size)
+        image = shapes.resize(photograph, size)
+        with memory.sufficient((1, *image.shape)):
+            found = jax.device_get(run(trained.variables, image[None]))
+        return View(**jax.tree.map(lambda array: array[0], found), strides=strides, image=image)
 
     return view
 
@@ -85,8 +91,10 @@ def labeller(trained, *, size=None, short_side=None):
 
     def label(photograph):
         seen = segmentation.seen_size(size, short_side, *photograph.shape[:2])
-        found = run(trained.variables, shapes.resize(photograph, seen)[None])
-        return segmentation.full_size(np.asarray(found['labels'][0]), photograph.shape)
+        with memory.sufficient((1, *seen, 3)):
+            found = jax.device_get(
+                run(trained.variables, shapes.resize(photograph, seen)[None]))
+        return segmentation.full_size(found['labels'][0], photograph.shape)
 
     return label
 
@@ -97,7 +105,7 @@ def cells(values, stride, size, **scale):
     Args:
         values: [h, w], a float type.
         stride: pixels from one cell to the next.
-        size: height and width of the image in pixels; cells beyond it are cut.
+        size: height and width of the image in pixels come first; cells beyond it are cut.
         **scale: `low` and `high` of `overlays.heat_map`.
 
     Returns:
@@ -107,5 +115,5 @@ def cells(values, stride, size, **scale):
         >>> cells(np.array([[0., 1.]]), 2, (2, 3))[0].tolist()
         [[68, 1, 84], [68, 1, 84], [253, 231, 37]]
     """
-    height, width = size
+    height, width = size[:2]
     return overlays.heat_map(values, **scale).repeat(stride, 0).repeat(stride, 1)[:height, :width]
