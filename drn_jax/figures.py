@@ -44,7 +44,8 @@ def main(argv):
     label = choose_class(given.klass, checkpoints)
     output, unreadable = inputs.make_output(given.output), {}
     drawing = Drawing(given, checkpoints, output, numbers, label, truth)
-    with reports.Progress(len(photographs), what='photograph') as progress:
+    with inputs.writing(output), reports.Progress(
+            len(photographs), what='photograph') as progress:
         count = page.write_page(
             output / 'index.html', 'Figures', _items(drawing, photographs, unreadable, progress),
             [commands.typed('figures', argv)])

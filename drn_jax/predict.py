@@ -45,7 +45,8 @@ def main(argv):
     output = inputs.make_output(given.output)
     heading = f'{checkpoint.config.model.variant}, step {checkpoint.path.name}'
     reports.say(f'{heading}; photographs: {len(photographs):,}')
-    with reports.Progress(len(photographs), what='photograph') as progress:
+    with inputs.writing(output), reports.Progress(
+            len(photographs), what='photograph') as progress:
         summary = passes.predict(
             photographs, predictor, checkpoint.mesh, output, batch_size=batch_size,
             title=f'Predictions of {heading}', notes=[commands.typed('predict', argv)],

@@ -14,11 +14,12 @@ from PIL import Image
 import drn_jax
 from drn_jax import predict, recipes
 from drn_jax.errors import InputError
+from drn_jax.pictures import page
 from drn_jax.pictures.photographs import read_photograph
 from drn_jax.prediction import batches, classification, inputs, passes, shapes, trained
 from drn_jax.training import checkpoints
 from models.fills import random_variables
-from pictures.test_page import Reader
+from pictures.test_page import CHROMIUM, Reader
 
 ROOT = pathlib.Path(__file__).parent.parent
 SIZE = 40  # of what the classifier sees
@@ -182,6 +183,34 @@ def test_boxes_are_placed_in_the_photograph(tmp_path):
     edge = [255, 194, 10]
     assert drawn[199, 200].tolist() == drawn[199, 599].tolist() == edge
     assert not drawn[199, :200].any() and not drawn[199, 600:].any()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium is installed')
+def test_chromium_shows_the_box_in_its_place(tmp_path):
+    example = batches.Example(0, inputs.Photograph('a', pathlib.Path('a.png')),
+                              np.full((200, 400, 3), (20, 30, 160), np.uint8),
+                              np.zeros((16, 32, 3), np.uint8))
+    answer = {'classes': np.array([0]), 'probabilities': np.array([.75]), 'levels': {},
+              'boxes': np.array([[80, 100, 160, 300]], np.float32), 'map': np.ones((2, 4))}
+    record = classification.write(('cat',), 8, example, answer, tmp_path)
+    item = classification.item('scaled', record, tmp_path)
+    page.write_page(tmp_path / 'index.html', 'Predictions', [item._replace(
+        pictures=[item.pictures[0]._replace(wide=True)])])
+    subprocess.run(
+        [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars',
+         f'--user-data-dir={tmp_path / "profile"}', '--window-size=600,500',
+         f'--screenshot={tmp_path / "shot.png"}', (tmp_path / 'index.html').as_uri()],
+        check=True, capture_output=True, timeout=120)
+    shot = np.asarray(Image.open(tmp_path / 'shot.png').convert('RGB')).astype(int)
+
+    def span(colour):
+        ys, xs = np.nonzero((np.abs(shot - colour) < 40).all(-1))
+        return np.array([ys.min(), xs.min(), ys.max() + 1, xs.max() + 1])
+
+    photograph = span((20, 30, 160))
+    assert (photograph[2:] - photograph[:2]).tolist() == [200, 400]
+    box = span((255, 194, 10)) - np.tile(photograph[:2], 2)
+    np.testing.assert_allclose(box[1:], [100, 160, 300], atol=1)  # above it is the label
 
 
 def test_thresholds_come_from_flag_configuration_or_rule():

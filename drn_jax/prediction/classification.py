@@ -94,7 +94,8 @@ def answers(model, data, variables, images, geometry, *, rule, threshold):
 def write(class_names, stride, example, answer, output):
     """Writes the pictures of one photograph and gives its line in predictions.jsonl."""
     names = [class_names[place] for place in answer['classes']]
-    found = [box.tolist() if box.any() else None for box in answer['boxes'].astype(np.float64)]
+    found = [box.round(2).tolist() if box.any() else None
+             for box in answer['boxes'].astype(np.float64)]
     drawn = [] if found[0] is None else [found[0]]
     label = [f'{names[0]}: {percent(answer["probabilities"][0])}'] * len(drawn)
     region = covered(answer['map'].shape, stride, example)

@@ -1,4 +1,5 @@
 """The photographs that a command is given, and the directory that it writes."""
+import contextlib
 import os
 import pathlib
 from typing import NamedTuple
@@ -116,3 +117,20 @@ def make_output(output):
     if not os.access(output, os.W_OK):
         raise InputError(f'--output={output} cannot be written; name another directory')
     return output
+
+
+@contextlib.contextmanager
+def writing(output):
+    """Turns the errors of a full disk and the like into one sentence.
+
+    Args:
+        output: the directory that is written.
+
+    Raises:
+        InputError: writing failed.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f'writing to --output={output} failed ({error.strerror or error}); make '
+                         'room, or name another directory') from error

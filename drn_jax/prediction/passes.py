@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from drn_jax.pictures import files, page
+from drn_jax.pictures import page
 from drn_jax.prediction import batches, memory
 from drn_jax.training import meshes
 
@@ -46,7 +46,8 @@ def predict(photographs, predictor, mesh, output, *, batch_size, title, notes=()
         InputError: a batch does not fit into memory.
     """
     unreadable, examples = {}, 0
-    with files.replacing(output / 'predictions.jsonl') as lines:
+    # Written in place: where a long call is stopped, the lines so far stay.
+    with open(output / 'predictions.jsonl', 'w', encoding='utf-8') as lines:
         def items():
             nonlocal examples
             for record in in_order(results(photographs, predictor, mesh, output, batch_size)):
