@@ -220,11 +220,12 @@ def _items(drawing, photographs, unreadable, progress):
 
 
 def network_names(checkpoints):
-    """Names networks by their variants, and where one occurs twice also by the checkpoint's folder.
-    """
-    names = [checkpoint.config.model.variant for checkpoint in checkpoints]
-    return [name if names.count(name) == 1 else f'{name} {checkpoint.path.parent.parent.name}'
-            for name, checkpoint in zip(names, checkpoints)]
+    """Names networks: by variant; where two share one by working directory, or by that and step."""
+    workdirs = [checkpoint.path.parent.parent.name for checkpoint in checkpoints]
+    ways = [[checkpoint.config.model.variant for checkpoint in checkpoints], workdirs,
+            [f'{workdir}, step {checkpoint.path.name}'
+             for workdir, checkpoint in zip(workdirs, checkpoints)]]
+    return next((names for names in ways if len(set(names)) == len(names)), ways[-1])
 
 
 def _report(argv, given, checkpoints, output, photographs, unreadable):

@@ -14,6 +14,7 @@ from drn_jax import figures, recipes
 from drn_jax.errors import InputError
 from drn_jax.prediction import figures as drawings
 from drn_jax.prediction import labels, maps, views
+from drn_jax.prediction.trained import Trained
 from drn_jax.training import checkpoints
 from models.fills import random_variables
 from pictures.test_page import Reader
@@ -144,6 +145,17 @@ def test_label_maps_beside_the_ground_truth(folder, segmenter, tmp_path):
     assert 2 * 240 < picture.shape[0] < 2 * 240 + 60 and 4 * 360 < picture.shape[1] < 4 * 360 + 60
     text = (tmp_path / 'index.html').read_text()
     assert text.count('class="swatch"') == 4 and 'class 3' in text
+
+
+def test_networks_are_told_apart():
+    def names(*paths):
+        return figures.network_names([Trained(None, None, config, (), (), None, pathlib.Path(path))
+                                      for path in paths])
+
+    config = recipes.classification()
+    assert names('runs/a/checkpoints/7') == ['drn_c_26']
+    assert names('runs/a/checkpoints/7', 'runs/b/checkpoints/7') == ['a', 'b']
+    assert names('a/checkpoints/7', 'a/checkpoints/8') == ['a, step 7', 'a, step 8']
 
 
 def test_figure_4_needs_no_checkpoint(tmp_path):
