@@ -37,6 +37,8 @@ figcaption { padding-top: .25rem; color: var(--soft); font-size: .875rem;
 table { margin-top: .75rem; border-collapse: collapse; font-size: .9375rem; }
 th, td { padding: .15rem .75rem .15rem 0; text-align: left; vertical-align: top;
   overflow-wrap: anywhere; font-variant-numeric: tabular-nums; } th { font-weight: 500; }
+.swatch { display: inline-block; width: .9em; height: .9em; margin-right: .5em;
+  vertical-align: -.1em; border: 1px solid var(--line); }
 @media print { article { break-inside: avoid; } }
 '''
 
@@ -63,7 +65,8 @@ class Item(NamedTuple):
     Attributes:
         title: its heading.
         pictures: shown side by side.
-        table: pairs of key and value, a line each, such as classes and probabilities.
+        table: pairs of key and value, a line each, such as classes and probabilities; a third
+            entry, RGB, puts a square of that colour before the key.
         section: heading above the first of neighbouring items with the same one; '' for none.
     """
     title: str
@@ -122,8 +125,9 @@ def write_page(path, title, items, notes=()):
 def _article(item):
     """Gives an item as HTML."""
     figures = ''.join(_figure(picture) for picture in item.pictures)
-    lines = ''.join(f'<tr><th scope="row">{_text(key)}</th><td>{_text(value)}</td></tr>\n'
-                    for key, value in item.table)
+    lines = ''.join(
+        f'<tr><th scope="row">{"".join(map(_swatch, colour))}{_text(key)}</th>'
+        f'<td>{_text(value)}</td></tr>\n' for key, value, *colour in item.table)
     table = f'<table>\n{lines}</table>\n' if lines else ''
     return (f'<article>\n<h3>{_text(item.title)}</h3>\n<div class="pictures">\n{figures}</div>\n'
             f'{table}</article>\n')
@@ -143,6 +147,11 @@ def _figure(picture):
     return (f'<figure{_class("wide", picture.wide)}><img{_class("cells", cells)} '
             f'width="{image.width}" height="{image.height}" alt="{caption}" '
             f'src="data:image/{kind};base64,{data}"><figcaption>{caption}</figcaption></figure>\n')
+
+
+def _swatch(colour):
+    red, green, blue = map(int, colour)
+    return f'<span class="swatch" style="background: rgb({red}, {green}, {blue})"></span>'
 
 
 def _class(name, given):

@@ -89,6 +89,14 @@ def test_the_page_needs_nothing_else(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ['index.html']
 
 
+def test_colours_stand_before_their_names(tmp_path):
+    page.write_page(tmp_path / 'i.html', 'Labels', [page.Item('one', [], [
+        ('sky', '3 %', (70, 130, 180)), ('rest', '97 %')])])
+    text = (tmp_path / 'i.html').read_text(encoding='utf-8')
+    assert text.count('<span') == 1
+    assert 'style="background: rgb(70, 130, 180)"></span>sky</th><td>3 %</td>' in text
+
+
 def test_names_are_escaped(tmp_path):
     nasty = '<script>"&\' \udcff é.jpg'
     picture = page.Picture(nasty, plain(2, 2, RED))
