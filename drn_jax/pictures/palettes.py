@@ -2,14 +2,7 @@
 import colorsys
 from typing import NamedTuple
 
-CITYSCAPES = {
-    'road': (128, 64, 128), 'sidewalk': (244, 35, 232), 'building': (70, 70, 70),
-    'wall': (102, 102, 156), 'fence': (190, 153, 153), 'pole': (153, 153, 153),
-    'traffic light': (250, 170, 30), 'traffic sign': (220, 220, 0), 'vegetation': (107, 142, 35),
-    'terrain': (152, 251, 152), 'sky': (70, 130, 180), 'person': (220, 20, 60),
-    'rider': (255, 0, 0), 'car': (0, 0, 142), 'truck': (0, 0, 70), 'bus': (0, 60, 100),
-    'train': (0, 80, 100), 'motorcycle': (0, 0, 230), 'bicycle': (119, 11, 32),
-}
+from drn_jax import cityscapes
 
 
 class Palette(NamedTuple):
@@ -38,8 +31,8 @@ def of_data(name, classes):
         >>> of_data('cityscapes', 19).names[10], of_data('mine', 2).names
         ('sky', ('class 0', 'class 1'))
     """
-    if name.startswith('cityscapes') and classes == len(CITYSCAPES):
-        return Palette(tuple(CITYSCAPES), tuple(CITYSCAPES.values()))
+    if name.startswith('cityscapes') and classes == len(cityscapes.CLASS_NAMES):
+        return Palette(cityscapes.CLASS_NAMES, cityscapes.PALETTE)
     return Palette(tuple(f'class {place}' for place in range(classes)),
                    tuple(map(_colour, range(classes))))
 
