@@ -49,7 +49,7 @@ def main(argv):
     stored = loading.read_config(path)
     stored.mesh.devices, stored.mesh.space = 0, 1  # all that there are here, whatever the run had
     config = commands.override(stored.copy_and_resolve_references(), overrides)
-    refuse_other_network(stored, config)
+    configurations.check_same_network(stored, config)
     config.task = chosen_task(given.task, stored)
     if given.size:
         config.data.evaluation_size = given.size
@@ -199,15 +199,6 @@ def write_confusion(output, details, config):
         names, matrix = config.data.class_names, details['confusion']
         confusion.write_confusion(output / 'confusion.csv', matrix, names)
         files.write_png(output / 'confusion.png', confusion.confusion_picture(matrix, names))
-
-
-def refuse_other_network(stored, config):
-    """Refuses changes of `config.model` that make another network than the checkpoint holds."""
-    found = configurations.differences(stored.model, config.model)
-    found = [difference for difference in found if not difference.startswith('dtype ')]
-    if found:
-        raise InputError('the network of a checkpoint cannot be changed: model.'
-                         f'{"; model.".join(found)}')
 
 
 if __name__ == '__main__':

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from drn_jax import commands, recipes
+from drn_jax import commands
 from drn_jax.errors import InputError
 from drn_jax.models.networks import Network
 from drn_jax.pictures import palettes
@@ -47,14 +47,10 @@ def load_trained(checkpoint, step=None, overrides=()):
         InputError: it cannot be read, has no classifier, or a flag does not fit.
     """
     path = loading.find(checkpoint, step)
-    stored = complete(loading.read_config(path))
+    stored = loading.read_config(path)
     stored.mesh.devices, stored.mesh.space = 0, 1  # all that there are here, whatever the run had
     config = commands.override(stored.copy_and_resolve_references(), list(overrides))
-    changed = [difference for difference in configurations.differences(stored.model, config.model)
-               if not difference.startswith('dtype ')]
-    if changed or stored.task != config.task:
-        raise InputError('the network of a checkpoint cannot be changed: '
-                         f'{"; ".join(changed) or f"config.task is {stored.task}"}')
+    configurations.check_same_network(stored, config)
     settings.check_settings(config)
     classes = config.model.num_classes
     if not classes:
@@ -69,25 +65,3 @@ def load_trained(checkpoint, step=None, overrides=()):
                          f'{len(palette)} colours; change config.data.class_names or palette')
     return Trained(model, loading.read_variables(path, model, meshes.replicated(mesh)), config,
                    names, palette, mesh, path)
-
-
-def complete(config):
-    """Adds the fields that a configuration lacks because older code wrote it.
-
-    Example:
-        >>> old = recipes.classification()
-        >>> del old.data['resize_px']
-        >>> complete(old).data.resize_px
-        256
-    """
-    recipe = recipes.segmentation() if config.task == 'segmentation' else recipes.classification()
-    return _fill(config, recipe)
-
-
-def _fill(config, recipe):
-    for name, value in recipe.items():
-        if name not in config:
-            config[name] = value
-        elif isinstance(value, ml_collections.ConfigDict):
-            _fill(config[name], value)
-    return config

@@ -31,6 +31,24 @@ def check_same_run(workdir, stored, config):
                          'give the old settings to go on, or another --workdir')
 
 
+def check_same_network(stored, config):
+    """Refuses changes that make another network than a checkpoint holds; its dtype may change.
+
+    Args:
+        stored: configuration in the checkpoint.
+        config: the configuration to use it with.
+
+    Raises:
+        InputError: `task` or a field of `model` differs; the differences are listed.
+    """
+    found = [f'model.{difference}' for difference in differences(stored.model, config.model)
+             if not difference.startswith(('dtype ', 'rematerialize '))]
+    if stored.task != config.task:
+        found.append(f'task was {stored.task!r} and is now {config.task!r}')
+    if found:
+        raise InputError(f'the network of a checkpoint cannot be changed: {"; ".join(found)}')
+
+
 def differences(old, new):
     """Lists the settings that change results and differ between two configurations.
 
