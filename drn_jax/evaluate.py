@@ -34,7 +34,7 @@ from etils import epath
 from drn_jax import cityscapes, commands
 from drn_jax.errors import InputError
 from drn_jax.published import published
-from drn_jax.training import configurations, loading, meshes, reports
+from drn_jax.training import configurations, loading, memory, meshes, reports
 
 # What the network of a task can be evaluated for.
 EVALUATES = {'classification': ('classification', 'localization'),
@@ -60,10 +60,12 @@ def main(argv):
     variables = loading.read_variables(path, setup.task.model, meshes.replicated(setup.mesh))
     reports.say(f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
                 f'{setup.source.name}')
-    setup, choice = evaluation.calibrate(config, setup, variables)
     files = label_files(given.save, output, config)
-    with reports.Progress(evaluation.batch_count(config, setup.source), what='batch') as progress:
-        result = evaluation.evaluator(config, setup, take=files)(variables, progress)
+    with memory.sufficient(f'{config.evaluation.batch_size} images', memory.EVALUATE):
+        setup, choice = evaluation.calibrate(config, setup, variables)
+        batches = evaluation.batch_count(config, setup.source)
+        with reports.Progress(batches, what='batch') as progress:
+            result = evaluation.evaluator(config, setup, take=files)(variables, progress)
     if files:
         files.close()
     details = setup.task.details(result.counts) if setup.task.details else {}

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from drn_jax.pictures import page
-from drn_jax.prediction import batches, memory
-from drn_jax.training import meshes
+from drn_jax.prediction import batches
+from drn_jax.training import memory, meshes
 
 
 class Summary(NamedTuple):
@@ -98,7 +98,7 @@ def compute(examples, predictor, mesh, batch_size):
     geometry = np.stack([example.geometry for example in examples])
     geometry = np.pad(geometry, [(0, batch_size - len(examples)), (0, 0)], mode='edge')
     images = batches.stack(examples, batch_size)
-    with memory.sufficient(images.shape):
+    with memory.sufficient(memory.images(images.shape), memory.PREDICT):
         return jax.device_get(predictor.answers(
             *jax.device_put((images, geometry), meshes.by_example(mesh))))
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from drn_jax.models.descriptions import description
 from drn_jax.pictures import overlays
-from drn_jax.prediction import maps, memory, segmentation, shapes
+from drn_jax.prediction import maps, segmentation, shapes
+from drn_jax.training import memory
 
 
 class View(NamedTuple):
@@ -57,7 +58,7 @@ def viewer(trained) -> Callable[[Any], View]:
         size = photograph.shape[:2] if model.task == 'segmentation' else shapes.classifier_size(
             *photograph.shape[:2], data)
         image = shapes.resize(photograph, size)
-        with memory.sufficient((1, *image.shape)):
+        with memory.sufficient(memory.images((1, *image.shape)), memory.PREDICT):
             found = jax.device_get(run(trained.variables, image[None]))
         return View(**jax.tree.map(lambda array: array[0], found), strides=strides, image=image)
 
@@ -91,7 +92,7 @@ def labeller(trained, *, size=None, short_side=None):
 
     def label(photograph):
         seen = segmentation.seen_size(size, short_side, *photograph.shape[:2])
-        with memory.sufficient((1, *seen, 3)):
+        with memory.sufficient(memory.images((1, *seen)), memory.PREDICT):
             found = jax.device_get(
                 run(trained.variables, shapes.resize(photograph, seen)[None]))
         return segmentation.full_size(found['labels'][0], photograph.shape)

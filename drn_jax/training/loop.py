@@ -9,8 +9,8 @@ from etils import epath
 from drn_jax import data
 from drn_jax.errors import InputError
 from drn_jax.published import published
-from drn_jax.training import (checkpoints, configurations, evaluation, loading, meshes, recorders,
-                              reports, schedules, setups, states, steps, transfer)
+from drn_jax.training import (checkpoints, configurations, evaluation, loading, memory, meshes,
+                              recorders, reports, schedules, setups, states, steps, transfer)
 
 
 def train(config, workdir, command=''):
@@ -46,6 +46,8 @@ def train(config, workdir, command=''):
     with contextlib.ExitStack() as stack:
         saved = stack.enter_context(checkpoints.Checkpoints(workdir, config))
         saved.check_same_run()
+        stack.enter_context(memory.sufficient(
+            f'steps of {config.batch_size} images', memory.TRAIN))
         state = states.initialize(task.model, optimizer, initial_key, mesh)
         if saved.latest_step() is not None:
             state = saved.restore(state)

@@ -255,3 +255,28 @@ def test_receptive_field_by_gradients(variant, first_block):
     first, last, expected = reach(model, field)
     assert last - first + 1 == field
     assert first == expected
+
+
+def test_rematerialized_levels_give_the_same_numbers():
+    model = drn_jax.create_model('drn_d_22', num_classes=3, width=.0625)
+    again = drn_jax.create_model('drn_d_22', num_classes=3, width=.0625,
+                                 rematerialize=('level3', 'level6'))
+    variables = random_variables(model)
+    assert jax.tree.structure(shapes(again)) == jax.tree.structure(variables)
+    images = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
+
+    def gradients(model):
+        def loss(params):
+            logits, updates = model.apply({**variables, 'params': params}, images, train=True,
+                                          mutable=['batch_stats'])
+            return (logits ** 2).sum(), updates
+        return jax.jit(jax.grad(loss, has_aux=True))(variables['params'])
+
+    assert 'checkpoint' in str(jax.make_jaxpr(lambda x: again.apply(variables, x))(images))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+                 gradients(model), gradients(again))
+
+
+def test_levels_that_do_not_exist_cannot_be_rematerialized():
+    with pytest.raises(InputError, match="resnet_18 has no 'level8' to rematerialize; it has"):
+        drn_jax.create_model('resnet_18', rematerialize=('level8',))
