@@ -8,8 +8,6 @@ Trains ResNet-18, DRN-A-18, DRN-B-26 and DRN-C-26 on digit_scenes with the same 
 a table in Markdown: means and standard deviations over the seeds, in percent. Takes about an hour
 on two cores; started again, it goes on where it was stopped.
 """
-import argparse
-
 import seeds
 
 COLUMNS = {
@@ -27,10 +25,7 @@ BASELINES = {'centred box': 'centred_box/localization_gt_known_error',
 
 def main():
     """Runs the benchmark with the flags of this process."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    seeds.add_flags(parser)
-    flags = parser.parse_args()
+    flags = seeds.parse_flags(__doc__)
     if not flags.only_table:
         for seed in flags.seeds:
             for variant in flags.variants:

@@ -1,4 +1,5 @@
 """Runs of several networks with several seeds, and tables of their means and deviations."""
+import argparse
 import json
 import pathlib
 import statistics
@@ -10,14 +11,17 @@ NAMES = {'resnet_18': 'ResNet-18', 'drn_a_18': 'DRN-A-18', 'drn_b_26': 'DRN-B-26
          'drn_c_26': 'DRN-C-26'}
 
 
-def add_flags(parser):
-    """Adds the flags that say what is compared, and where."""
+def parse_flags(description):
+    """Reads the flags that say what is compared, and where."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--runs', type=pathlib.Path, default=pathlib.Path('runs/comparison'),
                         metavar='DIR', help='of the runs; what is done there is not done again')
     parser.add_argument('--variants', nargs='+', default=VARIANTS, metavar='NAME')
     parser.add_argument('--seeds', type=int, nargs='+', default=(0, 1, 2), metavar='N')
     parser.add_argument('--only_table', action='store_true',
                         help='makes the table of the runs that are done')
+    return parser.parse_args()
 
 
 def command(name, *flags):

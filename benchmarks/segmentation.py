@@ -9,8 +9,6 @@ trained by `configs/digit_scenes.py` with the same seed, which `benchmarks/local
 too. Prints a table in Markdown: means and standard deviations over the seeds, in percent. Takes
 about an hour on two cores; started again, it goes on where it was stopped.
 """
-import argparse
-
 import seeds
 
 COLUMNS = {'mean IoU': 'mean_iou', 'pixel accuracy': 'pixel_accuracy',
@@ -19,10 +17,7 @@ COLUMNS = {'mean IoU': 'mean_iou', 'pixel accuracy': 'pixel_accuracy',
 
 def main():
     """Runs the benchmark with the flags of this process."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    seeds.add_flags(parser)
-    flags = parser.parse_args()
+    flags = seeds.parse_flags(__doc__)
     if not flags.only_table:
         for seed in flags.seeds:
             for variant in flags.variants:
