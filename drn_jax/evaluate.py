@@ -73,7 +73,8 @@ def main(argv):
     report = reports.write_report(
         output, command=commands.typed('evaluate', argv), config=config, metrics=result.metrics,
         published=published(config), step=int(path.name), **details, **choice,
-        data={'name': setup.source.name, 'split': config.data.validation_split})
+        data={'name': setup.source.name, 'split': config.data.validation_split,
+              **segmentation_data(given, config)})
     write_confusion(output, details, config)
     reports.say(f'report: {report}')
 
@@ -182,6 +183,27 @@ def output_directory(given, path, config, source):
         raise InputError(f'{output} cannot be made ({error.strerror}); give another --output'
                          ) from error
     return output
+
+
+def segmentation_data(given, config):
+    """Gives what a report on segmentation says of its images: where they lie, how they are resized.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> config = recipes.segmentation()
+        >>> config.data.evaluation_size = (256, 512)
+        >>> given, _ = parse_flags(['--checkpoint=a', '--images=b', '--labels=c'])
+        >>> print(segmentation_data(given, config))  # doctest: +NORMALIZE_WHITESPACE
+        {'resizing': 'to 256 x 512: images bilinear and antialiased, label maps by nearest pixel',
+         'images': 'b', 'labels': 'c'}
+    """
+    if config.task != 'segmentation':
+        return {}
+    size = config.data.evaluation_size
+    resizing = 'none' if not any(size) else (
+        f'to {size[0]} x {size[1]}: images bilinear and antialiased, label maps by nearest pixel')
+    folders = {'images': given.images, 'labels': given.labels} if given.images else {}
+    return {'resizing': resizing, **folders}
 
 
 def label_files(kinds, output, config):

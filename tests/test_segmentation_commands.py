@@ -84,7 +84,8 @@ def test_images_of_two_directories(run, tmp_path):
     report = json.loads((tmp_path / 'out' / 'report.json').read_text())
     assert report['metrics']['examples'] == 3
     assert np.array(report['confusion']).sum(1)[:3].tolist() == [48 * 64, 48 * 64, 40 * 40]
-    assert report['config']['data']['evaluation_size'] == [0, 0]
+    assert report['data']['resizing'] == 'none'
+    assert report['data']['images'] == f'{tmp_path}/images'
     (tmp_path / 'labels/a/1.png').unlink()
     with pytest.raises(InputError, match='1.*label'):
         evaluate.main([*flags, f'--output={tmp_path}/out'])
