@@ -12,7 +12,8 @@ and explains all of them. The most used ones:
   --config.model.variant=drn_a_50  the network
   --config.model.dtype=bfloat16    for TPUs and recent GPUs
   --config.data.data_dir=DIR       where TFDS keeps prepared data
-  --config.data.manual_dir=DIR     where ImageNet's two tar files lie
+  --config.data.manual_dir=DIR     where ImageNet's tar files or Cityscapes' zip files lie
+  --config.init_from=DIR           a checkpoint to start from
 
 The same command, given again, goes on at the last checkpoint.
 """
