@@ -117,8 +117,8 @@ def read_csv(path):
         text = path.read_text().removeprefix('\ufeff')  # spreadsheets put it before the first line
         lines = list(csv.reader(text.splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f'{path} cannot be read as a CSV file of boxes ({error}); give one, or the '
-                         f'directory of {ARCHIVES["validation"]}') from error
+        raise InputError(f'{path} cannot be read as a CSV file of boxes ({error}); give one, or '
+                         f'the directory of {ARCHIVES["validation"]}') from error
     for number, line in enumerate(lines, 1):
         if not line or number == 1 and tuple(word.strip() for word in line) == COLUMNS:
             continue
