@@ -1,9 +1,11 @@
 """Reads the boxes of objects from ImageNet's archives and from CSV files."""
 import collections
 import csv
+import gzip
 import io
 import tarfile
 from xml.etree import ElementTree
+import zlib
 
 from etils import epath
 import numpy as np
@@ -32,24 +34,31 @@ def read_archive(path):
     path, found = epath.Path(path), collections.defaultdict(list)
     if not path.exists():
         raise InputError(f'{path.name} is not in {path.parent}; download it from '
-                         'https://image-net.org (after registration), or give a CSV file')
+                         'https://image-net.org (after registration), or give config.data.boxes a '
+                         'CSV file')
     try:
         with path.open('rb') as file:
             for name, content in _xml_files(file):
-                for box in _boxes(name, content):
-                    found[_stem(name)].append(box)
-    except (OSError, EOFError, tarfile.TarError, ElementTree.ParseError, AttributeError,
-            ValueError) as error:
+                found[_stem(name)] += _boxes(name, content)
+    except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
         raise InputError(f'{path} is damaged or no archive of boxes ({error}); download it again'
                          ) from error
+    found = {name: np.array(boxes, np.float32) for name, boxes in found.items() if boxes}
     if not found:
         raise InputError(f'{path} holds no boxes; give {ARCHIVES["validation"]}')
-    return {name: np.array(boxes, np.float32) for name, boxes in found.items()}
+    return found
 
 
 def _xml_files(file):
-    """Yields the name and content of every XML file, also of archives inside."""
-    with tarfile.open(fileobj=file, mode='r|*') as archive:
+    """Yields the name and content of every XML file, also of archives inside.
+
+    Raises:
+        EOFError, zlib.error, tarfile.TarError: the archive is cut off or damaged.
+    """
+    packed = file.read(2) == b'\x1f\x8b'
+    file.seek(0)
+    unpacked = gzip.GzipFile(fileobj=file) if packed else file
+    with tarfile.open(fileobj=unpacked, mode='r:') as archive:
         for member in archive:
             if not member.isfile():
                 continue
@@ -58,19 +67,33 @@ def _xml_files(file):
                 yield member.name, content
             elif member.name.endswith(('.tar.gz', '.tgz', '.tar')):
                 yield from _xml_files(io.BytesIO(content))
+        # tarfile takes a damaged header, and a file cut off before one, for the archive's end.
+        unpacked.seek(archive.offset)
+        if unpacked.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f'it breaks off after {archive.offset} bytes')
+        while unpacked.read(2 ** 20):  # at its end, gzip compares the checksum
+            pass
 
 
 def _boxes(name, content):
-    """Gives the boxes of one XML file, y0 x0 y1 x1."""
-    for box in ElementTree.fromstring(content).iter('bndbox'):
-        x0, y0, x1, y1 = (float(box.find(edge).text) for edge in ('xmin', 'ymin', 'xmax', 'ymax'))
-        yield y0, x0, y1 + 1, x1 + 1
+    """Gives the boxes of one XML file, list of (y0, x0, y1, x1).
+
+    Raises:
+        ValueError: it is damaged, or lacks a number.
+    """
+    try:
+        edges = [[float(box.findtext(edge)) for edge in ('ymin', 'xmin', 'ymax', 'xmax')]
+                 for box in ElementTree.fromstring(content).iter('bndbox')]
+    except (ElementTree.ParseError, TypeError, ValueError) as error:
+        raise ValueError(f'{name}: {error}') from error
+    return [(y0, x0, y1 + 1, x1 + 1) for y0, x0, y1, x1 in edges]
 
 
 def read_csv(path):
     """Reads boxes from lines `image,x0,y0,x1,y1` in pixels, upper ends exclusive.
 
-    An image may have several lines; a first line that names the columns is left out.
+    An image may have several lines; a first line that names the columns is left out. Boxes belong
+    to the image of that file name, whatever its directory and suffix.
 
     Args:
         path: of the file, local or gs://.
@@ -79,7 +102,8 @@ def read_csv(path):
         {name of the image without directories and suffix: float32 [N, 4]}, y0 x0 y1 x1.
 
     Raises:
-        InputError: there is no such file, no box, or a line is no box; it is named.
+        InputError: there is no such file, no box, a line is no box, or two images share a name; it
+            is named.
 
     Example:
         >>> import tempfile
@@ -88,28 +112,41 @@ def read_csv(path):
         >>> read_csv(path)
         {'1': array([[20., 10., 40., 30.]], dtype=float32)}
     """
-    path, found = epath.Path(path), collections.defaultdict(list)
+    path, found, names = epath.Path(path), collections.defaultdict(list), {}
     try:
-        lines = list(csv.reader(path.read_text().splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'{path} cannot be read as a CSV file of boxes: {error}') from error
+        text = path.read_text().removeprefix('\ufeff')  # spreadsheets put it before the first line
+        lines = list(csv.reader(text.splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f'{path} cannot be read as a CSV file of boxes ({error}); give one, or '
+                         f'the directory of {ARCHIVES["validation"]}') from error
     for number, line in enumerate(lines, 1):
         if not line or number == 1 and tuple(word.strip() for word in line) == COLUMNS:
             continue
-        try:
-            name, (x0, y0, x1, y1) = line[0], map(float, line[1:])
-            valid = x1 > x0 and y1 > y0 and np.isfinite([x0, y0, x1, y1]).all()
-        except ValueError:
-            valid = False
-        if not valid:
+        name, box = _name_and_box(line)
+        if not box:
             raise InputError(f'line {number} of {path} is {",".join(line)!r}; a line is '
                              'image,x0,y0,x1,y1 in pixels, with x1 above x0 and y1 above y0')
-        found[_stem(name)].append((y0, x0, y1, x1))
+        stem = _stem(name)
+        if names.setdefault(stem, name) != name:
+            raise InputError(f'{path} names two images {stem}, {names[stem]} and {name}; boxes are '
+                             'found by file names without directory and suffix, so give each '
+                             'image its own')
+        found[stem].append(box)
     if not found:
         raise InputError(f'{path} holds no boxes; a line is image,x0,y0,x1,y1 in pixels')
-    return {name: np.array(boxes, np.float32) for name, boxes in found.items()}
+    return {stem: np.array(boxes, np.float32) for stem, boxes in found.items()}
+
+
+def _name_and_box(line):
+    """Gives the name in a line of a CSV file, and its box y0, x0, y1, x1, or None for no box."""
+    try:
+        name, (x0, y0, x1, y1) = line[0].strip(), map(float, line[1:])
+    except ValueError:
+        return '', None
+    valid = name and x1 > x0 and y1 > y0 and np.isfinite([x0, y0, x1, y1]).all()
+    return name, (y0, x0, y1, x1) if valid else None
 
 
 def _stem(name):
-    name = epath.Path(name.strip()).name
+    name = name.rpartition('/')[2]
     return name.rpartition('.')[0] or name

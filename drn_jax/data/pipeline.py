@@ -1,7 +1,7 @@
 """Batches for training and for evaluation: which images, in which order, cut how."""
 import tensorflow as tf
 
-from drn_jax.data import boxes, imagenet, map_crops
+from drn_jax.data import imagenet, map_crops
 from drn_jax.data.batches import Batches
 from drn_jax.errors import InputError
 
@@ -100,7 +100,9 @@ def evaluation_batches(source, data, *, batch_size, crops=1, whole_maps=False, s
                          'processes; use a multiple of it')
     whole_maps = whole_maps and data.crop  # else images are whole anyway, and have one size
     several_sizes = whole_maps or source.labels == 'maps' and not _map_size(source, data)
-    if several_sizes and processes > 1:
+    if whole_maps:
+        _check_whole_maps(data, processes)
+    elif several_sizes and processes > 1:
         raise InputError(
             f'the images of {source.name!r} differ in size, so {processes} processes cannot '
             'evaluate them together; give one size as config.data.evaluation_size, or use one '
@@ -202,20 +204,23 @@ def _evaluation_rows(source, data, crops):
 def _boxes_and_maps(source, data, record, image):
     """Gives what a row of a data set with boxes has besides image and label.
 
-    These are boxes, float32 [MAX_BOXES, 4], in pixels of the original image and clipped to it;
-    geometry, int32 [6], see `imagenet.central_geometry`; object, uint8 [size, size], where the data
-    set has masks and images are not cropped; and for maps of whole images whole, uint8 [H, W, 3].
+    These are boxes, float32 [N, 4], in pixels of the original image and clipped to it, zeros where
+    nothing is left of them; geometry, int32 [6], see `imagenet.central_geometry`; object, uint8
+    [size, size], where the data set has masks and images are not cropped; and for maps of whole
+    images whole, uint8 [H, W, 3].
     """
     height, width, _ = tf.unstack(tf.shape(image))
     ends = tf.cast(tf.stack([height, width, height, width]), tf.float32)
-    row = {'boxes': tf.clip_by_value(source.read_boxes(record, height, width), 0., ends)}
+    boxes = tf.clip_by_value(source.read_boxes(record, height, width), 0., ends)
+    has_area = tf.reduce_all(boxes[:, 2:] > boxes[:, :2], axis=1, keepdims=True)
+    row = {'boxes': tf.where(has_area, boxes, 0.)}
     if not data.crop:
         geometry = (height, width, data.image_size, data.image_size, 0, 0)
         if source.masks:
             mask = source.read_object(record)[..., None]
             row['object'] = tf.image.resize(mask, [data.image_size] * 2, 'nearest')[..., 0]
     elif 'size' in record:
-        size = imagenet.few_shapes(height, width, data.resize_px)
+        size = tf.unstack(tf.cast(record['size'], tf.int32))  # that of its batch
         geometry, row['whole'] = (height, width, *size, 0, 0), imagenet.whole_image(image, *size)
     else:
         geometry = imagenet.central_geometry(
@@ -225,7 +230,7 @@ def _boxes_and_maps(source, data, record, image):
 
 def _blank_boxes(source, data, batch):
     """Gives what `_boxes_and_maps` does of an image that is none."""
-    row = {'boxes': tf.zeros([boxes.MAX_BOXES, 4]),
+    row = {'boxes': tf.zeros([source.box_places, 4]),
            'geometry': tf.constant([1, 1, 1, 1, 0, 0], tf.int32)}
     if not data.crop:
         masks = {'object': tf.zeros([data.image_size] * 2, tf.uint8)}
@@ -238,16 +243,32 @@ def _blank_boxes(source, data, batch):
 def _add_map_size(source, data):
     """Gives the function that adds to a record the size of the whole image that maps are made of.
 
-    Only the head of a JPEG file is read for it.
+    Only the head of a JPEG file is read for it. What cannot be read joins the square images, and is
+    left out where these are decoded.
     """
-    def add(record):
+    def size(record):
         encoded = source.read(record)
         shape = tf.cond(tf.io.is_jpeg(encoded), lambda: tf.io.extract_jpeg_shape(encoded),
                         lambda: tf.shape(imagenet.decode_image(encoded)))
-        size = imagenet.few_shapes(shape[0], shape[1], data.resize_px)
-        return {**record, 'size': tf.cast(tf.stack(size), tf.int64)}
+        return tf.cast(tf.stack(imagenet.few_shapes(shape[0], shape[1], data.resize_px)), tf.int64)
+
+    square = tf.data.Dataset.from_tensors(tf.constant([data.resize_px] * 2, tf.int64))
+
+    def add(record):
+        read = tf.data.Dataset.from_tensors(record).map(size).ignore_errors()
+        return {**record, 'size': read.concatenate(square).take(1).get_single_element()}
 
     return add
+
+
+def _check_whole_maps(data, processes):
+    """Refuses maps of whole images where they cannot be made."""
+    if processes > 1:
+        raise InputError(f'whole images differ in size, so {processes} processes cannot make maps '
+                         "of them together; use config.evaluation.maps 'crop', or one process")
+    if data.resize_px % 8:
+        raise InputError(f'config.data.resize_px is {data.resize_px}; for maps of whole images, '
+                         'whose sides are eighths of it, give a multiple of 8')
 
 
 def _blank_class(*shape):

@@ -53,6 +53,44 @@ class Source(abc.ABC):
         """
         return sum(stop - start for _, start, stop in self._parts(split))
 
+    def shared_examples(self, split, other):
+        """Counts the images that two splits have in common.
+
+        Args:
+            split, other: str, see Source.
+
+        Returns:
+            int, 0 where they have none.
+
+        Raises:
+            InputError: there is no such split, or nothing in it.
+        """
+        return sum(max(0, min(stop, last) - max(start, first))
+                   for whole, start, stop in self._parts(split)
+                   for other_whole, first, last in self._parts(other) if whole == other_whole)
+
+    def first_examples(self, split, count):
+        """Names the first images of a split.
+
+        Args:
+            split: str, see Source.
+            count: how many, at least 1.
+
+        Returns:
+            A split of that many images; `split` itself where it has no more.
+
+        Raises:
+            InputError: there is no such split, or nothing in it.
+        """
+        if self.num_examples(split) <= count:
+            return split
+        found = []
+        for whole, start, stop in self._parts(split):
+            stop = min(stop, start + count)
+            found.append(f'{whole}[{start or ""}:{stop}]' if start < stop else '')
+            count -= stop - start
+        return '+'.join(filter(None, found))
+
     def records(self, split, start, stop):
         """Reads positions `start` to `stop` of a split in a fixed order, without decoding.
 

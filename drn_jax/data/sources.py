@@ -48,7 +48,10 @@ def open_source(data, labels='classes'):
         raise InputError(f'data set {name!r} has label maps, not one class for each image; use it '
                          "with config.task 'segmentation', or give config.data.name an image "
                          'classification data set')
-    if labels == 'boxes' and not data.boxes and name != 'folder':
+    if labels == 'boxes' and not data.boxes:
+        if name == 'folder':
+            raise InputError("data set 'folder' has no boxes; give config.data.boxes a CSV file of "
+                             'them')
         return FeatureBoxSource(name, **places)
     source = FolderSource(data.data_dir) if name == 'folder' else PreparedSource(name, **places)
     return TableBoxSource(source, data.boxes) if labels == 'boxes' else source

@@ -39,7 +39,8 @@ def evaluator(config, setup, *, split=None, take=None):
     Returns:
         A function (variables, progress=None) -> `Result`; compiled at its first call, once for each
         size of images. `progress` wraps an iterable of batches and shows how far it is. Images that
-        could not be read are no examples; where there are any, `unreadable` is their number.
+        could not be read are no examples; where there are any, `unreadable` is their number. It
+        raises InputError where images need boxes and none has one.
     """
     task = setup.task
     step = steps.evaluation_step(task, setup.mesh)
@@ -66,6 +67,12 @@ def evaluator(config, setup, *, split=None, take=None):
                           optional=task.optional_keys)
         sums = sum_counts(map(counts, progress(fed) if progress else fed))
         sums |= over_processes(sum_counts(on_host))
+        if task.labels == 'boxes' and not sums['examples']:
+            name = split or config.data.validation_split
+            raise InputError(
+                f'none of the {sums["without_boxes"]} images of split {name!r} of '
+                f'{setup.source.name!r} has a box; give another split, or config.data.boxes that '
+                'names these images, as in ILSVRC2012_val_00000001.xml')
         metrics = task.report(sums)
         if batches.unreadable:
             metrics['unreadable'] = len(batches.unreadable)
@@ -78,7 +85,8 @@ def calibrate(config, setup, variables):
     """Lets a task choose what it has to choose, on images that are not evaluated.
 
     These are the images of `evaluation.threshold_split`; without it those of the split `tune`, if
-    the data set has one, else the first `CALIBRATION` training images.
+    the data set has one that is neither trained on nor evaluated, else the first `CALIBRATION`
+    training images.
 
     Args:
         config: the configuration.
@@ -89,24 +97,33 @@ def calibrate(config, setup, variables):
         The setup to evaluate with, and for the report {'thresholds_chosen_on': split} or {}.
 
     Raises:
-        InputError: they would be the evaluated images.
+        InputError: some of them would be evaluated, or none has what is needed.
     """
     if not setup.task.calibrate:
         return setup, {}
-    split = config.evaluation.threshold_split
-    if not split:
-        split, sizes = config.data.train_split, setup.source.splits
-        if 'tune' in sizes and config.data.validation_split.split('[')[0] != 'tune':
-            split = 'tune'
-        elif split in sizes and sizes[split].num_examples > CALIBRATION:
-            split = f'{split}[:{CALIBRATION}]'
-    if split == config.data.validation_split:
-        raise InputError(f'thresholds cannot be chosen on {split}, which is evaluated; give '
-                         'another config.evaluation.threshold_split, or thresholds')
+    split = calibration_split(config, setup.source)
+    # What is missing there should be found now, not after all of this.
+    setup.source.records(config.data.validation_split, 0, 1)
     reports.say(f'choosing thresholds on {split} of {setup.source.name}')
     with reports.Progress(batch_count(config, setup.source, split), what='batch') as progress:
         counts = evaluator(config, setup, split=split)(variables, progress).counts
     return setup._replace(task=setup.task.calibrate(counts)), {'thresholds_chosen_on': split}
+
+
+def calibration_split(config, source):
+    """Names the images that thresholds are chosen on; see `calibrate`."""
+    evaluated, training = config.data.validation_split, config.data.train_split
+    split = config.evaluation.threshold_split
+    if not split and 'tune' in source.splits and not any(
+            source.shared_examples('tune', other) for other in (evaluated, training)):
+        split = 'tune'
+    split = split or source.first_examples(training, CALIBRATION)
+    shared = source.shared_examples(split, evaluated)
+    if shared:
+        raise InputError(
+            f'thresholds cannot be chosen on {split}: {shared} of its images are evaluated; give '
+            'another config.evaluation.threshold_split, or config.evaluation.threshold itself')
+    return split
 
 
 def over_processes(sums):

@@ -119,7 +119,8 @@ class Progress:
             self._last = now
             parts = [f'{self._what} {self._done}/{self._total}', self._note]
             if timed:
-                seconds = (self._total - self._done) * (now - self._start) / timed
+                # Batches of images of one size can be more than were expected.
+                seconds = max(self._total - self._done, 0) * (now - self._start) / timed
                 parts.insert(1, f'{duration(seconds)} left')
             print(', '.join(filter(None, parts)), flush=True)
 
