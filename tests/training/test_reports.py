@@ -72,7 +72,7 @@ def test_a_recorder_measures_the_speed_between_flushes(clock, tmp_path, capsys):
         clock.now += 2
         recorder.flush()
         clock.now += 50  # an evaluation
-        recorder.metrics(2, {'top1_error': .5})
+        recorder.metrics(2, {'top1_error': .5}, ('top1_error',))
         recorder.add(2, {'loss': np.float32(1.)})
         clock.now += 1
         recorder.flush()
