@@ -66,8 +66,8 @@ def published(config):
     """Gives the published metrics of a configuration.
 
     Args:
-        config: the configuration of the run; uses `task`, `data.name`, `model.variant` and
-            `model.width`.
+        config: the configuration of the run; uses `task`, `data.name`, `data.validation_split`,
+            `model.variant` and `model.width`.
 
     Returns:
         A dict of fractions in [0, 1], named as in reports; empty where nothing was published.
@@ -80,7 +80,8 @@ def published(config):
     Source: tables 1 to 3 of the paper, and the README of the release.
     """
     data = config.data.name.split(':')[0].split('/')[0]
-    if config.model.width != 1 or (config.task, data) not in _TABLES:
+    other = config.model.width != 1 or config.data.validation_split != 'validation'
+    if other or (config.task, data) not in _TABLES:
         return {}
     names, table = _TABLES[config.task, data]
     percent = table.get(config.model.variant, ())
