@@ -55,7 +55,7 @@ def main(argv):
         config.data.evaluation_size = given.size
 
     from drn_jax.training import evaluation, setups  # these import TensorFlow, which takes seconds
-    setup = setups.set_up(config, open_source=source_opener(given, config))
+    setup = setups.set_up(config, open_source=source_opener(given, config), trained=True)
     output = output_directory(given.output, path, config, setup.source.name)
     variables = loading.read_variables(path, setup.task.model, meshes.replicated(setup.mesh))
     reports.say(f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
@@ -151,8 +151,11 @@ def source_opener(given, config):
 
     def open_source(_):
         from drn_jax import data
-        return data.open_pairs(given.images, given.labels,
-                               like=(config.data.class_names, config.data.palette))
+        from drn_jax.pictures import palettes
+        # A converted file names no classes.
+        named = palettes.of_data(config.data.name, config.model.num_classes)
+        return data.open_pairs(given.images, given.labels, like=(
+            config.data.class_names or named.names, config.data.palette or named.colours))
 
     return open_source
 

@@ -4,16 +4,18 @@ import json
 import pathlib
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from data.cityscapes_zips import write_cityscapes_zips
-from drn_jax import evaluate, main
-from drn_jax import cityscapes
+from data.own_maps import write_pair
+from drn_jax import cityscapes, evaluate, main, recipes
 from drn_jax.errors import InputError
 from drn_jax.pictures.label_files import LabelFiles
 from drn_jax.tasks import segmentation
+from drn_jax.training import checkpoints, configurations
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
 SMALL = [f'--config={CONFIGS}/cityscapes_drn_c_26.py', '--config.model.width=.0625',
@@ -91,6 +93,19 @@ def test_images_of_two_directories(run, tmp_path):
         evaluate.main([*flags, f'--output={tmp_path}/out'])
 
 
+def test_a_network_without_class_names_is_evaluated_on_two_directories(tmp_path):
+    config = recipes.segmentation()
+    config.model.num_classes, config.model.width = 5, .0625
+    model = configurations.model_of(config)
+    variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
+    checkpoints.save_variables(tmp_path / 'converted', config, variables)
+    write_pair(tmp_path, 'images/0.png', 'labels/0.png', value=4)
+    evaluate.main([f'--checkpoint={tmp_path}/converted', f'--images={tmp_path}/images',
+                   f'--labels={tmp_path}/labels', f'--output={tmp_path}/out'])
+    report = json.loads((tmp_path / 'out' / 'report.json').read_text())
+    assert 'iou/class 4' in report['metrics'] and len(report['confusion']) == 5
+
+
 @pytest.mark.parametrize('flags, message', [
     (['--task=classification'], 'cannot be evaluated with a network for segmentation'),
     (['--save=paint'], '--save=paint is unknown; known are labels, colours, overlays, zip'),
@@ -100,6 +115,14 @@ def test_images_of_two_directories(run, tmp_path):
 def test_flags_that_do_not_fit_are_named(run, flags, message):
     with pytest.raises(InputError, match=message):
         evaluate.main([f'--checkpoint={run}', *flags])
+
+
+def test_no_label_map_takes_the_name_of_another(tmp_path):
+    files = LabelFiles(tmp_path, ('labels',), cityscapes.PALETTE)
+    for label, name in enumerate(['x/a.png', 'y/a.png', 'a_2.png']):
+        files.write(name, np.zeros((2, 2, 3), np.uint8), np.full((2, 2), label, np.uint8))
+    written = sorted((tmp_path / 'labels').iterdir())
+    assert [np.asarray(Image.open(path)).max() for path in written] == [0, 1, 2]
 
 
 def test_scores_are_those_of_the_official_evaluation(tmp_path):

@@ -49,7 +49,7 @@ def read_info(root):
                          '[r, g, b]} into it')
     try:
         return parse_info(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f'{path} is no JSON: {error}; correct it') from error
     except InputError as error:
         raise InputError(f'{path}: {error}') from error

@@ -270,7 +270,11 @@ def _lines(root, name):
     if not file.exists():
         raise InputError(f'{name} is missing in {os.fspath(root)!r}; every SPLIT_images.txt needs '
                          'a SPLIT_labels.txt, with the label maps in the same order')
-    paths = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    try:
+        paths = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f'{name} in {os.fspath(root)!r} is no UTF-8 text ({error}); save it as '
+                         'UTF-8') from error
     if not paths:
         raise InputError(f'{name} in {os.fspath(root)!r} is empty; give one relative path a line')
     for number, path in enumerate(paths, 1):

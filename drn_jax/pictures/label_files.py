@@ -38,7 +38,7 @@ class LabelFiles:
             raise InputError('--save=zip writes label ids of Cityscapes, but the network has other '
                              'classes; leave zip out')
         self._directory, self._kinds, self._palette = pathlib.Path(directory), kinds, palette
-        self._ids, self._names = np.full(256, 0, np.uint8), {}
+        self._ids, self._names = np.full(256, 0, np.uint8), set()
         if label_ids is not None:
             self._ids[:len(label_ids)] = label_ids
         for kind in kinds:
@@ -82,6 +82,10 @@ class LabelFiles:
     def _stem(self, name):
         """Gives the name of an image's files, another one where two images have the same name."""
         path = pathlib.PurePath(name)
-        stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
-        number = self._names[stem] = self._names.get(stem, 0) + 1
-        return stem if number == 1 else f'{stem}_{number}'
+        first = stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+        number = 1
+        while stem in self._names:
+            number += 1
+            stem = f'{first}_{number}'
+        self._names.add(stem)
+        return stem

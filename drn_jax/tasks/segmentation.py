@@ -54,6 +54,9 @@ def create(config, model):
     if weights and classes and len(weights) != classes:
         raise InputError(f'config.loss.class_weights has {len(weights)} numbers, but there are '
                          f'{classes} classes; give one for each, or none')
+    if weights and not any(weights):
+        raise InputError('config.loss.class_weights are all 0, so nothing would be learned; give '
+                         'one above 0, or none')
     return task.Task(
         keys=('image', 'label', 'mask'),
         labels='maps',

@@ -101,10 +101,16 @@ def write_json(path, content):
     partial.replace(path)
 
 
-def settle_classes(config, source):
+def settle_classes(config, source, *, trained=False):
     """Sets `model.num_classes` and `data.class_names` to those of the data set.
 
     For segmentation also `data.palette`, and mean and deviation where the data set brings its own.
+
+    Args:
+        config: the configuration.
+        source: the data set.
+        trained: whether the network is trained already; then mean and deviation stay those that it
+            was trained with.
 
     Raises:
         InputError: the network has other classes than the data set.
@@ -117,7 +123,7 @@ def settle_classes(config, source):
     config.data.class_names = tuple(source.class_names)
     if source.labels == 'maps':
         config.data.palette = tuple(map(tuple, source.palette))
-        if source.mean_std:
+        if source.mean_std and not trained:
             config.data.mean, config.data.std = source.mean_std
 
 

@@ -37,7 +37,8 @@ def train(config, workdir, command=''):
     if config.checkpoint.best_metric not in task.metrics:
         raise InputError(f'config.checkpoint.best_metric {config.checkpoint.best_metric!r} is not '
                          f'measured; measured are {", ".join(task.metrics)}')
-    examples = setup.source.num_examples(config.data.train_split)
+    examples, _ = map(setup.source.num_examples,  # raises now, not after compiling
+                      (config.data.train_split, config.data.validation_split))
     last, rate = schedules.total_steps(config, examples), schedules.learning_rate(config, examples)
     optimizer = states.create_optimizer(config, rate)
     evaluate_every = max(round(config.evaluation.every_epochs * examples / config.batch_size), 1)

@@ -77,10 +77,16 @@ def check_settings(config):
         numbers = value if isinstance(value, tuple) else (value,)
         if len(numbers) != _LENGTHS.get(name, len(numbers)):
             raise InputError(f'config.{name} is {value}; it has {_LENGTHS[name]} numbers')
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            raise InputError(f'config.{name} is {value}; give numbers')
         if not all(least <= number <= largest for number in numbers):  # false for nan
             raise InputError(f'config.{name} is {value}; {_allowed(least, largest)}')
         if name in _RISING and numbers[0] > numbers[1]:
             raise InputError(f'config.{name} is {value}; give the smaller number first')
+    size = _field(config, 'data.evaluation_size') or (0, 0)
+    if any(size) != all(size):
+        raise InputError(f'config.data.evaluation_size is {size}; give a height and a width in '
+                         'pixels, or (0, 0) for the images as they are')
     for name, known in _CHOICES.items():
         if _field(config, name) not in known:
             raise InputError(f'config.{name} {_field(config, name)!r} is unknown; known: '

@@ -20,13 +20,14 @@ class Setup(NamedTuple):
     task: tasks.Task
 
 
-def set_up(config, open_source=None):
+def set_up(config, open_source=None, *, trained=False):
     """Makes the parts of a run; what can be checked without the data set is checked before it.
 
     Args:
         config: the configuration; its `model.num_classes` is set to that of the data set, and
             `evaluation.batch_size` to that of training, where they are 0.
         open_source: function of `config.data` that opens the data set; None: the one of `data`.
+        trained: see `configurations.settle_classes`.
 
     Returns:
         A `Setup`.
@@ -44,5 +45,5 @@ def set_up(config, open_source=None):
         reports.say(
             f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')
     source = open_source(config.data) if open_source else data.open_source(config.data, task.labels)
-    configurations.settle_classes(config, source)
+    configurations.settle_classes(config, source, trained=trained)
     return Setup(mesh, source, tasks.create_task(config, configurations.model_of(config)))

@@ -188,6 +188,9 @@ IMAGES = [f'photos/train{number}.png' for number in range(4)]
 @pytest.mark.parametrize('damage, message', [
     (lambda root: (root / 'info.json').unlink(), 'info.json is missing; write {"classes"'),
     (lambda root: (root / 'info.json').write_text('{'), 'info.json is no JSON: .*; correct it$'),
+    (lambda root: (root / 'info.json').write_bytes(b'\xff\xfe{'), 'info.json is no JSON: .*utf-8'),
+    (lambda root: (root / 'train_images.txt').write_bytes(b'photos/tr\xe4in.png\n'),
+     '^train_images.txt in .* is no UTF-8 text .*; save it as UTF-8$'),
     (lambda root: write_info(root, clases=[]), 'info.json: clases is unknown; known are classes, '),
     (lambda root: write_info(root, classes=['a', 'a']), "classes is .*; give a list of 1 to"),
     (lambda root: write_info(root, classes=[]), r'classes is \[\]; give a list'),

@@ -171,7 +171,8 @@ def test_without_a_labelled_pixel_there_is_no_mean():
     ('model.edges', 'wrap', "config.model.edges 'wrap' is unknown; known: extend, fade"),
     ('evaluation.scales', (), 'config.evaluation.scales is empty'),
     ('evaluation.tile_px', 100, 'tile_px is 100; give 0, .* multiple of the stride of drn_d_22, 8'),
-    ('loss.class_weights', (1., 2.), 'class_weights has 2 numbers, but there are 5 classes')])
+    ('loss.class_weights', (1., 2.), 'class_weights has 2 numbers, but there are 5 classes'),
+    ('loss.class_weights', (0.,) * 5, 'class_weights are all 0, so nothing would be learned')])
 def test_settings_that_cannot_be_used_are_named(config, model, field, value, message):
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match=message):

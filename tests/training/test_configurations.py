@@ -58,6 +58,19 @@ def test_classes_come_from_the_data_set():
         configurations.settle_classes(config, Source)
 
 
+def test_a_trained_network_keeps_its_mean_and_deviation():
+    class Source:
+        num_classes, labels, class_names = 2, 'maps', ('sky', 'sea')
+        palette, mean_std = ((0, 0, 0), (9, 9, 9)), ((.1, .1, .1), (.5, .5, .5))
+
+    config = recipes.segmentation()
+    before = config.data.mean, config.data.std
+    configurations.settle_classes(config, Source, trained=True)
+    assert (config.data.mean, config.data.std) == before
+    configurations.settle_classes(config, Source)
+    assert (config.data.mean, config.data.std) == Source.mean_std
+
+
 def test_a_field_that_an_old_run_did_not_have_is_named():
     old = recipes.classification()
     del old.loss

@@ -35,9 +35,17 @@ def test_the_configs_pass(path):
     ('data.max_unreadable_share', -1., 'it must be at least 0 and at most 1'),
     ('optimizer.learning_rate', math.nan, 'learning_rate is nan'),
     ('optimizer.momentum', -1., 'momentum is -1.0'),
+    ('data.std', (.2, 'a', .2), 'give numbers'),
     ('augmentation.colour_factors', (1.,), 'it has 2 numbers')])
 def test_what_is_out_of_range_is_named(field, value, message):
     config = recipes.classification()
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match=message):
+        settings.check_settings(config)
+
+
+def test_a_half_evaluation_size_is_refused_before_training():
+    config = recipes.segmentation()
+    config.data.evaluation_size = (0, 512)
+    with pytest.raises(InputError, match=r'evaluation_size is \(0, 512\); give a height and a'):
         settings.check_settings(config)
