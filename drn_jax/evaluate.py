@@ -56,7 +56,7 @@ def main(argv):
 
     from drn_jax.training import evaluation, setups  # these import TensorFlow, which takes seconds
     setup = setups.set_up(config, open_source=source_opener(given, config), trained=True)
-    output = output_directory(given.output, path, config, setup.source.name)
+    output = output_directory(given.output, path, config, given.images or setup.source.name)
     variables = loading.read_variables(path, setup.task.model, meshes.replicated(setup.mesh))
     reports.say(f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
                 f'{setup.source.name}')

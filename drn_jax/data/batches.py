@@ -63,6 +63,9 @@ class Batches:
             raise InputError(
                 f'the files of split {self._split!r} of {self._source.name!r} are damaged: '
                 f'{cause}; prepare the data set again') from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise InputError(f'a batch of {self._rows} images does not fit into the memory of this '
+                             'machine; give smaller batches or smaller images') from error
         if decoded is None and self._steps_left is None:
             raise StopIteration
         return self._complete(decoded or self._no_images())

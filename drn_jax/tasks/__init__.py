@@ -22,6 +22,11 @@ def create_task(config, model):
     """
     if config.task not in TASKS:
         raise InputError(f'config.task {config.task!r} is unknown; known: {", ".join(TASKS)}')
+    dense = config.task == 'segmentation'
+    if dense != ('crop_px' in config.data):
+        made_for = 'classification' if dense else 'segmentation'
+        raise InputError(f'config.task is {config.task!r}, but the configuration is one for '
+                         f'{made_for}; use a file of configs/ that is made for the task')
     return TASKS[config.task](config, model)
 
 

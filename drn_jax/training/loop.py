@@ -76,6 +76,7 @@ def train(config, workdir, command=''):
             if step == first:
                 look = steps.sample_inputs(task, mesh, config.data.mean, config.data.std)
                 recorder.inputs(step, look(batch, key))
+                train_step = memory.compiled(train_step, state, batch, key)
             state, logs = train_step(state, batch, key)
             recorder.add(step, logs)
 
@@ -86,7 +87,7 @@ def train(config, workdir, command=''):
                 flush(recorder, saved)
             metrics = None
             if evaluating:
-                metrics = evaluate(state.variables).metrics
+                metrics = evaluate_safely(evaluate, state, saved, config).metrics
                 recorder.metrics(done, metrics, ('examples', *task.metrics))
             if evaluating or saving:
                 saved.save(state, metrics)
@@ -97,12 +98,23 @@ def train(config, workdir, command=''):
         return conclude(config, workdir, saved, metrics)
 
 
+def evaluate_safely(evaluate, state, saved, config):
+    """Evaluates a state, and saves it first of all where that fails."""
+    try:
+        with memory.sufficient(f'{config.evaluation.batch_size} images', memory.EVALUATE):
+            return evaluate(state.variables)
+    except BaseException:
+        saved.save(state)
+        raise
+
+
 def check_shares(config):
-    """Refuses batches, and rows of images, that the devices do not divide."""
+    """Refuses batches, and rows of images, that devices do not divide or memory cannot hold."""
     mesh = meshes.create_mesh(config.mesh.devices, config.mesh.space)
     meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
+    rows = config.data.crop_px if 'crop_px' in config.data else config.data.image_size
+    memory.check_batches(config.batch_size // jax.process_count(), rows)
     if config.mesh.space > 1:
-        rows = config.data.crop_px if 'crop_px' in config.data else config.data.image_size
         stride = configurations.model_of(config).table.stride
         if rows % (config.mesh.space * stride):
             raise InputError(

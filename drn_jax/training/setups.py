@@ -45,5 +45,13 @@ def set_up(config, open_source=None, *, trained=False):
         reports.say(
             f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')
     source = open_source(config.data) if open_source else data.open_source(config.data, task.labels)
+    known = config.data.class_names
     configurations.settle_classes(config, source, trained=trained)
+    if trained and known and known != config.data.class_names:
+        reports.say(f'warning: the network learned the classes {", ".join(known[:5])}, ..., the '
+                    f'data set has {", ".join(config.data.class_names[:5])}, ...; they are taken '
+                    'for the same in this order')
+    if source.mean_std and not trained:
+        reports.say(f'mean {config.data.mean} and deviation {config.data.std} are those of the '
+                    'data set')
     return Setup(mesh, source, tasks.create_task(config, configurations.model_of(config)))

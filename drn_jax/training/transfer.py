@@ -47,12 +47,15 @@ def start_from(directory, variables):
     Source: section 5.3 of the paper, which trains segmentation from a classifier.
     """
     path = loading.find(directory)
-    stored = loading.read_variables(path, configurations.model_of(loading.read_config(path)))
+    config = loading.read_config(path)
+    stored = loading.read_variables(path, configurations.model_of(config))
     merged, transfer = merge(_flat(stored), _flat(variables))
     other = [name for name in transfer.new + transfer.unused if HEAD not in name.split('/')]
     if other:
-        loading.check_shapes(path, variables)  # names what differs
-        raise InputError(f'the checkpoint {path} differs from the network in {", ".join(other)}')
+        raise InputError(
+            f'the checkpoint {path} holds {config.model.variant}, width {config.model.width:g}, '
+            f'which is another network: {len(other)} arrays differ, such as {other[0]}; give '
+            'config.model.variant and width of the checkpoint, or another config.init_from')
     return traverse_util.unflatten_dict(merged, sep='/'), transfer
 
 

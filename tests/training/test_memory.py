@@ -17,3 +17,19 @@ def test_too_large_an_array_is_one_sentence():
 def test_other_errors_pass():
     with pytest.raises(ZeroDivisionError), memory.sufficient('images', memory.PREDICT):
         1 // 0
+
+
+def test_batches_beyond_the_memory_of_the_machine_are_refused():
+    memory.check_batches(32, 896)
+    with pytest.raises(InputError, match='^6 batches of 4 images of 1000000 x 1000000 pixels take '
+                                         '89,407 GiB, but this machine has .*config.data.crop_px'):
+        memory.check_batches(4, 1_000_000)
+
+
+def test_a_step_beyond_the_memory_of_the_machine_is_refused_before_it_runs(monkeypatch):
+    step = jax.jit(lambda x: (x @ x.T).sum())
+    x = jnp.ones((512, 4))
+    assert memory.compiled(step, x)(x) == 512 * 512 * 4
+    monkeypatch.setattr(memory, 'of_host', lambda: 1000)
+    with pytest.raises(InputError, match='^a step takes 0 GiB, but this machine has 0; give a '):
+        memory.compiled(step, x)
