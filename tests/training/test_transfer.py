@@ -42,7 +42,7 @@ def test_a_head_of_another_size_stays_new(run):
 
 def test_another_backbone_is_refused(run):
     initial = state_of(config_of(**{'model.variant': 'resnet_34'})).variables
-    with pytest.raises(InputError, match=r'holds resnet_18, width 0.0625, which is another network'):
+    with pytest.raises(InputError, match='holds resnet_18, width 0.0625, which is another network'):
         transfer.start_from(run, initial)
 
 
