@@ -70,9 +70,13 @@ def main(argv):
         files.close()
     details = setup.task.details(result.counts) if setup.task.details else {}
     reports.say(reports.table(result.metrics, published(config)))
+    if without := details.get('gridding_not_applicable'):
+        reports.say('gridding score not applicable (no dilation, or too few cells): '
+                    f'{", ".join(without)}')
     report = reports.write_report(
         output, command=commands.typed('evaluate', argv), config=config, metrics=result.metrics,
         published=published(config), step=int(path.name), **details, **choice,
+        **({'unreadable_images': result.unreadable} if result.unreadable else {}),
         data={'name': setup.source.name, 'split': config.data.validation_split,
               **segmentation_data(given, config)})
     write_confusion(output, details, config)
@@ -175,7 +179,7 @@ def output_directory(given, path, config, source):
                * any(config.data.evaluation_size)]
     else:
         how = [f'10crops_{settings.average}' if settings.crops == 10 else '1crop',
-               *[f'localization_{settings.maps}'] * (config.task == 'localization')]
+               *localization_settings(config)]
     workdir = path.parent.parent if path.parent.name == loading.FOLDER else path.parent
     name = '_'.join(['step', path.name, source, config.data.validation_split, *how,
                      config.model.dtype])
@@ -186,6 +190,26 @@ def output_directory(given, path, config, source):
         raise InputError(f'{output} cannot be made ({error.strerror}); give another --output'
                          ) from error
     return output
+
+
+def localization_settings(config):
+    """Names what changes the numbers of localization, so that no report takes another's place.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> config = recipes.classification()
+        >>> config.task, config.evaluation.threshold = 'localization', .5
+        >>> localization_settings(config)
+        ['localization_crop', 'threshold0.5']
+    """
+    if config.task != 'localization':
+        return []
+    settings = config.evaluation
+    # All digits: the best thresholds lie close to 1.
+    given = {name: getattr(settings, name) for name in ('threshold', 'scaled_threshold')}
+    return [f'localization_{settings.maps}',
+            *[f'{name}{number!r}' for name, number in given.items() if number >= 0],
+            *[f'by_{settings.threshold_split}'] * bool(settings.threshold_split)]
 
 
 def segmentation_data(given, config):

@@ -79,6 +79,23 @@ def test_thresholds_are_chosen_on_training_images(run, chosen):
         assert np.diff(sweep['thresholds']).min() > 0
 
 
+def test_levels_without_a_gridding_score_are_named(chosen):
+    scored = {name.removeprefix('gridding/') for name in chosen['metrics'] if 'gridding/' in name}
+    without = chosen['gridding_not_applicable']
+    assert {'level3', 'level4'} <= set(without) and not scored & set(without)
+    assert len(scored) + len(without) == len({*scored, *without, 'class_maps'})
+
+
+def test_settings_that_change_the_numbers_have_reports_of_their_own(tmp_path):
+    config, path = recipes.classification(), tmp_path / 'checkpoints' / '2'
+    config.task, found = 'localization', set()
+    for field, value in (('maps', 'crop'), ('threshold', .9999), ('threshold', .99999),
+                         ('scaled_threshold', .5), ('threshold_split', 'train[:9]')):
+        config.evaluation[field] = value
+        found.add(evaluate.output_directory(None, path, config, 'imagenet2012').name)
+    assert len(found) == 5
+
+
 def test_ten_crops_give_the_classes_but_the_same_boxes(run, archives, chosen, tmp_path):
     report = localize(run, tmp_path, f'--config.data.boxes={archives}',
                       '--config.evaluation.crops=10')

@@ -70,7 +70,7 @@ def create(config, model):
         host_counts=functools.partial(host_counts, model.table.stride),
         host_keys=('score',),
         optional_keys=('object',),
-        details=functools.partial(details, thresholds))
+        details=functools.partial(details, model, thresholds))
     last = {rule: len(THRESHOLDS[rule]) for rule in chosen}
     return located._replace(
         report=functools.partial(report, thresholds, last),
@@ -337,14 +337,18 @@ def pxap(object_pixels, other_pixels):
     return float((precision * np.diff(recall, prepend=0)).sum())
 
 
-def details(thresholds, summed):
-    """Gives the error at every threshold, for the report.
+def details(model, thresholds, summed):
+    """Gives the error at every threshold, and which maps have no gridding score, for the report.
 
     Returns:
-        `sweep`: {rule: {'thresholds', 'gt_known_error', 'empty_maps'}}, lists of float.
+        `sweep`: {rule: {'thresholds', 'gt_known_error', 'empty_maps'}}, lists of float;
+        `gridding_not_applicable`: names of levels, and 'class_maps', without dilation so far or too
+        small to hold two periods.
     """
     examples = max(summed['examples'], 1)
-    return {'sweep': {rule: {
+    names = [*(level.name for level in model.table.levels), 'class_maps']
+    return {'gridding_not_applicable': [name for name in names if f'gridding/{name}' not in summed],
+            'sweep': {rule: {
         'thresholds': [float(threshold) for threshold in THRESHOLDS[rule]],
         'gt_known_error': (1 - summed[f'{rule}/gt_known'] / examples)[:-1].tolist(),
         'empty_maps': (summed[f'{rule}/empty'] / examples)[:-1].tolist()} for rule in RULES}}

@@ -20,9 +20,11 @@ class Result(NamedTuple):
     Attributes:
         metrics: {name: number}.
         counts: the sums that they were made of, {name: int or NumPy array}.
+        unreadable: names of the images that could not be read, sorted.
     """
     metrics: dict
     counts: dict
+    unreadable: list[str]
 
 
 def evaluator(config, setup, *, split=None, take=None):
@@ -76,7 +78,7 @@ def evaluator(config, setup, *, split=None, take=None):
         metrics = task.report(sums)
         if batches.unreadable:
             metrics['unreadable'] = len(batches.unreadable)
-        return Result(metrics, sums)
+        return Result(metrics, sums, sorted(batches.unreadable))
 
     return evaluate
 

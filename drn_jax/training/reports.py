@@ -72,8 +72,18 @@ def table(metrics, published):
     width = max([16, *map(len, metrics)])
 
     return '\n'.join([f'{"metric":{width}}{"measured":>9}{"published":>13}'] + [
-        f'{name:{width}}{cell(number):>9}{cell(published.get(name)):>13}'
+        f'{name:{width}}{_text(name, number):>9}{cell(published.get(name)):>13}'
         for name, number in metrics.items()])
+
+
+def _text(name, number):
+    """Writes a threshold as it is, since the best ones are close to 1, and other metrics as `cell`.
+
+    Example:
+        >>> _text('scaled/threshold', .9999993), _text('pxap', .9999993)
+        ('0.9999993', '100.00 %')
+    """
+    return f'{number:.7f}' if name.endswith('threshold') else cell(number)
 
 
 def cell(number):
