@@ -18,7 +18,8 @@ Classification and localization:
 
 Localization, boxes from a classifier's class maps; thresholds are chosen on other images:
   --config.evaluation.maps=whole       maps of the whole image instead of the central crop
-  --config.evaluation.threshold=.5     of the responses, instead of a chosen one
+  --config.evaluation.threshold=.5     of the responses, instead of a chosen one; then nothing is
+                                       chosen, and there is no centred box
   --config.data.boxes=DIR              ImageNet's boxes: where its archives lie, or a CSV file
 
 Segmentation:

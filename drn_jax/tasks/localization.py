@@ -12,6 +12,7 @@ from drn_jax.tasks import classification
 RULES = ('dominant', 'scaled')
 SIZES = {'small': .1, 'medium': .4, 'large': 1.}  # largest share of the image that the object has
 OVERLAPS = (.3, .5, .7)  # of MaxBoxAccV2
+# Differs: the code of MaxBoxAcc takes steps of .001, so its best can be a little higher.
 SCALED_THRESHOLDS = np.arange(100, dtype=np.float32) / 100
 # Fine towards 1, where softmax over few classes saturates.
 DOMINANT_THRESHOLDS = np.concatenate(
@@ -193,11 +194,17 @@ def _pixel_counts(scores, objects, stride, real):
     low, high = (reduce(upsampled, (1, 2), keepdims=True) for reduce in (jnp.min, jnp.max))
     scaled = (upsampled - low) / jnp.where(high > low, high - low, 1)
     bins = jnp.clip((scaled * PIXEL_BINS).astype(jnp.int32), 0, PIXEL_BINS - 1)
-    at_bin = jax.nn.one_hot(bins, PIXEL_BINS, dtype=jnp.float32)
     inside = (objects > 0) & real[:, None, None]
     outside = (objects == 0) & real[:, None, None]
-    return {name: jnp.einsum('bhw,bhwt->t', pixels.astype(jnp.float32), at_bin).astype(jnp.int32)
-            for name, pixels in (('object_pixels', inside), ('other_pixels', outside))}
+
+    def histogram(image):  # one image at a time: its one-hot vectors take 100 numbers a pixel
+        bins, *kinds = image
+        at_bin = jax.nn.one_hot(bins, PIXEL_BINS, dtype=jnp.float32)
+        return [jnp.einsum('hw,hwt->t', pixels.astype(jnp.float32), at_bin).astype(jnp.int32)
+                for pixels in kinds]
+
+    counted = jax.lax.map(histogram, (bins, inside, outside))
+    return {name: counts.sum(0) for name, counts in zip(('object_pixels', 'other_pixels'), counted)}
 
 
 def host_counts(stride, predictions, batch):
@@ -347,8 +354,9 @@ def details(model, thresholds, summed):
     """
     examples = max(summed['examples'], 1)
     names = [*(level.name for level in model.table.levels), 'class_maps']
-    return {'gridding_not_applicable': [name for name in names if f'gridding/{name}' not in summed],
-            'sweep': {rule: {
+    sweep = {rule: {
         'thresholds': [float(threshold) for threshold in THRESHOLDS[rule]],
         'gt_known_error': (1 - summed[f'{rule}/gt_known'] / examples)[:-1].tolist(),
-        'empty_maps': (summed[f'{rule}/empty'] / examples)[:-1].tolist()} for rule in RULES}}
+        'empty_maps': (summed[f'{rule}/empty'] / examples)[:-1].tolist()} for rule in RULES}
+    missing = [name for name in names if f'gridding/{name}' not in summed]
+    return {'gridding_not_applicable': missing, 'sweep': sweep}

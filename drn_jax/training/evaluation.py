@@ -108,7 +108,9 @@ def calibrate(config, setup, variables):
     setup.source.records(config.data.validation_split, 0, 1)
     reports.say(f'choosing thresholds on {split} of {setup.source.name}')
     with reports.Progress(batch_count(config, setup.source, split), what='batch') as progress:
-        counts = evaluator(config, setup, split=split)(variables, progress).counts
+        # Choosing needs no counts of the host, which take longest.
+        fast = setup._replace(task=setup.task._replace(host_counts=None))
+        counts = evaluator(config, fast, split=split)(variables, progress).counts
     return setup._replace(task=setup.task.calibrate(counts)), {'thresholds_chosen_on': split}
 
 
