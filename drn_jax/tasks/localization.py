@@ -80,7 +80,16 @@ def create(config, model):
 
 
 def prepare(prepare_images, batch, key, train):
-    """Normalises the crops and, where the batch has them, the whole images."""
+    """Normalises the crops and, where the batch has them, the whole images.
+
+    Args:
+        prepare_images: classification's `prepare`.
+        batch: see `create`.
+        key, train: see `inputs.prepare`.
+
+    Returns:
+        The batch with `image`, and `whole` where there is one, float32.
+    """
     prepared = prepare_images(batch, key, train)
     if 'whole' in batch:
         prepared['whole'] = prepare_images({'image': batch['whole']}, key, train)['image']
@@ -89,6 +98,12 @@ def prepare(prepare_images, batch, key, train):
 
 def predict(model, classify, variables, batch):
     """Scores the classes of every image, and makes the maps.
+
+    Args:
+        model: the network.
+        classify: classification's `predict`.
+        variables: parameters and batch statistics.
+        batch: see `create`, normalised.
 
     Returns:
         What classification's `predict` gives, and `maps`, the class scores [B, h, w, C], `score`,
@@ -346,6 +361,11 @@ def pxap(object_pixels, other_pixels):
 
 def details(model, thresholds, summed):
     """Gives the error at every threshold, and which maps have no gridding score, for the report.
+
+    Args:
+        model: the network.
+        thresholds: {rule: [T]}.
+        summed: see `counts`.
 
     Returns:
         `sweep`: {rule: {'thresholds', 'gt_known_error', 'empty_maps'}}, lists of float;
