@@ -39,7 +39,8 @@ def main(argv):
     given, overrides = parse_flags(argv)
     inputs.check_output(given.output, given.overwrite)
     photographs = inputs.find_photographs(given.images, given.output)
-    checkpoint = trained.load_trained(given.checkpoint, given.step, overrides)
+    checkpoint = trained.optimized(
+        trained.load_trained(given.checkpoint, given.step, overrides), len(photographs))
     predictor = create_predictor(given, checkpoint)
     batch_size = choose_batch_size(given.batch_size, len(photographs), checkpoint)
     output = inputs.make_output(given.output)

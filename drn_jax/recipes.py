@@ -25,6 +25,7 @@ def _shared():
     config.model.freeze_statistics = False  # True: batch statistics stay as they were at the start
     config.model.num_classes = 0  # 0: as many as the data set has
     config.model.rematerialize = ()  # levels, as 'level1', computed twice to save memory
+    config.model.convolution = 'auto'  # of 3x3: 'native', 'phase', 'winograd'; or the fastest
 
     config.data = ml_collections.ConfigDict()
     config.data.name = 'imagenet2012'  # README.md lists the data sets of each task

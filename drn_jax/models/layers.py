@@ -1,34 +1,85 @@
 """Linen modules that carry out the records of `variants`: convolution, block, level, classifier."""
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from drn_jax.models import variants
+from drn_jax.models import convolutions, variants
+from drn_jax.ops import winograd
 from drn_jax.ops.conv import dilated_conv
+from drn_jax.ops.phases import PhaseMap
 
 # N(0, sqrt(2 / (k * k * outputs))): He and others, Delving deep into rectifiers, 2015, section 2.2.
 HE_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+EPSILON = 1e-5  # added to the variance in batch normalization
+
+
+def norm_name(conv: variants.Conv) -> str:
+    """Gives the name of the normalization that follows a convolution."""
+    return conv.name.replace('conv', 'bn')
+
+
+class Form(NamedTuple):
+    """How the layers are computed; what they compute is the same in every form.
+
+    Attributes:
+        dtype: compute dtype, of inputs and outputs.
+        convolution: one of `convolutions.CONVOLUTIONS`.
+        platform: 'cpu', 'gpu' or 'tpu', for which 'auto' chooses.
+        folded: True for inference only: batch normalization is part of the convolutions, whose
+            kernels are already transformed where the algorithm does that.
+    """
+    dtype: DTypeLike = jnp.float32
+    convolution: str = 'native'
+    platform: str = ''
+    folded: bool = False
+
+    def algorithm(self, spec: variants.Conv, train: bool = False) -> str:
+        """Gives the algorithm for one convolution."""
+        use = 'training' if train else 'folded' if self.folded else 'plain'
+        return convolutions.choose(self.convolution, self.platform, use, spec)
 
 
 class Conv(nn.Module):
-    """Convolution without bias; the kernel is kept in float32 and cast to the compute dtype.
+    """Convolution; the kernel is kept in float32 and cast to the compute dtype.
+
+    It has a bias in the folded form only, where kernels for 'winograd' are tuples of matrices.
 
     Attributes:
         spec: kernel size, channels, stride and dilation.
-        dtype: compute dtype, of input and output.
+        form: how it is computed.
     """
     spec: variants.Conv
-    dtype: DTypeLike = jnp.float32
+    form: Form = Form()
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: PhaseMap, train: bool = False) -> PhaseMap:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
+        algorithm = self.form.algorithm(self.spec, train)
+        if algorithm != 'native':
+            x = x.sorted(self.spec.dilation)
+        elif self.spec.kernel_size > 1 or self.spec.stride > 1:
+            x = x.sorted(1)
+        if self.spec.kernel_size > 1:
+            x = x.zero_outside()
+        y = self._product(x.array.astype(self.form.dtype), algorithm)
+        if self.form.folded:
+            y += self.param('bias', nn.initializers.zeros, (self.spec.outputs,)).astype(y.dtype)
+        return x._replace(array=y) if self.spec.stride == 1 else PhaseMap.of(y)
+
+    def _product(self, x, algorithm):
         size = self.spec.kernel_size
-        kernel = self.param('kernel', HE_FAN_OUT,
-                            (size, size, self.spec.inputs, self.spec.outputs), jnp.float32)
-        return dilated_conv(x.astype(self.dtype), kernel.astype(self.dtype),
-                            stride=self.spec.stride, dilation=self.spec.dilation)
+        shape = (size, size, self.spec.inputs, self.spec.outputs)
+        if self.form.folded and algorithm == 'winograd':
+            points = self.param('kernel', lambda key: winograd.transform_kernel(
+                HE_FAN_OUT(key, shape, jnp.float32)))
+            return winograd.transformed_conv(x, points)
+        kernel = self.param('kernel', HE_FAN_OUT, shape, jnp.float32).astype(x.dtype)
+        if algorithm == 'native':
+            return dilated_conv(x, kernel, stride=self.spec.stride, dilation=self.spec.dilation)
+        return dilated_conv(x, kernel, algorithm=algorithm)  # on phases it is dense
 
 
 def batch_norm(name: str, dtype: DTypeLike, train: bool) -> nn.BatchNorm:
@@ -54,19 +105,27 @@ def batch_norm(name: str, dtype: DTypeLike, train: bool) -> nn.BatchNorm:
 
     Source: Ioffe and Szegedy, Batch normalization, 2015; constants as in the authors' release.
     """
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=dtype,
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=EPSILON, dtype=dtype,
                         param_dtype=jnp.float32, name=name)
+
+
+def normalize(name: str, x: PhaseMap, form: Form, train: bool) -> PhaseMap:
+    """Applies batch normalization inside the images, or nothing where it is folded."""
+    if form.folded:
+        return x
+    norm = batch_norm(name, form.dtype, train)
+    return x.map(lambda array: norm(array, mask=x.inside() if train else None))
 
 
 class ConvNorm(nn.Module):
     """Convolution and batch normalization: the projection of a shortcut."""
     spec: variants.Conv
-    dtype: DTypeLike = jnp.float32
+    form: Form = Form()
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: PhaseMap, train: bool = False) -> PhaseMap:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
-        return batch_norm('bn', self.dtype, train)(Conv(self.spec, self.dtype, name='conv')(x))
+        return normalize('bn', Conv(self.spec, self.form, name='conv')(x, train), self.form, train)
 
 
 class Block(nn.Module):
@@ -76,34 +135,39 @@ class Block(nn.Module):
     layer and the stem differ in `spec` only.
     """
     spec: variants.Block
-    dtype: DTypeLike = jnp.float32
+    form: Form = Form()
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, x: PhaseMap, train: bool = False) -> PhaseMap:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
         y = x
         for i, conv in enumerate(self.spec.convs):
-            y = nn.relu(y) if i > 0 else y
-            y = Conv(conv, self.dtype, name=conv.name)(y)
-            y = batch_norm(conv.name.replace('conv', 'bn'), self.dtype, train)(y)
+            y = y.map(nn.relu) if i > 0 else y
+            y = Conv(conv, self.form, name=conv.name)(y, train)
+            y = normalize(norm_name(conv), y, self.form, train)
         if self.spec.residual:
+            x = x.sorted(y.dilation)
             if self.spec.projection is not None:
-                x = ConvNorm(self.spec.projection, self.dtype, name='shortcut')(x, train)
-            y = y + x
-        return nn.relu(y)
+                x = ConvNorm(self.spec.projection, self.form, name='shortcut')(x, train)
+            y = y._replace(array=y.array + x.array)
+        return y.map(nn.relu)
 
 
 class Level(nn.Module):
-    """Blocks of one resolution and one dilation, one after the other."""
+    """Blocks of one resolution and one dilation, one after the other.
+
+    Maps are sorted into phases once and back once, where the algorithm wants phases.
+    """
     blocks: tuple[variants.Block, ...]
-    dtype: DTypeLike = jnp.float32
+    form: Form = Form()
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
+        x = PhaseMap.of(images)
         for block in self.blocks:
-            x = Block(block, self.dtype, name=block.name)(x, train)
-        return x
+            x = Block(block, self.form, name=block.name)(x, train)
+        return x.sorted(1).array
 
 
 class Classifier(nn.Module):

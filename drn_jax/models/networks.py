@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from drn_jax.errors import InputError
-from drn_jax.models import layers, variants
+from drn_jax.models import convolutions, layers, variants
+from drn_jax.ops.phases import PhaseMap
 
 TASKS = ('classification', 'segmentation')
 DTYPES = ('float32', 'bfloat16')
@@ -27,6 +28,15 @@ class Network(nn.Module):
     dtype: str = 'float32'
     first_block: str = 'paper'
     rematerialize: tuple[str, ...] = ()
+    convolution: str = 'auto'
+    platform: str = ''  # for which 'auto' chooses; '' is the default device's
+    folded: bool = False  # made by `optimize_for_inference`
+
+    @property
+    def form(self) -> layers.Form:
+        """How the layers are computed."""
+        return layers.Form(self.dtype, self.convolution, self.platform or jax.default_backend(),
+                           self.folded)
 
     @property
     def table(self) -> variants.Variant:
@@ -34,12 +44,12 @@ class Network(nn.Module):
         return variants.lookup(self.variant, self.width, self.first_block)
 
     def setup(self):
-        self.stem = layers.Block(self.table.stem.expand(), self.dtype)
+        self.stem = layers.Block(self.table.stem.expand(), self.form)
         for level, blocks in self.table.expand():
             kind = layers.Level
             if level.name in self.rematerialize:  # argument 2, after self and x, is `train`
                 kind = nn.remat(layers.Level, static_argnums=(2,))
-            setattr(self, level.name, kind(blocks, self.dtype))
+            setattr(self, level.name, kind(blocks, self.form))
         if self.num_classes:
             self.head = layers.Classifier(self.num_classes)
 
@@ -106,8 +116,11 @@ class Network(nn.Module):
             raise InputError(f'images {images.shape} must be [B, H, W, 3]')
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise InputError(f'images are {images.dtype}; normalize them to float32 first')
+        if train and self.folded:
+            raise InputError('the network is optimized for inference and cannot train; use the one '
+                             'that was optimized')
         table, maps = self.table, {}
-        x = self.stem(images, train)
+        x = self.stem(PhaseMap.of(images), train).array
         if table.stem.level:
             maps[table.stem.level] = x
         if table.stem.pooled:
@@ -122,7 +135,8 @@ class Network(nn.Module):
 
 def create_model(variant: str, num_classes: int = 1000, task: str = 'classification',
                  width: float = 1.0, dtype: DTypeLike = 'float32',
-                 first_block: str = 'paper', rematerialize: Sequence[str] = ()) -> Network:
+                 first_block: str = 'paper', rematerialize: Sequence[str] = (),
+                 convolution: str = 'auto') -> Network:
     """Creates a network; its variables come from `init`, `from_torch` or a checkpoint.
 
     Args:
@@ -135,6 +149,9 @@ def create_model(variant: str, num_classes: int = 1000, task: str = 'classificat
         first_block: 'paper' or, in DRN-A, 'release'; see `variants.lookup`.
         rematerialize: levels, such as ('level1', 'level2'), whose inner activations training
             computes a second time instead of keeping them: less memory, more time, same numbers.
+        convolution: the algorithm of the 3x3 convolutions, 'native', 'phase' or 'winograd' (see
+            `ops.conv`), or 'auto', the fastest one for the layer and the platform (the table in
+            `models.convolutions`). Variables serve all of them.
 
     Returns:
         A Linen module with methods `__call__`, `class_maps` and `levels`, and with these
@@ -164,8 +181,11 @@ def create_model(variant: str, num_classes: int = 1000, task: str = 'classificat
     if unknown := [name for name in rematerialize if name not in levels]:
         raise InputError(f'{variant} has no {", ".join(map(repr, unknown))} to rematerialize; it '
                          f'has {", ".join(levels)}')
+    if convolution not in convolutions.CONVOLUTIONS:
+        raise InputError(f'convolution {convolution!r} is unknown; known: '
+                         f'{", ".join(convolutions.CONVOLUTIONS)}')
     return Network(variant, classes, task, width, _dtype_name(dtype), first_block,
-                   tuple(rematerialize))
+                   tuple(rematerialize), convolution)
 
 
 def _dtype_name(dtype: DTypeLike) -> str:

@@ -1,26 +1,39 @@
-"""Dilated convolution, the one operation of which these networks are made."""
+"""Dilated convolution, the one operation of which these networks are made, in three algorithms."""
+import math
+
 import jax
 from jax import lax
 
+from drn_jax.ops import phases, winograd
+
+ALGORITHMS = ('native', 'phase', 'winograd')
+
 
 def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
-                 dilation: int = 1) -> jax.Array:
+                 dilation: int = 1, algorithm: str = 'native') -> jax.Array:
     """Convolves images with a kernel whose taps lie `dilation` pixels apart.
 
     out[p] = sum over taps k of x[stride * p + dilation * (k - centre)] . kernel[k], zero outside
     the image. The padding is symmetric; XLA's 'SAME' is lopsided where the stride is above 1.
+
+    The algorithms give the same, up to rounding: 'native' is `lax.conv_general_dilated` with
+    `rhs_dilation`; 'phase' sorts the pixels into dilation**2 phases, on which the convolution is
+    dense; 'winograd' has, on the phases, a quarter of the products. The largest errors beside the
+    largest output are 1e-5 ('winograd' in float32), 1e-6 (the others) and 4e-3 (bfloat16).
 
     Args:
         x: images, [B, H, W, Cin], float32 or bfloat16.
         kernel: taps, [K, K, Cin, Cout], dtype of x, K odd.
         stride: pixels between neighbouring outputs, at least 1.
         dilation: pixels between neighbouring taps, at least 1.
+        algorithm: 'native', 'phase' or 'winograd', which takes 3x3 kernels only.
 
     Returns:
         [B, ceil(H / stride), ceil(W / stride), Cout], dtype of x.
 
     Raises:
-        ValueError: a shape or dtype does not fit, K is even, or stride or dilation is below 1.
+        ValueError: a shape or dtype does not fit, K is even, stride or dilation is below 1, or the
+            algorithm is unknown or cannot do this.
 
     Example:
         >>> import jax.numpy as jnp
@@ -42,6 +55,25 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
         raise ValueError(f'x is {x.dtype}, kernel is {kernel.dtype}; cast one to the other')
     if stride < 1 or dilation < 1:
         raise ValueError(f'stride {stride} and dilation {dilation} must be at least 1')
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f'algorithm {algorithm!r} is unknown; known: {", ".join(ALGORITHMS)}')
+    if algorithm == 'winograd' and kernel.shape[0] != 3:
+        raise ValueError(f'winograd takes 3x3 kernels, kernel is {kernel.shape}; '
+                         'use phase or native')
+    if algorithm == 'native':
+        return _native(x, kernel, stride, dilation)
+    # Every output reads the same pixels modulo a common factor: take these, and it is gone.
+    common = math.gcd(stride, dilation)
+    x = x[:, ::common, ::common]
+    stride, dilation = stride // common, dilation // common
+    if dilation == 1 and algorithm == 'phase':
+        return _native(x, kernel, stride, 1)
+    dense = winograd.conv if algorithm == 'winograd' else _native
+    out = phases.join(dense(phases.split(x, dilation), kernel), dilation, *x.shape[1:3])
+    return out[:, ::stride, ::stride]
+
+
+def _native(x, kernel, stride=1, dilation=1):
     reach = dilation * (kernel.shape[0] // 2)  # from the centre tap to the outermost one
     return lax.conv_general_dilated(
         x, kernel, window_strides=(stride, stride), padding=((reach, reach), (reach, reach)),

@@ -9,9 +9,10 @@ from drn_jax.models import networks
 
 # Settings that do not change what a step computes; a run may go on with other values of them.
 # One that ends in a dot covers all fields below it.
-HARMLESS = ('epochs', 'steps', 'log_every_steps', 'model.rematerialize', 'data.data_dir',
-            'data.manual_dir', 'data.validation_split', 'data.threads', 'data.max_unreadable_share',
-            'data.palette', 'data.evaluation_size', 'evaluation.', 'checkpoint.', 'mesh.')
+HARMLESS = ('epochs', 'steps', 'log_every_steps', 'model.rematerialize', 'model.convolution',
+            'data.data_dir', 'data.manual_dir', 'data.validation_split', 'data.threads',
+            'data.max_unreadable_share', 'data.palette', 'data.evaluation_size', 'evaluation.',
+            'checkpoint.', 'mesh.')
 
 
 def check_same_run(workdir, stored, config):
@@ -42,7 +43,7 @@ def check_same_network(stored, config):
         InputError: `task` or a field of `model` differs; the differences are listed.
     """
     found = [f'model.{difference}' for difference in differences(stored.model, config.model)
-             if not difference.startswith(('dtype ', 'rematerialize '))]
+             if not difference.startswith(('dtype ', 'rematerialize ', 'convolution '))]
     if stored.task != config.task:
         found.append(f'task was {stored.task!r} and is now {config.task!r}')
     if found:
@@ -138,7 +139,7 @@ def model_of(config):
         settings.variant, num_classes=settings.num_classes, width=settings.width,
         task=config.task if config.task in networks.TASKS else 'classification',
         dtype=settings.dtype, first_block=settings.first_block,
-        rematerialize=settings.rematerialize)
+        rematerialize=settings.rematerialize, convolution=settings.convolution)
 
 
 def _is_harmless(name):

@@ -92,7 +92,7 @@ def read_variables(path, model, sharding=None):
     Raises:
         InputError: the checkpoint has other parameters; they are listed.
     """
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     variables = jax.eval_shape(
         lambda key: model.init(key, np.zeros((1, 32, 32, 3), np.float32)), jax.random.key(0))
     check_shapes(path, variables)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from drn_jax.models import layers, variants
+from drn_jax.ops.phases import PhaseMap
 
 POINT = variants.Block('layer0', (variants.Conv('conv', 1, 1, 2),))
 PLAIN = variants.Block('layer0', (variants.Conv('conv', 3, 1, 2),))
@@ -15,7 +16,7 @@ BOTTLENECK, *_ = variants.lookup('drn_c_58').levels[3].expand(8)
 
 def test_convolution_starts_as_he_and_others_say():
     conv = layers.Conv(variants.Conv('conv', 3, 64, 128))
-    kernel = conv.init(jax.random.key(0), jnp.zeros((1, 1, 1, 64)))['params']['kernel']
+    kernel = conv.init(jax.random.key(0), PhaseMap.of(jnp.zeros((1, 1, 1, 64))))['params']['kernel']
     assert kernel.shape == (3, 3, 64, 128)
     assert abs(float(kernel.mean())) < 1e-3
     assert float(kernel.std()) == pytest.approx(np.sqrt(2 / (3 * 3 * 128)), rel=0.01)
@@ -53,13 +54,14 @@ def test_plain_layer_by_hand():
     variables = {'params': {'conv': {'kernel': jnp.asarray([1., -3.]).reshape(1, 1, 1, 2)},
                             'bn': {'scale': jnp.asarray([1., 2.]), 'bias': jnp.asarray([.5, 0.])}},
                  'batch_stats': {'bn': {'mean': jnp.zeros(2), 'var': jnp.full(2, 1 - 1e-5)}}}
-    y = block.apply(variables, x)
+    y = block.apply(variables, PhaseMap.of(x)).array
     np.testing.assert_allclose(y[0, 0], [[2.5, 0], [0, 6]], rtol=1e-6)
 
 
 def names(block, inputs):
     x = jax.ShapeDtypeStruct((1, 4, 4, inputs), jnp.float32)
-    variables = jax.eval_shape(layers.Block(block).init, jax.random.key(0), x)
+    variables = jax.eval_shape(
+        lambda x: layers.Block(block).init(jax.random.key(0), PhaseMap.of(x)), x)
     return {'/'.join(part.key for part in path): leaf.shape
             for path, leaf in jax.tree.leaves_with_path(variables)}
 
@@ -87,29 +89,32 @@ def zero_kernels(variables):
 
 def test_shortcut_passes_the_input_on():
     x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 4, 4, 2)), jnp.float32)
-    variables = zero_kernels(layers.Block(BASIC).init(jax.random.key(0), x))
-    np.testing.assert_array_equal(layers.Block(BASIC).apply(variables, x), nn.relu(x))
+    variables = zero_kernels(layers.Block(BASIC).init(jax.random.key(0), PhaseMap.of(x)))
+    y = layers.Block(BASIC).apply(variables, PhaseMap.of(x)).array
+    np.testing.assert_array_equal(y, nn.relu(x))
     without = layers.Block(BASIC._replace(residual=False))
-    assert not without.apply(variables, x).any()
+    assert not without.apply(variables, PhaseMap.of(x)).array.any()
 
 
 def test_last_relu_comes_after_the_sum():
     x = jnp.full((1, 1, 1, 2), 3.)
-    variables = zero_kernels(layers.Block(BASIC).init(jax.random.key(0), x))
+    variables = zero_kernels(layers.Block(BASIC).init(jax.random.key(0), PhaseMap.of(x)))
     variables['params']['bn2']['bias'] = jnp.asarray([-1., -5.])
-    assert layers.Block(BASIC).apply(variables, x).ravel().tolist() == [2, 0]
+    assert layers.Block(BASIC).apply(variables, PhaseMap.of(x)).array.ravel().tolist() == [2, 0]
 
 
 def test_unused_projection_has_no_parameters():
     projected = BASIC._replace(residual=False, projection=variants.Conv('conv', 1, 2, 2))
-    variables = layers.Block(projected).init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))
+    variables = layers.Block(projected).init(
+        jax.random.key(0), PhaseMap.of(jnp.zeros((1, 4, 4, 2))))
     assert 'shortcut' not in variables['params']
 
 
 def test_strided_block_halves_the_map():
     block = layers.Block(BOTTLENECK)
     x = jax.ShapeDtypeStruct((1, 5, 8, 8), jnp.float32)
-    out, _ = jax.eval_shape(block.init_with_output, jax.random.key(0), x)
+    out = jax.eval_shape(
+        lambda x: block.init_with_output(jax.random.key(0), PhaseMap.of(x))[0].array, x)
     assert out.shape == (1, 3, 4, 512)
 
 

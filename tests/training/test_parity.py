@@ -44,7 +44,8 @@ def named(tree):
 def test_two_updates_equal_pytorchs():
     with jax.enable_x64(True):
         config = recipes.classification()
-        task = tasks.create_task(config, Network(VARIANT, dtype='float64'))
+        task = tasks.create_task(config, Network(
+            VARIANT, dtype='float64', convolution='native'))
         task = task._replace(prepare=lambda batch, key, train: batch)  # normalised already
         optimizer = states.create_optimizer(config, .1)
         step = steps.train_step(task, optimizer, meshes.create_mesh(1))

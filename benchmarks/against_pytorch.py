@@ -1,0 +1,348 @@
+"""Compares drn_jax with PyTorch and ONNX Runtime: same weights, same inputs, on the processor.
+
+  python benchmarks/against_pytorch.py
+  python benchmarks/against_pytorch.py --only=drn_c_26 --only=training --rounds=9
+  python benchmarks/against_pytorch.py --only=scaling
+
+Needs Linux, PyTorch with a C++ compiler and, for the third, `pip install onnx onnxscript
+onnxruntime`. Random weights go through `drn_jax.to_torch` into a network of PyTorch modules, made
+from the same table (`torch_networks.py`). The contestants are
+
+  ours         drn_jax.optimize_for_inference, compiled by jax.jit; in training the step that
+               training runs, without augmentation
+  eager        PyTorch in channels last, inference mode
+  best         the fastest of PyTorch's other forms, found in a first round: batch normalization
+               folded (`folded`), the same frozen by TorchScript (`frozen`), the same by
+               torch.compile with constant weights (`compiled`); in training only torch.compile
+  onnxruntime  PyTorch's network, exported
+
+Every contestant is a process of its own that sleeps while it is not its turn
+(`contestants.py`); all share two cores, two threads each. Their answers are compared with eager's
+first: logits to 1e-4 of the largest, labels to 1 in 1000 pixels, the losses of two training steps
+to 1e-3; where they differ the benchmark fails. Then they take turns, round after round. A row is
+printed for each workload: images per second and the ratios of speeds, the median over the rounds
+and (smallest-largest), beside the ratio wanted; and the peak of the memory that calls take above
+weights and inputs. `scaling` is ours alone at several batch sizes, the cost of an image compared.
+
+All of it takes TIME on two cores.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+import numpy as np
+from contestants import FOLDED_FORMS, Work
+
+import drn_jax
+from drn_jax.models import torch_names, variants
+
+THIRD = 'onnxruntime'
+OTHERS = (THIRD, *FOLDED_FORMS)  # may be missing
+CAN_TRAIN = ('ours', 'eager', 'compiled')
+SCALING_BATCHES = (4, 8, 16, 32)
+SCALING_BOUND = 1.1  # dearest image / cheapest image
+
+
+class Workload(NamedTuple):
+    """One line of the table."""
+    title: str
+    variant: str
+    job: str  # see `contestants.Work`
+    batch: int
+    height: int
+    width: int
+    classes: int
+    calls: int  # timed in a round
+    wanted: dict[str, float]  # contestant -> ratio of speeds
+    warm_calls: int = 1  # before them, not timed
+    less_memory: bool = False  # wanted, than eager
+
+
+def _photographs(title, variant, batch, calls, wanted, job='classification', warm_calls=1):
+    return Workload(title, variant, job, batch, 224, 224, 1000, calls, wanted, warm_calls)
+
+
+WORKLOADS = {
+    'drn_c_26': _photographs('DRN-C-26, batch 8', 'drn_c_26', 8, 1, {'eager': 1.3, 'best': 1.}),
+    'drn_c_26_single': _photographs('DRN-C-26, batch 1', 'drn_c_26', 1, 10, {'eager': 1.1}),
+    'drn_c_42': _photographs('DRN-C-42, batch 8', 'drn_c_42', 8, 1, {'eager': 1.1}),
+    'drn_d_54': _photographs('DRN-D-54, batch 8', 'drn_d_54', 8, 1, {'eager': 1.1}),
+    'training': _photographs('training step of DRN-C-26, batch 8', 'drn_c_26', 8, 1,
+                             {'eager': .9}, job='training', warm_calls=0),
+    'segmentation': Workload('DRN-D-22, segmentation of 1024 x 2048', 'drn_d_22', 'segmentation',
+                             1, 1024, 2048, 19, 1, {'eager': 1.2}, warm_calls=0,
+                             less_memory=True),
+}
+
+
+def main():
+    """Runs the benchmark with the flags of this process."""
+    flags = parse_flags()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:flags.threads])  # inherited
+    chosen = flags.only or [*WORKLOADS, 'scaling']
+    rows = [row(WORKLOADS[name], flags) for name in chosen if name != 'scaling']
+    if rows:
+        print(f'\n{flags.rounds} rounds, {flags.threads} threads; median (smallest-largest)\n')
+        print(table(rows), flush=True)
+    if 'scaling' in chosen:
+        print(f'\n{scaling(flags)}')
+
+
+def parse_flags():
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--only', action='append', choices=[*WORKLOADS, 'scaling'], metavar='NAME',
+                        help='a workload, perhaps several times: %(choices)s')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--threads', type=int, default=2, help='and cores')
+    parser.add_argument('--against', nargs='*', default=OTHERS, choices=OTHERS, metavar='NAME',
+                        help='besides eager: %(choices)s')
+    parser.add_argument('--convolution', default='auto', help="ours, see drn_jax.create_model")
+    parser.add_argument('--compiler_option', action='append', default=[], metavar='NAME=VALUE',
+                        help='of XLA, for ours')
+    parser.add_argument('--size', type=int, metavar='PX', help='other images, to try things out')
+    parser.add_argument('--channels', type=float, default=1., metavar='SHARE',
+                        help='multiple of all channel counts, to try things out; with .125 '
+                        "PyTorch 2.13's training crashes")
+    return parser.parse_args()
+
+
+def row(workload, flags):
+    """Measures one workload; gives the cells of its row by column."""
+    progress(f'{workload.title}:')
+    with tempfile.TemporaryDirectory() as name, Race() as race:
+        folder = pathlib.Path(name)
+        write_inputs(folder, workload, flags)
+        for contestant in ('ours', 'eager', *flags.against):
+            if workload.job != 'training' or contestant in CAN_TRAIN:
+                race.enter(contestant, folder, optional=contestant in OTHERS)
+        compare_answers(folder, race.names(), workload.job)
+        best = choose_best(race, workload)
+        for _ in range(flags.rounds):
+            race.run_round(workload)
+        return cells(workload, race, best)
+
+
+def write_inputs(folder, workload, flags):
+    """Writes random weights and inputs and what is to be done with them."""
+    options = dict(option.split('=', 1) for option in flags.compiler_option)
+    work = Work(workload.variant, workload.job, workload.classes, flags.channels, flags.threads,
+                flags.convolution, options)
+    rng = np.random.default_rng(0)
+    (folder / 'work.json').write_text(json.dumps(work._asdict()))
+    variables = drn_jax.from_torch(work.variant, random_state(work, rng))
+    np.savez(folder / 'weights.npz', **drn_jax.to_torch(work.variant, variables, task=work.task))
+    height, width = [flags.size or side for side in (workload.height, workload.width)]
+    images = rng.standard_normal((workload.batch, height, width, 3), np.float32)
+    np.save(folder / 'images.npy', images)
+    np.save(folder / 'labels.npy', rng.integers(0, work.classes, workload.batch, np.int32))
+
+
+def random_state(work, rng):
+    """Makes a state dict of numbers of the size that training gives."""
+    row = variants.lookup(work.variant, work.width)
+
+    def value(entry):
+        if entry.name == 'up.weight':
+            return torch_names.bilinear(entry.shape)
+        if len(entry.shape) > 1:
+            return rng.standard_normal(entry.shape) * np.sqrt(
+                2 / (entry.shape[0] * np.prod(entry.shape[2:])))
+        if entry.name.endswith(('bias', 'running_mean')):
+            return .1 * rng.standard_normal(entry.shape)
+        return rng.uniform(.5, 1.5, entry.shape)
+
+    return {entry.name: value(entry).astype(np.float32)
+            for entry in torch_names.entries(row, work.classes, work.task)}
+
+
+class Race:
+    """Contestants that take turns, and what their rounds gave.
+
+    Attributes:
+        seconds: {name: seconds of a call, one number for each round}, the median of its calls.
+        peak_bytes: {name: the largest memory above what was held before the first call}.
+        waiting_share: the largest share of one core that a waiting contestant used.
+    """
+
+    def __init__(self):
+        self.seconds, self.peak_bytes, self.waiting_share = {}, {}, 0.
+        self._processes, self._asked = {}, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for name in self.names():
+            self.leave(name)
+
+    def names(self):
+        """The contestants that are still in the race."""
+        return list(self._processes)
+
+    def enter(self, name, folder, contestant=None, optional=False):
+        """Starts a contestant and waits until it is ready.
+
+        Raises:
+            RuntimeError: it does not run and is not optional.
+        """
+        start = time.perf_counter()
+        environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'TF_CPP_MIN_LOG_LEVEL': '2',
+                       'OMP_NUM_THREADS': str(len(os.sched_getaffinity(0)))}
+        with open(folder / f'{name}.log', 'w') as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, pathlib.Path(__file__).with_name('contestants.py'),
+                 contestant or name, folder],
+                env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=log)
+        reply = self._reply(name)
+        if 'error' in reply:
+            self.leave(name)
+            problem = f'{name} does not run here: {" ".join(reply["error"].split())[:300]}'
+            if not optional:
+                raise RuntimeError(problem + '\n' + (folder / f'{name}.log').read_text()[-3000:])
+            progress(f'  {problem}')
+            return
+        progress(f'  {name}: ready after {time.perf_counter() - start:.0f} s')
+        self.seconds[name], self._asked[name] = [], time.perf_counter()
+
+    def leave(self, name):
+        """Ends a contestant; what it has reached remains."""
+        process = self._processes.pop(name)
+        process.stdin.close()
+        process.stdout.close()
+        process.wait()
+
+    def run_round(self, workload):
+        """Lets every contestant compute as often as the workload says."""
+        request = json.dumps({'warm_calls': workload.warm_calls, 'calls': workload.calls})
+        for name, process in self._processes.items():
+            waited = time.perf_counter() - self._asked[name]
+            print(request, file=process.stdin, flush=True)
+            reply = self._reply(name)
+            self._asked[name] = time.perf_counter()
+            self.seconds[name].append(statistics.median(reply['seconds']))
+            self.peak_bytes[name] = max(self.peak_bytes.get(name, 0), reply['peak_bytes'])
+            self.waiting_share = max(self.waiting_share, reply['waiting_seconds'] / waited)
+        progress('  seconds of a call: ' + ', '.join(
+            f'{name} {self.seconds[name][-1]:.3f}' for name in self.names()))
+
+    def _reply(self, name):
+        line = self._processes[name].stdout.readline()
+        return json.loads(line) if line else {'error': 'it ended without a word'}
+
+
+def compare_answers(folder, names, job):
+    """Compares what the contestants wrote with eager's.
+
+    Raises:
+        RuntimeError: a contestant computes something else.
+    """
+    wanted = np.load(folder / 'eager.npy').astype(np.float64)
+    for name in names:
+        found = np.load(folder / f'{name}.npy').astype(np.float64)
+        if found.shape != wanted.shape:
+            raise RuntimeError(f'{name} gives {found.shape} and eager {wanted.shape}')
+        if job == 'segmentation':
+            error, bound = (found != wanted).mean(), 1e-3
+        else:
+            error = np.abs(found - wanted).max() / np.abs(wanted).max()
+            bound = 1e-3 if job == 'training' else 1e-4
+        progress(f'  {name} differs from eager by {error:.1e}')
+        if not error <= bound:
+            raise RuntimeError(f'{name} differs from eager by {error:.1e}, allowed is {bound:.0e}')
+
+
+def choose_best(race, workload):
+    """Runs a round, keeps the fastest of PyTorch's forms in the race; gives its name or None."""
+    race.run_round(workload)
+    tried = {name: race.seconds[name][0] for name in race.names() if name in FOLDED_FORMS}
+    best = min(tried, key=tried.get, default=None)
+    for name, seconds in tried.items():
+        progress(f'  tried {name}: {race.seconds["eager"][0] / seconds:.2f} times eager')
+        if name != best:
+            race.leave(name)
+    for name in race.names():
+        race.seconds[name].clear()
+    return best
+
+
+def cells(workload, race, best):
+    """Gives the row of one workload, {column: text}."""
+    ours, ratios = race.seconds['ours'], {}
+    for column, name in (('eager', 'eager'), ('best', best), (THIRD, THIRD)):
+        if race.seconds.get(name):
+            ratios[column] = [theirs / own for theirs, own in zip(race.seconds[name], ours)]
+    speed = summary([workload.batch / seconds for seconds in ours])
+    peaks = {name: race.peak_bytes[name] / 2 ** 20 for name in ('ours', 'eager', best, THIRD)
+             if name in race.peak_bytes}
+    progress(f'  a waiting contestant used at most {race.waiting_share:.1%} of a core')
+    met = all(statistics.median(ratios.get(column, [0])) >= bound
+              for column, bound in workload.wanted.items())
+    wanted = [f'{bound:g} x {column}' for column, bound in workload.wanted.items()]
+    if workload.less_memory:
+        met = met and peaks['ours'] <= peaks['eager']
+        wanted.append('no more memory')
+    return {
+        'workload': workload.title,
+        'images/s': speed,
+        'to eager': summary(ratios.get('eager')),
+        'to best': summary(ratios.get('best')) + (f' {best}' if best else ''),
+        'to ONNX Runtime': summary(ratios.get(THIRD)),
+        'wanted': ', '.join(wanted),
+        'met': 'yes' if met else 'no',
+        'peak MiB': ', '.join(f'{name} {peak:.0f}' for name, peak in peaks.items()),
+    }
+
+
+def scaling(flags):
+    """Measures the cost of an image at several batch sizes; gives a table."""
+    progress('scaling:')
+    with tempfile.TemporaryDirectory() as name, Race() as race:
+        for batch in SCALING_BATCHES:
+            folder = pathlib.Path(name) / str(batch)
+            folder.mkdir()
+            workload = _photographs('', 'drn_c_26', batch, 1, {})
+            write_inputs(folder, workload, flags)
+            race.enter(f'batch {batch}', folder, contestant='ours')
+        for _ in range(flags.rounds):
+            race.run_round(workload)
+        costs = {batch: [seconds / batch for seconds in race.seconds[f'batch {batch}']]
+                 for batch in SCALING_BATCHES}
+    middle = {batch: statistics.median(cost) for batch, cost in costs.items()}
+    spread = max(middle.values()) / min(middle.values())
+    rows = [{'DRN-C-26': f'batch {batch}', 'images/s': summary([1 / each for each in cost])}
+            for batch, cost in costs.items()]
+    return (f'{table(rows)}\n\nThe dearest image costs {spread:.2f} times the cheapest; wanted: at '
+            f'most {SCALING_BOUND:g}.')
+
+
+def summary(numbers):
+    """Formats the median and the range."""
+    if not numbers:
+        return '-'
+    return f'{statistics.median(numbers):.2f} ({min(numbers):.2f}-{max(numbers):.2f})'
+
+
+def table(rows):
+    """Formats dicts of text with equal keys as a Markdown table."""
+    lines = [rows[0], dict.fromkeys(rows[0], '---'), *rows]
+    lines[0] = {column: column for column in rows[0]}
+    return '\n'.join(f'| {" | ".join(line.values())} |' for line in lines)
+
+
+def progress(text):
+    """Tells on the standard error what goes on."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,245 @@
+"""The processes of `against_pytorch.py`: one contestant each, which computes when it is asked to.
+
+  python benchmarks/contestants.py NAME FOLDER
+
+FOLDER holds `work.json` (a `Work`), `weights.npz` (a state dict in the release's names),
+`images.npy` and `labels.npy`. Requests and replies are lines of JSON, on the standard input and
+output. The process prepares itself, writes what it computes to `NAME.npy`, and then answers
+{"warm_calls": M, "calls": N} with the seconds of N calls, after M that are not timed.
+
+A process that waits uses no processor time: it blocks on its input, XLA's threads sleep, OpenMP's
+go to sleep some milliseconds after their work (its default) and ONNX Runtime's stop spinning when a
+call returns (session.force_spinning_stop). Every reply tells the seconds of processor time that
+were used since the reply before it, so that this is checked.
+"""
+import ctypes
+import functools
+import json
+import os
+import pathlib
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+FOLDED_FORMS = ('folded', 'frozen', 'compiled')  # PyTorch's forms beside 'eager'
+
+
+class Work(NamedTuple):
+    """What all contestants compute."""
+    variant: str
+    job: str  # 'classification', 'segmentation' (labels of all pixels) or 'training' (a step)
+    classes: int
+    width: float
+    threads: int
+    convolution: str
+    compiler_options: dict[str, str]
+
+    @property
+    def task(self):
+        """The network's task."""
+        return 'segmentation' if self.job == 'segmentation' else 'classification'
+
+
+def main():
+    """Serves requests until the input ends."""
+    name, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    replies = os.fdopen(os.dup(1), 'w')
+    os.dup2(2, 1)  # what libraries print is no reply
+    try:
+        call = prepare(name, folder)
+    except Exception as error:  # of any library: the other contestants go on without this one
+        print(json.dumps({'error': f'{type(error).__name__}: {error}'}), file=replies, flush=True)
+        return
+    work, before = read_work(folder), held_bytes()
+    answers = [np.asarray(call()) for _ in range(2 if work.job == 'training' else 1)]
+    np.save(folder / f'{name}.npy', np.stack(answers))
+    print(json.dumps({}), file=replies, flush=True)
+    processor = time.process_time()
+    for request in sys.stdin:
+        waited = time.process_time() - processor
+        asked = json.loads(request)
+        for _ in range(asked['warm_calls']):
+            call()
+        seconds = [timed(call) for _ in range(asked['calls'])]
+        print(json.dumps({'seconds': seconds, 'peak_bytes': resident_bytes('VmHWM') - before,
+                          'waiting_seconds': waited}), file=replies, flush=True)
+        processor = time.process_time()
+
+
+def read_work(folder):
+    """Reads what is to be computed."""
+    return Work(**json.loads((folder / 'work.json').read_text()))
+
+
+def timed(call):
+    """Gives the seconds of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def held_bytes():
+    """Gives the resident memory before the first call, and resets the peak to it."""
+    ctypes.CDLL(None).malloc_trim(0)  # what compilation and loading have freed
+    pathlib.Path('/proc/self/clear_refs').write_text('5')
+    return resident_bytes('VmRSS')
+
+
+def resident_bytes(field):
+    """Gives the resident memory of this process: VmRSS is what it holds now, VmHWM its peak."""
+    status = pathlib.Path('/proc/self/status').read_text()
+    return 1024 * int(status.partition(f'{field}:')[2].split()[0])
+
+
+def prepare(name, folder):
+    """Gives a function without arguments that computes once and gives the result.
+
+    Results are logits [B, classes], labels [B, H, W] or, in training, the loss.
+    """
+    with np.load(folder / 'weights.npz') as file:
+        state = dict(file)
+    work, images = read_work(folder), np.load(folder / 'images.npy')
+    if work.job == 'training':
+        labels = np.load(folder / 'labels.npy')
+        train = train_ours if name == 'ours' else functools.partial(train_torch, name)
+        return train(work, state, images, labels)
+    if name == 'ours':
+        return ours(work, state, images)
+    if name == 'onnxruntime':
+        return onnxruntime_session(work, state, images, folder)
+    return in_torch(name, work, state, images)
+
+
+def ours(work, state, images):
+    """Our network, optimized for inference and compiled."""
+    import jax
+
+    import drn_jax
+    from drn_jax.tasks import segmentation
+    model, variables = drn_jax.optimize_for_inference(
+        our_model(work), drn_jax.from_torch(work.variant, state))
+
+    def compute(variables, images):
+        if work.job == 'segmentation':
+            return segmentation.predict(model, variables, {'image': images})
+        return model.apply(variables, images)
+
+    arguments = jax.device_put((variables, images))
+    compiled = jax.jit(compute).lower(*arguments).compile(compiler_options=work.compiler_options)
+    return lambda: jax.block_until_ready(compiled(*arguments))
+
+
+def train_ours(work, state, images, labels):
+    """Our training step; augmentation is left out, the images are normalised ones already."""
+    import jax
+    import jax.numpy as jnp
+
+    import drn_jax
+    from drn_jax import recipes, tasks
+    from drn_jax.training import meshes, states, steps
+    config, mesh = recipes.classification(), meshes.create_mesh(1)
+    task = tasks.create_task(config, our_model(work))
+    task = task._replace(prepare=lambda batch, key, train: batch)
+    optimizer = states.create_optimizer(config, RATE)
+    variables = drn_jax.from_torch(work.variant, state)
+    first = states.TrainState(jnp.int32(0), variables, optimizer.init(variables['params']))
+    key, carried = jax.device_put((jax.random.key(0), first), meshes.replicated(mesh))
+    batch = jax.device_put({'image': images, 'label': labels, 'mask': np.ones(len(labels), bool)},
+                           meshes.by_example(mesh))
+    step = steps.train_step(task, optimizer, mesh).lower(carried, batch, key).compile(
+        compiler_options=work.compiler_options)
+
+    def call():
+        nonlocal carried
+        carried, logs = step(carried, batch, key)
+        return float(logs['loss'])
+
+    return call
+
+
+RATE = .001  # of learning, low enough to stay finite over many steps on one batch
+
+
+def our_model(work):
+    """Our network."""
+    import drn_jax
+    return drn_jax.create_model(work.variant, num_classes=work.classes, task=work.task,
+                                width=work.width, convolution=work.convolution)
+
+
+def in_torch(form, work, state, images):
+    """PyTorch's network as it is ('eager') or in one of `FOLDED_FORMS`."""
+    import torch
+    torch.set_num_threads(work.threads)
+    network, images = torch_network(work, state), torch_images(images)
+    if form != 'eager':
+        getattr(network, 'network', network).fold()
+    with torch.inference_mode():
+        if form == 'compiled':
+            import torch._inductor.config
+            torch._inductor.config.freezing = True
+            network = torch.compile(network)
+            network(images)
+        elif form == 'frozen':
+            network = torch.jit.optimize_for_inference(
+                torch.jit.freeze(torch.jit.trace(network, images)))
+
+    def call():
+        with torch.inference_mode():
+            return network(images)
+
+    return call
+
+
+def train_torch(form, work, state, images, labels):
+    """PyTorch's training step, eager or compiled."""
+    import torch
+    torch.set_num_threads(work.threads)
+    network = torch_network(work, state).train()
+    network = torch.compile(network) if form == 'compiled' else network
+    optimizer = torch.optim.SGD(network.parameters(), RATE, momentum=.9, weight_decay=1e-4)
+    images, labels = torch_images(images), torch.tensor(labels, dtype=torch.int64)
+
+    def call():
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return call
+
+
+def torch_network(work, state):
+    """PyTorch's network, in evaluation mode and channels last."""
+    import torch_networks
+    network = torch_networks.create(work.variant, state, classes=work.classes, task=work.task,
+                                    width=work.width)
+    return torch_networks.Labels(network) if work.job == 'segmentation' else network
+
+
+def torch_images(images):
+    """[B, H, W, 3] as PyTorch's [B, 3, H, W] in channels last."""
+    import torch
+    return torch.tensor(images).permute(0, 3, 1, 2)
+
+
+def onnxruntime_session(work, state, images, folder):
+    """ONNX Runtime on what PyTorch exports."""
+    import onnxruntime
+    import torch
+    path, images = folder / 'network.onnx', torch_images(images).contiguous()
+    torch.onnx.export(torch_network(work, state), (images,), path, dynamo=True, verbose=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = work.threads, 1
+    # Threads spin inside a call, which is fastest, and stop where it returns.
+    options.add_session_config_entry('session.force_spinning_stop', '1')
+    session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+    inputs = {session.get_inputs()[0].name: images.numpy()}
+    return lambda: session.run(None, inputs)[0]
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,100 @@
+"""The networks for ONNX: channels first, with the normalizations folded into the convolutions.
+
+ONNX has convolutions with channels first only. Of a network with channels last jax2onnx makes
+convolutions between transposes and takes most of these out again, which in version 0.17 goes wrong
+where a shortcut joins. So the table of `variants` is walked here once more, with one transpose at
+either end.
+"""
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from drn_jax.models import layers
+
+
+def apply(model, variables, images, method='__call__'):
+    """Gives the answers of a network, in evaluation, like `model.apply`; all is float32.
+
+    Args:
+        model: the network.
+        variables: its variables, NumPy arrays.
+        images: [B, H, W, 3], float32, normalized.
+        method: '__call__' or 'class_maps'.
+
+    Returns:
+        What the method gives.
+    """
+    params, stats, table = variables['params'], variables['batch_stats'], model.table
+    x = _block(jnp.transpose(images, (0, 3, 1, 2)), table.stem.expand(), params['stem'],
+               stats['stem'])
+    if table.stem.pooled:
+        x = _max_pool(x)
+    for level, blocks in table.expand():
+        for block in blocks:
+            x = _block(x, block, params[level.name][block.name], stats[level.name][block.name])
+    if not model.num_classes:
+        return jnp.transpose(x, (0, 2, 3, 1))
+    pooled = model.task == 'classification' and method == '__call__'
+    x = jnp.mean(x, axis=(2, 3)) if pooled else jnp.transpose(x, (0, 2, 3, 1))
+    return jnp.dot(x, params['head']['kernel'][0, 0], precision='highest') + params['head']['bias']
+
+
+def fold(kernel, norm, stats):
+    """Folds a batch normalization into the convolution before it.
+
+    (k * x - mean) scale / s + bias = (k scale / s) * x + (bias - mean scale / s),
+    s = sqrt(var + epsilon).
+
+    Args:
+        kernel: [K, K, Cin, Cout], float32.
+        norm: {'scale', 'bias'}, [Cout].
+        stats: {'mean', 'var'}, [Cout].
+
+    Returns:
+        The kernel, [Cout, Cin, K, K], and the bias, [Cout, 1, 1], float32.
+
+    Example:
+        >>> one = np.ones(1, np.float32)
+        >>> kernel, bias = fold(np.ones((1, 1, 1, 1), np.float32), {'scale': 6 * one, 'bias': one},
+        ...                     {'mean': one, 'var': 4 * one - layers.EPSILON})
+        >>> kernel.item(), bias.item()
+        (3.0, -2.0)
+    """
+    factor = norm['scale'] / np.sqrt(stats['var'] + layers.EPSILON)
+    bias = norm['bias'] - stats['mean'] * factor
+    return np.transpose(kernel * factor, (3, 2, 0, 1)), bias[:, None, None]
+
+
+def _block(x, spec, params, stats):
+    """`layers.Block`, channels first."""
+    y = x
+    for i, conv in enumerate(spec.convs):
+        y = nn.relu(y) if i > 0 else y
+        norm = layers.norm_name(conv)
+        y = _conv(y, conv, params[conv.name], params[norm], stats[norm])
+    if spec.residual:
+        if spec.projection is not None:
+            shortcut = params['shortcut']
+            x = _conv(x, spec.projection, shortcut['conv'], shortcut['bn'], stats['shortcut']['bn'])
+        y = y + x
+    return nn.relu(y)
+
+
+def _conv(x, spec, conv, norm, stats):
+    kernel, bias = fold(conv['kernel'], norm, stats)
+    reach = spec.dilation * (spec.kernel_size // 2)
+    return bias + lax.conv_general_dilated(
+        x, kernel, window_strides=(spec.stride,) * 2, padding=((reach, reach),) * 2,
+        rhs_dilation=(spec.dilation,) * 2, dimension_numbers=('NCHW', 'OIHW', 'NCHW'))
+
+
+def _max_pool(x: jax.Array) -> jax.Array:
+    """3x3 of stride 2. The map comes from a ReLU, so zeros beyond its edges do not win.
+
+    jax2onnx 0.17 knows `max_pool` with the window named and without padding only.
+    """
+    x = jnp.transpose(jnp.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), (0, 2, 3, 1))
+    x = nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding='VALID')
+    return jnp.transpose(x, (0, 3, 1, 2))

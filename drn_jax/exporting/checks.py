@@ -1,0 +1,137 @@
+"""The check of a written file: read back, it answers as the network does."""
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from drn_jax.errors import InputError
+from drn_jax.exporting import answers, artifacts
+
+BATCHES = (1, 3)
+SIZES = ((64, 96), (75, 53))  # where a file takes any
+LABELS_BOUND = 1e-3  # share of pixels: two classes may be equal but for rounding
+
+
+class Outcome(NamedTuple):
+    """What the check found on one device.
+
+    Attributes:
+        platform: cpu, cuda or tpu.
+        difference: the largest between answers of the file and of the network; of labels the share
+            of pixels that differ.
+        largest: the largest answer of the network, without sign.
+        bound: that difference must not exceed.
+    """
+    platform: str
+    difference: float
+    largest: float
+    bound: float
+
+
+def check(path, source, signature):
+    """Compares a file with its network on random images, on the devices that are here.
+
+    Args:
+        path: the file.
+        source: the network.
+        signature: what goes in and comes out.
+
+    Returns:
+        A list of `Outcome`s; none where no device of the file's platforms is here.
+
+    Raises:
+        InputError: they differ by more than the bound, `bound` times the largest answer.
+    """
+    artifact = artifacts.load_exported(path)
+    network = jax.jit(answers.of_model(source, signature))
+    outcomes = []
+    for device in devices(artifact.card['platforms'] or ('cpu',)):
+        outcome = compare(artifact, network, signature, device, source.model.dtype)
+        if not outcome.difference <= outcome.bound:  # NaN is refused too
+            raise InputError(
+                f'the file answers unlike the network on {outcome.platform}, by '
+                f'{outcome.difference:.2g} where {outcome.bound:.2g} is allowed, and was not kept; '
+                'this is a defect of drn_jax or of a library')
+        outcomes.append(outcome)
+    return outcomes
+
+
+def compare(artifact, network, signature, device, dtype):
+    """Compares a file with its network on one device.
+
+    Args:
+        artifact: the file, read back.
+        network: (images) -> answers.
+        signature: what goes in and comes out.
+        device: the device.
+        dtype: that the network computes in.
+
+    Returns:
+        The `Outcome`.
+    """
+    difference = largest = 0.
+    for images in random_images(signature):
+        found = np.asarray(artifact(images, device))
+        wanted = np.asarray(network(jax.device_put(images, device)))
+        if signature.answers == 'labels':
+            difference = max(difference, float(np.mean(found != wanted)))
+            continue
+        found, wanted = np.float32(found), np.float32(wanted)
+        largest = max(largest, float(np.max(np.abs(wanted))))
+        difference = max(difference, float(np.max(np.abs(found - wanted))), key=_nan_first)
+    platform = artifacts.platform_of(device)
+    bound = (LABELS_BOUND if signature.answers == 'labels' else
+             tolerance(dtype, platform) * max(1., largest))
+    return Outcome(platform, difference, largest, bound)
+
+
+def _nan_first(number):
+    return np.inf if np.isnan(number) else number
+
+
+def tolerance(dtype, platform):
+    """Gives the largest difference allowed, as a share of the largest answer.
+
+    The file computes the same numbers in another order, so they differ by rounding: of float32, of
+    bfloat16, or of the shorter factors that accelerators multiply by default.
+
+    Example:
+        >>> tolerance('float32', 'cpu'), tolerance('float32', 'tpu')
+        (0.0001, 0.05)
+    """
+    return 1e-4 if dtype == 'float32' and platform == 'cpu' else 5e-2
+
+
+def random_images(signature):
+    """Makes batches of random images of several shapes.
+
+    Args:
+        signature: shape and dtype.
+
+    Yields:
+        Images of 1 and of 3 in a batch; of several sizes where any is possible.
+    """
+    rng = np.random.default_rng(0)
+    for batch, size in zip(BATCHES, (signature.size,) * 2 if signature.size else SIZES):
+        shape = (batch, *size, 3)
+        if signature.pixels == 'uint8':
+            yield rng.integers(0, 256, shape, np.uint8)
+        else:
+            yield rng.standard_normal(shape, np.float32)
+
+
+def devices(platforms):
+    """Gives a device of each of some platforms that is here: the default one, and the CPU.
+
+    Args:
+        platforms: as `jax.export` calls them.
+
+    Returns:
+        A list of devices, perhaps empty.
+    """
+    found = {artifacts.platform_of(jax.devices()[0]): jax.devices()[0]}
+    try:
+        found.setdefault('cpu', jax.devices('cpu')[0])
+    except RuntimeError:
+        pass  # JAX was told to use an accelerator only
+    return [device for platform, device in found.items() if platform in platforms]

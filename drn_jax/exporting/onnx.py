@@ -1,0 +1,73 @@
+"""ONNX files, through the jax2onnx library; ONNX Runtime runs them."""
+import importlib
+import json
+
+import jax
+
+from drn_jax.errors import InputError
+from drn_jax.exporting import cards
+
+OPSET = 18  # the oldest in which all operators of these networks are as jax2onnx writes them
+LIBRARIES = 'jax2onnx', 'onnxruntime'  # to write files and to run them
+CARD = 'drn_jax'  # key of the file's metadata
+
+
+def library(name):
+    """Imports one of the two libraries that this module needs.
+
+    Args:
+        name: one of `LIBRARIES`.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f'ONNX files need {name}, which is not installed ({error}): '
+                         "pip install 'drn_jax[onnx]'") from error
+
+
+def write(path, function, signature, card):
+    """Writes a function with its constants as one file; batch stays a symbol.
+
+    Args:
+        path: the file.
+        function: images -> answers, of operations that jax2onnx knows; see `channels_first`.
+        signature: shape and dtype of the images; it has a size.
+        card: the card.
+    """
+    graph = library('jax2onnx').to_onnx(
+        function, [jax.ShapeDtypeStruct(signature.shape, signature.dtype)], opset=OPSET,
+        model_name=card['variant'], input_names=[card['input']['name']],
+        output_names=[card['output']['name']])
+    graph.metadata_props.add(key=CARD, value=json.dumps(card))
+    with open(path, 'wb') as file:
+        file.write(graph.SerializeToString())
+
+
+def read(path):
+    """Reads a file that `write` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        images -> answers, NumPy arrays, computed by ONNX Runtime on the CPU; and the card.
+
+    Raises:
+        InputError: it is another file, a damaged one, or one of another version; or ONNX Runtime
+            is missing.
+    """
+    onnxruntime = library('onnxruntime')
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+        card = json.loads(session.get_modelmeta().custom_metadata_map[CARD])
+    except Exception as error:  # ONNX Runtime raises many kinds
+        raise InputError(f'{path} is no file of python -m drn_jax.export, or a damaged one; '
+                         'export it again') from error
+    cards.check(path, card, 'onnx')
+    return lambda images: session.run(None, {card['input']['name']: images})[0], card

@@ -1,0 +1,70 @@
+"""Which algorithm computes which convolution."""
+import math
+from typing import NamedTuple
+
+from drn_jax.models import variants
+from drn_jax.ops import conv
+
+CONVOLUTIONS = ('auto', *conv.ALGORITHMS)
+
+
+class Choice(NamedTuple):
+    """What `auto` takes on one platform for 3x3 convolutions of stride 1.
+
+    Attributes:
+        dense: algorithm where there is no dilation.
+        dilated: algorithm where there is.
+        training: the fewest channels, of input and output, with which it is taken in training;
+            with fewer it is 'native'.
+        folded: the same in the form that `optimize_for_inference` gives.
+        plain: the same in the network's usual form when it does not train.
+    """
+    dense: str
+    dilated: str
+    training: float = 1
+    folded: float = 1
+    plain: float = 1
+
+
+# TPU: the compiler's estimate for a training step of DRN-C-26 on v5e:2x4 is 164 million cycles
+# with 'native' and 172 million with 'phase'. GPU: XLA pads the kernel of a dilated convolution
+# with zeros. CPU: measured by benchmarks/convolution.py; 'winograd' takes XLA about a second to
+# compile for each convolution, in training three, which pays where there is much to compute.
+CHOICES = {
+    'tpu': Choice('native', 'native'),
+    'gpu': Choice('native', 'phase'),
+    'cpu': Choice('winograd', 'winograd', training=256, folded=128, plain=math.inf),
+}
+
+
+def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> str:
+    """Gives the algorithm for one convolution.
+
+    Args:
+        convolution: 'auto', or the algorithm for all convolutions that it can do; the others are
+            'native': those with another kernel than 3x3 or with a stride, and 'phase' without
+            dilation, which would be the same.
+        platform: 'cpu', 'gpu' or 'tpu', as `jax.default_backend` gives it.
+        use: 'training', 'folded' or 'plain', as in `Choice`.
+        spec: the convolution.
+
+    Returns:
+        'native', 'phase' or 'winograd'.
+
+    Example:
+        >>> spec = variants.Conv('conv1', 3, 256, 256, dilation=2)
+        >>> [choose('auto', platform, 'folded', spec) for platform in ('tpu', 'gpu', 'cpu')]
+        ['native', 'phase', 'winograd']
+        >>> choose('winograd', 'cpu', 'folded', variants.Conv('conv1', 3, 64, 64, stride=2))
+        'native'
+    """
+    if spec.kernel_size != 3 or spec.stride > 1:
+        return 'native'
+    algorithm = convolution
+    if convolution == 'auto':
+        # A platform that is not in the table gets what every platform can do.
+        choice = CHOICES.get(platform, CHOICES['tpu'])
+        if min(spec.inputs, spec.outputs) < getattr(choice, use):
+            return 'native'
+        algorithm = choice.dilated if spec.dilation > 1 else choice.dense
+    return 'native' if algorithm == 'phase' and spec.dilation == 1 else algorithm

@@ -1,0 +1,101 @@
+"""The benchmark against PyTorch: what it compares and prints, and a small run from end to end."""
+import pathlib
+import subprocess
+import sys
+
+import against_pytorch
+import numpy as np
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+def save(folder, **answers):
+    for name, answer in answers.items():
+        np.save(folder / f'{name}.npy', np.array(answer))
+
+
+def test_equal_answers_pass(tmp_path):
+    save(tmp_path, eager=[[4., -2.]], ours=[[4.0003, -2.]])
+    against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
+
+
+def test_different_logits_fail(tmp_path):
+    save(tmp_path, eager=[[4., -2.]], ours=[[4., -2.001]])  # by 2.5e-4 of the largest
+    with pytest.raises(RuntimeError, match='ours differs from eager by 2.5e-04, allowed is 1e-04'):
+        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
+
+
+def test_answers_that_are_no_numbers_fail(tmp_path):
+    save(tmp_path, eager=[[4., -2.]], ours=[[np.nan, -2.]])
+    with pytest.raises(RuntimeError, match='differs from eager by nan'):
+        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
+
+
+def test_labels_differ_in_few_pixels(tmp_path):
+    labels = np.zeros((1, 40, 50), np.uint8)
+    other = labels.copy()
+    other[0, 0, :2] = 1
+    save(tmp_path, eager=labels, ours=other)
+    against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'segmentation')
+    other[0, 0, 2] = 1
+    save(tmp_path, ours=other)
+    with pytest.raises(RuntimeError, match='allowed is 1e-03'):
+        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'segmentation')
+
+
+def test_answers_of_another_shape_fail(tmp_path):
+    save(tmp_path, eager=[[4., -2.]], ours=[4., -2.])
+    with pytest.raises(RuntimeError, match=r'ours gives \(2,\) and eager \(1, 2\)'):
+        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
+
+
+def raced(**seconds):
+    race = against_pytorch.Race()
+    race.seconds = {name: list(numbers) for name, numbers in seconds.items()}
+    race.peak_bytes = dict.fromkeys(seconds, 2 ** 20)
+    return race
+
+
+def test_ratios_are_those_of_each_round():
+    race = raced(ours=[1., 2., 4.], eager=[2., 3., 4.], compiled=[1., 1., 1.])
+    row = against_pytorch.cells(against_pytorch.WORKLOADS['drn_c_26'], race, 'compiled')
+    assert row['images/s'] == '4.00 (2.00-8.00)'
+    assert row['to eager'] == '1.50 (1.00-2.00)'
+    assert row['to best'] == '0.50 (0.25-1.00) compiled'
+    assert row['to ONNX Runtime'] == '-'
+    assert (row['wanted'], row['met']) == ('1.3 x eager, 1 x best', 'no')
+
+
+def test_more_memory_than_eager_is_not_wanted():
+    workload = against_pytorch.WORKLOADS['segmentation']
+    race = raced(ours=[1.], eager=[2.])
+    assert against_pytorch.cells(workload, race, None)['met'] == 'yes'
+    race.peak_bytes['ours'] += 1
+    assert against_pytorch.cells(workload, race, None)['met'] == 'no'
+
+
+def test_table():
+    assert against_pytorch.table([{'a': '1', 'b': '2'}, {'a': '3', 'b': '4'}]) == (
+        '| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |')
+
+
+def run(*flags):
+    return subprocess.run(
+        [sys.executable, REPOSITORY / 'benchmarks' / 'against_pytorch.py', *flags],
+        cwd=REPOSITORY, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_a_small_run():
+    pytest.importorskip('torch')
+    result = run('--only=drn_c_26_single', '--only=training', '--only=segmentation', '--rounds=1',
+                 '--size=48', '--channels=.25', '--against', 'folded')
+    assert result.returncode == 0, result.stderr
+    *_, heads, _, single, training, segmentation = result.stdout.splitlines()
+    assert heads.startswith('| workload | images/s | to eager | to best | to ONNX Runtime |')
+    assert single.startswith('| DRN-C-26, batch 1 |') and 'folded' in single
+    assert training.startswith('| training step of DRN-C-26, batch 8 |')
+    assert segmentation.startswith('| DRN-D-22, segmentation of 1024 x 2048 |')
+    assert 'folded differs from eager by' in result.stderr
+    assert 'a waiting contestant used at most' in result.stderr

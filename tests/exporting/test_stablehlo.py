@@ -1,0 +1,174 @@
+"""StableHLO files: written, read back, refused."""
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+from jax import export
+
+import drn_jax
+from drn_jax.errors import InputError
+from drn_jax.exporting import answers, checks, signatures, stablehlo
+from drn_jax.tasks import segmentation
+from exporting import narrow
+
+
+def write(directory, source, *, platforms=('cpu',), **settings):
+    """Exports a network and gives the file's path and its signature."""
+    signature = signatures.settle(source.model, **settings)
+    path = directory / 'network.stablehlo'
+    stablehlo.write(path, answers.for_stablehlo(source, signature), signature,
+                    narrow.card(source, signature, 'stablehlo', platforms))
+    return path, signature
+
+
+def images(shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def error_of(function, *args):
+    with pytest.raises(InputError) as error:
+        function(*args)
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+@pytest.fixture(scope='module')
+def classifier(tmp_path_factory):
+    """DRN-C-26 for any platform, batch and size."""
+    source = narrow.source()
+    return source, write(tmp_path_factory.mktemp('c_26'), source,
+                         platforms=('cpu', 'cuda', 'tpu'))[0]
+
+
+@pytest.fixture()
+def copy(tmp_path, classifier):
+    path = tmp_path / 'copy.stablehlo'
+    path.write_bytes(classifier[1].read_bytes())
+    return path
+
+
+@pytest.mark.parametrize('options, settings', [
+    ({'variant': 'drn_a_18'}, {}),
+    ({'variant': 'drn_d_22', 'task': 'segmentation'}, {}),
+    ({'variant': 'drn_d_22', 'convolution': 'phase'},
+     {'size': (17, 24), 'answers': 'class_maps', 'pixels': 'normalized'}),
+    ({'variant': 'drn_d_22', 'dtype': 'bfloat16'}, {})])
+def test_a_file_answers_as_its_network(tmp_path, options, settings):
+    source = narrow.source(**options)
+    path, signature = write(tmp_path, source, **settings)
+    outcome, = checks.check(path, source, signature)
+    assert outcome.platform == 'cpu'
+    assert 0 <= outcome.difference <= outcome.bound
+    card = drn_jax.load_exported(path).card
+    assert card['input']['shape'] == list(signature.shape)
+    batch = images((2, *(signature.size or (40, 30)), 3)).astype(signature.dtype)
+    answer = drn_jax.load_exported(path)(batch)
+    assert str(answer.dtype) == card['output']['dtype']
+    if signature.size:
+        assert ['batch', *answer.shape[1:]] == card['output']['shape']
+
+
+def test_any_batch_and_any_size(classifier):
+    source, path = classifier
+    network = drn_jax.load_exported(path)
+    apply = jax.jit(source.model.apply)
+    mean, std = np.float32(source.config.data.mean), np.float32(source.config.data.std)
+    for shape in [(1, 1, 1, 3), (5, 33, 8, 3)]:
+        pixels = images(shape)
+        wanted = apply(source.variables, (pixels.astype(np.float32) / 255 - mean) / std)
+        np.testing.assert_allclose(network(pixels), wanted, atol=1e-4)
+
+
+def test_jax_alone_reads_it(classifier):
+    _, path = classifier
+    with zipfile.ZipFile(path) as file:
+        program = export.deserialize(bytearray(file.read('program.jax_export')))
+    assert program.platforms == ('cpu', 'cuda', 'tpu')
+    pixels = images((2, 16, 24, 3))
+    np.testing.assert_array_equal(program.call(pixels), drn_jax.load_exported(path)(pixels))
+
+
+def test_the_card(classifier):
+    card = drn_jax.load_exported(classifier[1]).card
+    assert (card['variant'], card['task'], card['step']) == ('drn_c_26', 'classification', 5)
+    assert card['class_names'] == ['road', 'car', 'sky'] and card['num_classes'] == 3
+    assert card['normalization'] == {'mean': [.485, .456, .406], 'std': [.229, .224, .225],
+                                     'done_by': 'the file'}
+    assert card['input']['name'] == 'images' and card['output']['name'] == 'logits'
+    assert card['output']['shape'] == ['batch', 3]
+    assert card['platforms'] == ['cpu', 'cuda', 'tpu']
+    assert card['versions']['jax'] == jax.__version__
+
+
+def test_labels_are_those_of_segmentation(tmp_path):
+    source = narrow.source('drn_d_22', task='segmentation')
+    path, _ = write(tmp_path, source, answers='labels', size=(20, 33), pixels='normalized')
+    batch = np.random.default_rng(0).standard_normal((2, 20, 33, 3), np.float32)
+    wanted = segmentation.predict(source.model, source.variables, {'image': batch})
+    np.testing.assert_array_equal(drn_jax.load_exported(path)(batch), wanted)
+
+
+# -------------------------------------------------------------------------------------- bad input
+
+def test_images_that_do_not_fit_are_refused(tmp_path, classifier):
+    network = drn_jax.load_exported(classifier[1])
+    wants = f'{classifier[1]} takes images uint8 [batch, height, width, 3], not '
+    assert error_of(network, np.zeros((1, 8, 8, 3), np.float32)) == wants + 'float32 [1, 8, 8, 3]'
+    assert error_of(network, images((8, 8, 3))) == wants + 'uint8 [8, 8, 3]'
+    assert error_of(network, images((0, 8, 8, 3))) == wants + 'uint8 [0, 8, 8, 3]'
+    path, _ = write(tmp_path, classifier[0], size=(8, 16))
+    assert error_of(drn_jax.load_exported(path), images((1, 16, 8, 3))) == (
+        f'{path} takes images uint8 [batch, 8, 16, 3], not uint8 [1, 16, 8, 3]')
+
+
+def test_a_file_for_other_platforms_is_written_and_not_run(tmp_path, classifier):
+    source, _ = classifier
+    path, signature = write(tmp_path, source, platforms=('cuda', 'tpu'))
+    assert checks.check(path, source, signature) == []
+    assert error_of(drn_jax.load_exported(path), images((1, 8, 8, 3))) == (
+        f'{path} is for cuda, tpu, but this process computes on cpu; export it again with '
+        '--platforms=cpu')
+
+
+def test_files_of_another_version_are_named(copy):
+    versions = {'jax': '0.99.0', 'drn_jax': '7.0'}
+    narrow.change_card(copy, calling_convention_version=99, versions=versions)
+    text = error_of(drn_jax.load_exported, copy)
+    assert text.startswith(f'{copy} was written by jax 0.99.0 and follows version 99 of the '
+                           f'calling convention, but jax {jax.__version__} reads ')
+    assert text.endswith('; use jax 0.99.0, or export again')
+    narrow.change_card(copy, format_version=2)
+    assert error_of(drn_jax.load_exported, copy) == (
+        f'{copy} has version 2 of the export format and was written by drn_jax 7.0, but this '
+        'drn_jax reads version 1; use that drn_jax, or export again')
+    narrow.change_card(copy, format='of others')
+    assert error_of(drn_jax.load_exported, copy) == (
+        f'{copy} is no file of python -m drn_jax.export; give one')
+
+
+def test_damaged_files_are_named(tmp_path, copy):
+    whole = copy.read_bytes()
+    middle = len(whole) // 2
+    for damaged in (whole[:middle], whole[:middle] + b'drn' + whole[middle + 3:]):
+        copy.write_bytes(damaged)
+        text = error_of(drn_jax.load_exported, copy)
+        assert text.startswith(
+            f'{copy} is no file of python -m drn_jax.export, or a damaged one (')
+        assert text.endswith('); export it again')
+
+
+def test_files_that_are_no_export(tmp_path):
+    path = tmp_path / 'notes.txt'
+    for content in (b'', b'words'):
+        path.write_bytes(content)
+        assert error_of(drn_jax.load_exported, path) == (
+            f'{path} is neither a StableHLO nor an ONNX file of python -m drn_jax.export; give '
+            'one')
+    with zipfile.ZipFile(path, 'w') as file:
+        file.writestr('notes', 'words')
+    assert error_of(drn_jax.load_exported, path).startswith(f'{path} is no file of python -m drn_j')
+    assert error_of(drn_jax.load_exported, tmp_path) == (
+        f'{tmp_path} is a directory; give a file that python -m drn_jax.export wrote')
+    assert error_of(drn_jax.load_exported, f'{path}x') == (
+        f'{path}x does not exist; give a file that python -m drn_jax.export wrote')

@@ -1,0 +1,99 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import drn_jax
+from drn_jax.errors import InputError
+
+VARIANTS = ['resnet_18', 'drn_a_50', 'drn_b_26', 'drn_c_26', 'drn_d_22', 'drn_d_54']
+
+
+def network(variant, seed=0, **options):
+    """A narrow network whose normalizations have seen something."""
+    model = drn_jax.create_model(variant, **{'num_classes': 5, 'width': .0625, **options})
+    images = jnp.asarray(np.random.default_rng(seed).standard_normal((2, 44, 57, 3)), jnp.float32)
+    variables = jax.jit(model.init)(jax.random.key(seed), images)
+    rng = np.random.default_rng(seed)
+    stats = jax.tree.map(lambda leaf: np.float32(rng.uniform(.5, 1.5, leaf.shape)),
+                         variables['batch_stats'])
+    params = jax.tree.map_with_path(
+        lambda path, leaf: leaf if path[-1].key == 'kernel'
+        else np.float32(rng.uniform(.5, 1.5, leaf.shape)), variables['params'])
+    return model, {'params': params, 'batch_stats': stats}, images
+
+
+def assert_close(found, wanted, bound=1e-4):
+    jax.tree.map(lambda a, b: np.testing.assert_array_less(
+        np.abs(np.float64(a) - np.float64(b)).max(), bound * np.abs(np.float64(b)).max()),
+        found, wanted)
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_folded_native_networks_answer_the_same(variant):
+    model, variables, images = network(variant, convolution='native')
+    fast, folded = drn_jax.optimize_for_inference(model, variables)
+    levels = jax.jit(lambda model, v: model.apply(v, images, method='levels'), static_argnums=0)
+    assert_close(levels(fast, folded), levels(model, variables))
+    assert set(folded) == {'params'}
+
+
+@pytest.mark.parametrize('variant, convolution', [
+    ('drn_a_18', 'phase'), ('drn_c_26', 'phase'), ('drn_d_22', 'winograd')])
+def test_algorithms_answer_the_same(variant, convolution):
+    model, variables, images = network(variant)  # 44 x 57: dilations do not divide the maps
+    wanted = jax.jit(model.clone(convolution='native').apply)(variables, images)
+    fast, folded = drn_jax.optimize_for_inference(model.clone(convolution=convolution), variables)
+    assert_close(jax.jit(fast.apply)(folded, images), wanted)
+
+
+def test_segmentation_and_bfloat16():
+    model, variables, images = network('drn_d_22', task='segmentation', dtype='bfloat16')
+    fast, folded = drn_jax.optimize_for_inference(model, variables)
+    found, wanted = jax.jit(fast.apply)(folded, images), jax.jit(model.apply)(variables, images)
+    assert found.dtype == jnp.float32 and found.shape == (2, 6, 8, 5)
+    assert_close(found, wanted, bound=5e-2)
+
+
+def test_training_in_phases_is_training():
+    model, variables, images = network('drn_c_26')
+
+    def step(convolution):
+        def loss(params):
+            logits, new = model.clone(convolution=convolution).apply(
+                {**variables, 'params': params}, images, train=True, mutable=['batch_stats'])
+            return jnp.square(logits).mean(), new
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables['params'])
+    (loss, new), gradient = step('native')
+    (again, statistics), also = step('phase')
+    assert again == pytest.approx(float(loss), rel=1e-4)
+    assert_close(statistics, new)
+    norms = [np.sqrt(sum(np.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
+             for tree in (gradient, also)]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+
+
+def test_twice_is_once():
+    model, variables, _ = network('drn_c_26')
+    fast, folded = drn_jax.optimize_for_inference(model, variables)
+    again, same = drn_jax.optimize_for_inference(fast, folded)
+    assert again is fast and same is folded
+
+
+def test_foreign_variables_are_refused():
+    model, _, _ = network('drn_c_26')
+    _, variables, _ = network('drn_c_26', num_classes=3)
+    with pytest.raises(InputError, match=r'variables are not those of the model \(drn_c_26, width'):
+        drn_jax.optimize_for_inference(model, variables)
+
+
+def test_an_optimized_network_does_not_train():
+    model, variables, images = network('drn_c_26')
+    fast, folded = drn_jax.optimize_for_inference(model, variables)
+    with pytest.raises(InputError, match='optimized for inference and cannot train'):
+        fast.apply(folded, images, train=True)
+
+
+def test_unknown_convolution():
+    with pytest.raises(InputError, match="convolution 'fft' is unknown; known: auto, native, ph"):
+        drn_jax.create_model('drn_c_26', convolution='fft')

@@ -1,0 +1,136 @@
+"""Every algorithm computes the sum in the docstring of `dilated_conv`, and so do its gradients."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from drn_jax.ops import winograd
+from drn_jax.ops.conv import ALGORITHMS, dilated_conv
+
+# (height, width, kernel side, stride, dilation), drawn once: 4 to 33 pixels a side.
+RNG = np.random.default_rng(7)
+CASES = [(*map(int, RNG.integers(4, 34, 2)), side, stride, dilation)
+         for stride in (1, 2) for dilation in (1, 2, 4) for side in (3, 1 + 2 * stride)]
+
+
+def taps(x, kernel, stride, dilation):
+    """Yields the kernel's taps with the pixels that each of them reads, zero outside."""
+    side, (height, width) = len(kernel), x.shape[1:3]
+    reach = dilation * (side // 2)
+    padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    for i in range(side):
+        for j in range(side):
+            rows = slice(i * dilation, i * dilation + height, stride)
+            columns = slice(j * dilation, j * dilation + width, stride)
+            yield i, j, rows, columns, padded
+
+
+def reference(x, kernel, stride, dilation):
+    return sum(padded[:, rows, columns] @ kernel[i, j]
+               for i, j, rows, columns, padded in taps(x, kernel, stride, dilation))
+
+
+def reference_gradients(x, kernel, gradient, stride, dilation):
+    of_kernel, of_padded = np.zeros_like(kernel), None
+    for i, j, rows, columns, padded in taps(x, kernel, stride, dilation):
+        of_padded = np.zeros_like(padded) if of_padded is None else of_padded
+        of_kernel[i, j] = np.einsum('bhwc,bhwo->co', padded[:, rows, columns], gradient)
+        of_padded[:, rows, columns] += gradient @ kernel[i, j].T
+    reach = dilation * (len(kernel) // 2)
+    return of_padded[:, reach:reach + x.shape[1], reach:reach + x.shape[2]], of_kernel
+
+
+def draw(height, width, side, stride):
+    rng = np.random.default_rng(height + 100 * width)
+    x = rng.standard_normal((2, height, width, 5))
+    kernel = rng.standard_normal((side, side, 5, 4))
+    gradient = rng.standard_normal((2, -(-height // stride), -(-width // stride), 4))
+    return x, kernel, gradient
+
+
+@pytest.mark.parametrize('height, width, side, stride, dilation', CASES)
+@pytest.mark.parametrize('algorithm', ALGORITHMS)
+def test_random_shapes(algorithm, height, width, side, stride, dilation):
+    if algorithm == 'winograd' and side != 3:
+        pytest.skip('takes 3x3 kernels only')
+    x, kernel, gradient = draw(height, width, side, stride)
+    conv = jax.jit(functools.partial(
+        dilated_conv, stride=stride, dilation=dilation, algorithm=algorithm))
+    out, backward = jax.vjp(conv, jnp.float32(x), jnp.float32(kernel))
+    wanted = reference(x, kernel, stride, dilation)
+    bound = 1e-5 if algorithm == 'winograd' else 1e-6
+    assert out.shape == wanted.shape
+    assert np.abs(out - wanted).max() < bound * np.abs(wanted).max()
+    for found, want in zip(backward(jnp.float32(gradient)),
+                           reference_gradients(x, kernel, gradient, stride, dilation)):
+        assert np.abs(found - want).max() < bound * np.abs(want).max()
+
+
+@pytest.mark.parametrize('algorithm', ALGORITHMS)
+def test_bfloat16(algorithm):
+    x, kernel, gradient = (jnp.bfloat16(each) for each in draw(9, 14, 3, 1))
+    out, backward = jax.vjp(functools.partial(
+        dilated_conv, dilation=2, algorithm=algorithm), x, kernel)
+    exact = [np.float64(each) for each in (x, kernel, gradient)]
+    wanted = [reference(*exact[:2], 1, 2), *reference_gradients(*exact, 1, 2)]
+    for found, want in zip([out, *backward(gradient)], wanted):
+        assert found.dtype == jnp.bfloat16
+        assert np.abs(np.float64(found) - want).max() < 4e-3 * np.abs(want).max()
+
+
+def test_winograd_of_many_channels():
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((1, 7, 8, 512)), rng.standard_normal((3, 3, 512, 16))
+    out = winograd.conv(jnp.float32(x), jnp.float32(kernel))
+    wanted = reference(x, kernel, 1, 1)
+    assert np.abs(out - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize('side', [1, 2, 3])
+def test_winograd_of_images_smaller_than_a_tile(side):
+    x, kernel, _ = draw(side, 5, 3, 1)
+    np.testing.assert_allclose(winograd.conv(jnp.float32(x), jnp.float32(kernel)),
+                               reference(x, kernel, 1, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize('algorithm', ALGORITHMS)
+def test_vmap_is_a_loop(algorithm):
+    x, kernel, _ = draw(6, 7, 3, 1)
+    kernels = jnp.float32(np.stack([kernel, 2 * kernel]))
+    conv = functools.partial(dilated_conv, dilation=2, algorithm=algorithm)
+    both = jax.vmap(conv, (None, 0))(jnp.float32(x), kernels)
+    for out, kernel in zip(both, kernels):
+        np.testing.assert_allclose(out, conv(jnp.float32(x), kernel), atol=1e-4)
+
+
+@pytest.mark.parametrize('algorithm', ALGORITHMS)
+def test_devices_that_share_the_batch_give_the_same(algorithm):
+    mesh = jax.make_mesh((4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data'))
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((8, 9, 10, 3)), jnp.float32)
+    kernel = jnp.asarray(np.random.default_rng(1).standard_normal((3, 3, 3, 4)), jnp.float32)
+    conv = jax.jit(functools.partial(dilated_conv, dilation=2, algorithm=algorithm))
+    out = conv(jax.device_put(x, rows), kernel)
+    assert out.sharding.is_equivalent_to(rows, 4)
+    np.testing.assert_allclose(out, conv(x, kernel), atol=1e-4)
+
+
+def test_phase_and_winograd_programs_have_no_dilated_convolution():
+    x, kernel = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
+
+    def program(algorithm):
+        conv = functools.partial(dilated_conv, dilation=2, algorithm=algorithm)
+        return jax.jit(conv).lower(x, kernel).compile().as_text()
+    assert 'rhs_dilate=2x2' in program('native')
+    assert 'convolution(' in program('phase') and 'rhs_dilate' not in program('phase')
+    assert 'convolution(' not in program('winograd')
+
+
+def test_unknown_and_unfit_algorithms_are_refused():
+    x, kernel = jnp.ones((1, 8, 8, 3)), jnp.ones((5, 5, 3, 4))
+    with pytest.raises(ValueError, match="algorithm 'fft' is unknown; known: native, phase"):
+        dilated_conv(x, kernel, algorithm='fft')
+    with pytest.raises(ValueError, match=r'winograd takes 3x3 kernels, kernel is \(5, 5, 3, 4\)'):
+        dilated_conv(x, kernel, algorithm='winograd')
