@@ -5,6 +5,7 @@ import os
 import runpy
 import shlex
 import sys
+import traceback
 
 import ml_collections
 from absl import flags, logging
@@ -29,6 +30,27 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         raise InputError(f'{message}; {self.prog} --help lists the flags')
+
+
+def add_process_flags(parser):
+    """Adds the flags of commands that several processes run together: `processes.joined`."""
+    group = parser.add_argument_group(
+        'several processes', 'Found without flags on Cloud TPUs, under Slurm, mpirun, and in '
+        'indexed jobs of\nKubernetes; elsewhere start the command once on every machine, with')
+    group.add_argument('--coordinator', metavar='HOST:PORT', help='a free port of process 0')
+    group.add_argument('--processes', type=int, metavar='N', help='how many; 1: look for no others')
+    group.add_argument('--process', type=int, metavar='I', help='which one this is, from 0')
+    group.add_argument('--join_seconds', type=int, default=300, metavar='S',
+                       help='how long to wait for the others (300)')
+    group.add_argument('--silent_seconds', type=int, default=100, metavar='S',
+                       help='when one has not been heard of for so long, all end (100)')
+
+
+def joined(given):
+    """Enters the context `processes.joined` with the flags of `add_process_flags`."""
+    from drn_jax.training import processes  # after the flags: it imports JAX
+    return processes.joined(given.coordinator, given.processes, given.process, given.join_seconds,
+                            given.silent_seconds)
 
 
 def load_config(path, overrides):
@@ -112,7 +134,8 @@ def run(main):
     """Runs a command: `main(argv)` with the flags of this process.
 
     Ends the process with status 0, or after printing an `InputError` as one line with status 1.
-    Other exceptions are defects and keep their traceback.
+    Other exceptions are defects and keep their traceback. Where others have been joined, it ends
+    without waiting for them.
     """
     logging.use_absl_handler()
     logging.set_verbosity(logging.ERROR)  # libraries warn of what users cannot change
@@ -120,11 +143,28 @@ def run(main):
     try:
         main(sys.argv[1:])
     except InputError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(1)
+        print(f'error{_which_process()}: {error}', file=sys.stderr)
+        _end(1)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
-        sys.exit(130)
+        _end(130)
+    except Exception:
+        if not _which_process():
+            raise
+        traceback.print_exc()
+        _end(1)
+
+
+def _which_process():
+    """Names this process where it has joined others."""
+    processes = sys.modules.get('drn_jax.training.processes')
+    return processes.name() if processes else ''
+
+
+def _end(status):
+    if _which_process():
+        sys.modules['drn_jax.training.processes'].leave(status)
+    sys.exit(status)
 
 
 def show_warnings():

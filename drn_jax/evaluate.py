@@ -30,10 +30,12 @@ Segmentation:
 """
 import re
 
+import jax
 from etils import epath
 
-from drn_jax import cityscapes, commands
+from drn_jax import cityscapes, commands, tasks
 from drn_jax.errors import InputError
+from drn_jax.models.inference import optimize_for_inference
 from drn_jax.published import published
 from drn_jax.training import configurations, loading, memory, meshes, reports
 
@@ -46,6 +48,12 @@ SAVED = ('labels', 'colours', 'overlays', 'zip')
 def main(argv):
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
+    with commands.joined(given):
+        evaluate(given, overrides, commands.typed('evaluate', argv))
+
+
+def evaluate(given, overrides, command):
+    """Evaluates what the flags name; `command` is what was typed."""
     path = loading.find(given.checkpoint, given.step)
     stored = loading.read_config(path)
     stored.mesh.devices, stored.mesh.space = 0, 1  # all that there are here, whatever the run had
@@ -59,6 +67,8 @@ def main(argv):
     setup = setups.set_up(config, open_source=source_opener(given, config), trained=True)
     output = output_directory(given.output, path, config, given.images or setup.source.name)
     variables = loading.read_variables(path, setup.task.model, meshes.replicated(setup.mesh))
+    model, variables = optimize_for_inference(setup.task.model, variables)
+    setup = setup._replace(task=tasks.create_task(config, model))
     reports.say(f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
                 f'{setup.source.name}')
     files = label_files(given.save, output, config)
@@ -75,7 +85,7 @@ def main(argv):
         reports.say('gridding score not applicable (no dilation, or too few cells): '
                     f'{", ".join(without)}')
     report = reports.write_report(
-        output, command=commands.typed('evaluate', argv), config=config, metrics=result.metrics,
+        output, command=command, config=config, metrics=result.metrics,
         published=published(config), step=int(path.name), **details, **choice,
         **({'unreadable_images': result.unreadable} if result.unreadable else {}),
         data={'name': setup.source.name, 'split': config.data.validation_split,
@@ -104,6 +114,7 @@ def parse_flags(argv):
     parser.add_argument('--size', type=image_size, metavar='HxW',
                         help='segmentation: images (bilinear, antialiased) and label maps\n'
                              '(nearest pixel) are resized to this; default: as they are')
+    commands.add_process_flags(parser)
     given, overrides = parser.parse_known_args(argv)
     if (given.images is None) != (given.labels is None):
         parser.error('--images and --labels go together')
@@ -235,9 +246,16 @@ def segmentation_data(given, config):
 
 
 def label_files(kinds, output, config):
-    """Gives what writes the predicted label maps, or None."""
+    """Gives what writes the predicted label maps, or None.
+
+    Raises:
+        InputError: there are several processes, each of which sees a part of the images.
+    """
     if not kinds:
         return None
+    if jax.process_count() > 1:
+        raise InputError(f'--save={",".join(kinds)} writes the files of all images, for which '
+                         f'{jax.process_count()} processes are too many; use one')
     from drn_jax.pictures.label_files import LabelFiles
     ids = cityscapes.LABEL_ID_OF_CLASS if (
         tuple(config.data.class_names) == cityscapes.CLASS_NAMES) else None
@@ -246,7 +264,7 @@ def label_files(kinds, output, config):
 
 def write_confusion(output, details, config):
     """Writes the confusion matrix, where there is one, as a table and as a picture."""
-    if 'confusion' in details:
+    if 'confusion' in details and jax.process_index() == 0:
         from drn_jax.pictures import confusion, files
         names, matrix = config.data.class_names, details['confusion']
         confusion.write_confusion(output / 'confusion.csv', matrix, names)

@@ -15,7 +15,8 @@ and explains all of them. The most used ones:
   --config.data.manual_dir=DIR     where ImageNet's tar files or Cityscapes' zip files lie
   --config.init_from=DIR           a checkpoint to start from
 
-The same command, given again, goes on at the last checkpoint.
+The same command, given again, goes on at the last checkpoint. Where several processes share a run,
+all of them get the same command, and a --workdir that all of them see.
 """
 from drn_jax import commands
 
@@ -27,11 +28,12 @@ def main(argv):
                         help='configuration of the run, such as configs/drn_c_26.py')
     parser.add_argument('--workdir', required=True, metavar='DIR',
                         help='checkpoints, report and TensorBoard files go here, local or gs://')
+    commands.add_process_flags(parser)
     given, overrides = parser.parse_known_args(argv)
     config = commands.load_config(given.config, overrides)
-
-    from drn_jax.training import loop  # after the flags: it imports TensorFlow, which takes seconds
-    loop.train(config, given.workdir, commands.typed('main', argv))
+    with commands.joined(given):
+        from drn_jax.training import loop  # it imports TensorFlow, which takes seconds
+        loop.train(config, given.workdir, commands.typed('main', argv))
 
 
 if __name__ == '__main__':

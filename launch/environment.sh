@@ -1,12 +1,41 @@
+# shellcheck shell=bash
 # Makes the virtual environment of this checkout; sourced by the other scripts.
 #
 #   install_drn_jax EXTRAS [PACKAGE ...]    installs this checkout with its extras and further
 #                                           packages, if anything changed
+#   keep_compiled                           keeps compiled programs for the next start
+#   show_help FILE                          prints the comment at the top of a script
+#   fail SENTENCE                           prints it as an error and ends
+#   run COMMAND ...                         runs a command, or prints it where dry_run is not empty
 #
-# PYTHON chooses the interpreter (3.11 or newer), VENV the directory of the environment.
+# PYTHON chooses the interpreter (3.11 or newer), VENV the directory of the environment, and
+# JAX_COMPILATION_CACHE_DIR that of compiled programs (empty: they are not kept).
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 VENV=${VENV:-.venv}
+dry_run=${dry_run:-}
+
+show_help() {
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"
+}
+
+fail() {
+  echo "error: $1" >&2
+  exit 1
+}
+
+run() {
+  if [ -n "$dry_run" ]; then
+    printf '%q ' "$@"
+    echo
+  else
+    "$@"
+  fi
+}
+
+keep_compiled() {
+  export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR-$(cd "$VENV" && pwd)/compiled}
+}
 
 find_python() {
   local candidate

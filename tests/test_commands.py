@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import drn_jax
-from drn_jax import commands, evaluate, main, recipes
+from drn_jax import commands, evaluate, main, prepare, recipes
 from drn_jax.errors import InputError
 from drn_jax.published import published
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
         evaluate.main([f'--checkpoint={tmp_path}/nothing'])
 
 
-@pytest.mark.parametrize('command', ['main', 'evaluate'])
+@pytest.mark.parametrize('command', ['main', 'evaluate', 'prepare'])
 def test_help_explains(command):
     result = python_m(f'drn_jax.{command}', '--help')
     assert result.returncode == 0
@@ -129,3 +129,19 @@ def test_errors_are_one_line_with_status_1(tmp_path):
 def test_importing_the_package_does_not_import_tensorflow():
     code = "import sys, drn_jax; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60).returncode == 0
+
+
+def test_preparing_says_what_there_is(digit_scenes_dir, capsys):
+    prepare.main([f'--config={ROOT}/configs/digit_scenes.py',
+                  f'--config.data.data_dir={digit_scenes_dir}'])
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        'digit_scenes is ready: 10 classes; train 6,000 images, tune 500 images, '
+        'validation 1,000 images')
+
+
+def test_files_of_images_are_for_one_process(monkeypatch, tmp_path):
+    monkeypatch.setattr('jax.process_count', lambda: 2)
+    assert evaluate.label_files((), tmp_path, None) is None
+    with pytest.raises(InputError, match='--save=labels,zip writes the files of all images, for wh'
+                                         'ich 2 processes are too many; use one'):
+        evaluate.label_files(('labels', 'zip'), tmp_path, None)

@@ -20,12 +20,12 @@ class Batches:
     its decoding.
 
     Args:
-        records: tf.data.Dataset of dicts of at most `rows` rows each: what `Source.records` gives,
-            and index, int64.
+        records: tf.data.Dataset of dicts of rows: what `Source.records` gives, and index, int64.
         decode: function of a record that gives a row, a dict of tensors, or fails.
         blank: function that gives a row without an image, a dict of the same keys, shapes and
             types; of a batch of records, or of None where a batch has no images at all.
         rows: of every batch.
+        first_row: which rows of each element of `records` are decoded: at most `rows` from here on.
         steps: number of batches, padding where the records end before; None: as the records.
         named: whether batches have `name`, str objects [rows], '' in padding.
         threads: images decoded at once; 0: as many as there are cores.
@@ -37,13 +37,18 @@ class Batches:
         unreadable: the images that could not be read so far, {name: index}.
     """
 
-    def __init__(self, records, decode, *, blank, rows, steps=None, named=False, threads, source,
-                 split, max_unreadable_share):
+    def __init__(self, records, decode, *, blank, rows, first_row=0, steps=None, named=False,
+                 threads, source, split, max_unreadable_share):
         self.unreadable = {}
         self._blank, self._rows, self._steps_left, self._named = blank, rows, steps, named
         self._source, self._split, self._max_share = source, split, max_unreadable_share
+
+        def decode_rows(batch):
+            part = {key: values[first_row:first_row + rows] for key, values in batch.items()}
+            return _decode_batch(part, decode, blank(batch), threads or os.cpu_count())
+
         decoded = records.prefetch(1).map(
-            lambda batch: _decode_batch(batch, decode, blank(batch), threads or os.cpu_count()),
+            decode_rows,
             num_parallel_calls=2,  # one batch begins while the last images of another are decoded
             deterministic=True)
         self._decoded = decoded.prefetch(2).as_numpy_iterator()
@@ -101,13 +106,17 @@ class Batches:
             if name not in self.unreadable:
                 _logger.warning('%s of %s cannot be read: left out', name, self._source.name)
                 self.unreadable[name] = int(index)
+        self.check_unreadable(len(self.unreadable), list(self.unreadable))
+
+    def check_unreadable(self, number, names):
+        """Raises InputError when so many images, of which some are named, are too many."""
         count = self._source.num_examples(self._split)
-        if len(self.unreadable) > self._max_share * count:
-            names = ', '.join(list(self.unreadable)[:_NAMED])
+        if number > self._max_share * count:
             raise InputError(
-                f'{len(self.unreadable)} of the {count} images of split {self._split!r} of '
+                f'{number} of the {count} images of split {self._split!r} of '
                 f'{self._source.name!r} cannot be read, which is more than a share of '
-                f'{self._max_share:g}: {names}{", ..." if len(self.unreadable) > _NAMED else ""}; '
+                f'{self._max_share:g}: {", ".join(names[:_NAMED])}'
+                f'{", ..." if number > _NAMED else ""}; '
                 'repair these files, or raise config.data.max_unreadable_share')
 
 

@@ -64,7 +64,8 @@ def evaluation_batches(source, data, *, batch_size, crops=1, whole_maps=False, s
     """Gives every image of a split exactly once, in a fixed order.
 
     Process i of P takes positions i * n / P to (i + 1) * n / P of n, and all processes give equally
-    many batches of equally many rows, padded.
+    many batches of equally many rows, padded. Where sizes differ it takes rows i * R to (i + 1) * R
+    of every batch, and reads the records of the others without decoding them.
 
     Images with label maps come whole, resized to data.evaluation_size where that is not (0, 0).
     Where their sizes differ, a batch holds images of one size: it comes when it is full, and what
@@ -90,8 +91,8 @@ def evaluation_batches(source, data, *, batch_size, crops=1, whole_maps=False, s
         object, uint8 [R, size, size], 0 beside the object; and whole, uint8 [R, H, W, 3].
 
     Raises:
-        InputError: the split is unknown, batch_size, crops or sizes do not fit, or images differ in
-            size where there are several processes; in iterating, too many images cannot be read.
+        InputError: the split is unknown, or batch_size, crops or sizes do not fit; in iterating,
+            too many images cannot be read.
     """
     split = split or data.validation_split
     number, processes = process
@@ -101,15 +102,11 @@ def evaluation_batches(source, data, *, batch_size, crops=1, whole_maps=False, s
     whole_maps = whole_maps and data.crop  # else images are whole anyway, and have one size
     several_sizes = whole_maps or source.labels == 'maps' and not _map_size(source, data)
     if whole_maps:
-        _check_whole_maps(data, processes)
-    elif several_sizes and processes > 1:
-        raise InputError(
-            f'the images of {source.name!r} differ in size, so {processes} processes cannot '
-            'evaluate them together; give one size as config.data.evaluation_size, or use one '
-            'process')
+        _check_whole_maps(data)
     decode, blank = _evaluation_rows(source, data, crops)
     rows, count = batch_size // processes, source.num_examples(split)
-    start, stop = number * count // processes, (number + 1) * count // processes
+    start, stop = (0, count) if several_sizes else (
+        number * count // processes, (number + 1) * count // processes)
     largest_share = -(-count // processes)
 
     records = source.records(split, start, stop).enumerate(start)
@@ -119,11 +116,11 @@ def evaluation_batches(source, data, *, batch_size, crops=1, whole_maps=False, s
     if several_sizes:
         records = records.group_by_window(
             lambda record: record['size'][0] * 2**32 + record['size'][1],
-            lambda _, group: group.batch(rows), window_size=rows)
+            lambda _, group: group.batch(batch_size), window_size=batch_size)
     else:
         records = records.batch(rows)
     return Batches(
-        records, decode, blank=blank, rows=rows,
+        records, decode, blank=blank, rows=rows, first_row=number * rows if several_sizes else 0,
         steps=None if several_sizes else -(-largest_share // rows), named=True,
         threads=data.threads, source=source, split=split,
         max_unreadable_share=data.max_unreadable_share)
@@ -261,11 +258,8 @@ def _add_map_size(source, data):
     return add
 
 
-def _check_whole_maps(data, processes):
+def _check_whole_maps(data):
     """Refuses maps of whole images where they cannot be made."""
-    if processes > 1:
-        raise InputError(f'whole images differ in size, so {processes} processes cannot make maps '
-                         "of them together; use config.evaluation.maps 'crop', or one process")
     if data.resize_px % 8:
         raise InputError(f'config.data.resize_px is {data.resize_px}; for maps of whole images, '
                          'whose sides are eighths of it, give a multiple of 8')

@@ -9,7 +9,7 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from drn_jax.errors import InputError
-from drn_jax.training import configurations, loading
+from drn_jax.training import configurations, loading, processes
 from drn_jax.training.states import TrainState
 
 
@@ -96,9 +96,11 @@ class Checkpoints:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exception):
-        self._manager.wait_until_finished()  # raises what a save in the background raised
-        self._manager.close()
+    def __exit__(self, kind, error, trace):
+        # Without the others, which may have ended, a save in the background would never finish.
+        if jax.process_count() == 1 or not processes.of_runtime(error):
+            self._manager.wait_until_finished()  # raises what a save in the background raised
+            self._manager.close()
         if self._lock:
             self._lock.close()
 

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from drn_jax import data
 from drn_jax.errors import InputError
-from drn_jax.training import meshes, reports, steps
+from drn_jax.training import meshes, processes, reports, steps
 
 CALIBRATION = 5000  # training images that thresholds are chosen on
 
@@ -20,7 +19,8 @@ class Result(NamedTuple):
     Attributes:
         metrics: {name: number}.
         counts: the sums that they were made of, {name: int or NumPy array}.
-        unreadable: names of the images that could not be read, sorted.
+        unreadable: names of the images that could not be read, sorted; of several processes the
+            first ones of each.
     """
     metrics: dict
     counts: dict
@@ -68,7 +68,7 @@ def evaluator(config, setup, *, split=None, take=None):
         fed = meshes.feed(_remember(batches, waiting), setup.mesh, task.keys,
                           optional=task.optional_keys)
         sums = sum_counts(map(counts, progress(fed) if progress else fed))
-        sums |= over_processes(sum_counts(on_host))
+        sums |= sum_counts([processes.summed(sum_counts(on_host))])
         if task.labels == 'boxes' and not sums['examples']:
             name = split or config.data.validation_split
             raise InputError(
@@ -76,9 +76,12 @@ def evaluator(config, setup, *, split=None, take=None):
                 f'{setup.source.name!r} has a box; give another split, or config.data.boxes that '
                 'names these images, as in ILSVRC2012_val_00000001.xml')
         metrics = task.report(sums)
-        if batches.unreadable:
-            metrics['unreadable'] = len(batches.unreadable)
-        return Result(metrics, sums, sorted(batches.unreadable))
+        unreadable = processes.summed(len(batches.unreadable))
+        names = processes.all_names(batches.unreadable)
+        if unreadable:
+            batches.check_unreadable(unreadable, names)  # over all processes
+            metrics['unreadable'] = int(unreadable)
+        return Result(metrics, sums, names)
 
     return evaluate
 
@@ -130,13 +133,6 @@ def calibration_split(config, source):
     return split
 
 
-def over_processes(sums):
-    """Adds up over all processes what each has counted on its host."""
-    if jax.process_count() == 1:
-        return sums
-    return jax.tree.map(lambda each: each.sum(0), multihost_utils.process_allgather(sums))
-
-
 def _remember(batches, waiting):
     for batch in batches:
         waiting.append(batch)
@@ -146,8 +142,9 @@ def _remember(batches, waiting):
 def batch_count(config, source, split=None):
     """Gives the number of batches of one pass over a split, where all images have one size."""
     examples = source.num_examples(split or config.data.validation_split)
-    processes = jax.process_count()
-    return -(-(-(-examples // processes)) // (config.evaluation.batch_size // processes))
+    of_process, rows = (-(-number // jax.process_count())
+                        for number in (examples, config.evaluation.batch_size))
+    return -(-of_process // rows)
 
 
 def sum_counts(counts):

@@ -10,7 +10,8 @@ from drn_jax import data
 from drn_jax.errors import InputError
 from drn_jax.published import published
 from drn_jax.training import (checkpoints, configurations, evaluation, loading, memory, meshes,
-                              recorders, reports, schedules, setups, states, steps, transfer)
+                              processes, recorders, reports, schedules, setups, states, steps,
+                              transfer)
 
 
 def train(config, workdir, command=''):
@@ -94,17 +95,21 @@ def train(config, workdir, command=''):
         seconds = time.monotonic() - started
         write_report(config, workdir, command, setup, metrics, {
             'step': last, 'first_step': first, 'seconds': round(seconds, 1),
-            'unreadable_images': sorted(images.unreadable)})
+            'unreadable_images': processes.all_names(images.unreadable)})
         return conclude(config, workdir, saved, metrics)
 
 
 def evaluate_safely(evaluate, state, saved, config):
-    """Evaluates a state, and saves it first of all where that fails."""
+    """Evaluates a state, and saves it first of all where that fails.
+
+    Several processes can save only together, and not all of them may have failed.
+    """
     try:
         with memory.sufficient(f'{config.evaluation.batch_size} images', memory.EVALUATE):
             return evaluate(state.variables)
     except BaseException:
-        saved.save(state)
+        if jax.process_count() == 1:
+            saved.save(state)
         raise
 
 
@@ -112,6 +117,7 @@ def check_shares(config):
     """Refuses batches, and rows of images, that devices do not divide or memory cannot hold."""
     mesh = meshes.create_mesh(config.mesh.devices, config.mesh.space)
     meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
+    processes.check_streams(config.data.streams)
     rows = config.data.crop_px if 'crop_px' in config.data else config.data.image_size
     memory.check_batches(config.batch_size // jax.process_count(), rows)
     if config.mesh.space > 1:

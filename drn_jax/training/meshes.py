@@ -14,6 +14,10 @@ DATA, SPACE = 'data', 'space'  # examples of a batch; rows of an image
 def create_mesh(devices=0, space=1):
     """Gives the mesh over which a batch is spread: its examples, and the rows of its images.
 
+    Devices follow each other by slice, then by process. So each process holds rows of a batch that
+    lie side by side, and of several TPU slices each holds one block of the batch: the compiler sums
+    gradients inside the slices before it sums them across the slower network between them.
+
     Args:
         devices: how many devices, at least 1; 0 is all of them.
         space: how many of them share the rows of each image.
@@ -22,7 +26,8 @@ def create_mesh(devices=0, space=1):
         A `jax.sharding.Mesh` with the axes 'data' and 'space'.
 
     Raises:
-        InputError: there are not that many devices, or `space` does not divide them.
+        InputError: there are not that many devices, some processes would have none, or `space`
+            does not divide them.
 
     Example:
         >>> dict(create_mesh(1).shape)
@@ -32,13 +37,23 @@ def create_mesh(devices=0, space=1):
     if not 0 <= devices <= len(known):
         raise InputError(f'config.mesh.devices is {devices}, but this machine has {len(known)}; '
                          f'use 1 to {len(known)}, or 0 for all')
-    known = known[:devices or None]
+    if devices % len(known) and jax.process_count() > 1:
+        raise InputError(f'config.mesh.devices is {devices}, but {jax.process_count()} processes '
+                         f'share all of their {len(known)} devices; use 0')
+    known = in_order(known)[:devices or None]
     local = len(known) // jax.process_count()  # an image lies on the devices of one process
     if space < 1 or local % space:
         raise InputError(f'config.mesh.space is {space}, but each process has {local} devices; '
                          'use 1 or another number that divides them')
-    return jax.make_mesh((len(known) // space, space), (DATA, SPACE), devices=known,
-                         axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    # jax.make_mesh would put them into another order on TPUs.
+    return jax.sharding.Mesh(np.array(known).reshape(-1, space), (DATA, SPACE),
+                             axis_types=(jax.sharding.AxisType.Auto,) * 2)
+
+
+def in_order(devices):
+    """Gives devices by slice (of TPUs that several networks join), process and number."""
+    return sorted(devices, key=lambda device: (
+        getattr(device, 'slice_index', 0), device.process_index, device.id))
 
 
 def replicated(mesh):

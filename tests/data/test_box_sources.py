@@ -242,12 +242,19 @@ def test_unreadable_images_are_left_out_of_whole_maps_too(tmp_path, data, damage
         list(evaluation_batches(source, data, batch_size=8, whole_maps=True))
 
 
+def test_processes_have_their_rows_of_whole_images_of_the_same_size(tmp_path, data):
+    source = with_csv(ShapeSource(damaged=(2, 3)), tmp_path, whole_boxes())
+    whole = list(evaluation_batches(source, data, batch_size=3, whole_maps=True))
+    shares = [evaluation_batches(source, data, batch_size=3, whole_maps=True, process=(number, 3))
+              for number in range(3)]
+    for expected, *rows in zip(whole, *shares, strict=True):
+        found = {key: np.concatenate([row[key] for row in rows]) for key in expected}
+        assert_batches_equal(found, expected)
+    assert sorted(name for share in shares for name in share.unreadable) == ['c/2.jpg', 'c/3.jpg']
+
+
 def test_settings_that_whole_maps_cannot_have(tmp_path, data):
     source = with_csv(ShapeSource(), tmp_path, whole_boxes())
-    with pytest.raises(InputError, match=(
-            '^whole images differ in size, so 2 processes cannot make maps of them together; use '
-            "config.evaluation.maps 'crop', or one process$")):
-        evaluation_batches(source, data, batch_size=2, whole_maps=True, process=(0, 2))
     data.resize_px = 36
     with pytest.raises(InputError, match=(
             'config.data.resize_px is 36; for maps of whole images.* give a multiple of 8')):

@@ -1,4 +1,6 @@
 """Where batches go."""
+import types
+
 import jax
 import numpy as np
 import pytest
@@ -21,6 +23,21 @@ def test_all_devices_or_some():
 def test_a_number_of_devices_that_there_is_not(devices):
     with pytest.raises(InputError, match=rf'devices is {devices}, but this machine has 8'):
         meshes.create_mesh(devices)
+
+
+def test_devices_follow_slices_then_processes_then_numbers():
+    devices = [types.SimpleNamespace(slice_index=part, process_index=process, id=number)
+               for number, (part, process) in enumerate([(1, 2), (0, 1), (1, 3), (0, 0), (0, 1)])]
+    assert [device.id for device in meshes.in_order(devices)] == [3, 1, 4, 0, 2]
+
+
+def test_processes_share_all_of_their_devices(monkeypatch):
+    monkeypatch.setattr(jax, 'process_count', lambda: 2)
+    assert meshes.create_mesh(8).shape == {'data': 8, 'space': 1}
+    with pytest.raises(InputError, match='devices is 3, but 2 processes share all of their 8 dev'):
+        meshes.create_mesh(3)
+    with pytest.raises(InputError, match='space is 8, but each process has 4 devices'):
+        meshes.create_mesh(space=8)
 
 
 @pytest.mark.parametrize('size, near', [(30, '24 or 32'), (3, 'such as 8'), (0, 'such as 8')])
