@@ -11,7 +11,7 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, Stopped
 
 
 class Parser(argparse.ArgumentParser):
@@ -133,7 +133,8 @@ def _one_line(error):
 def run(main):
     """Runs a command: `main(argv)` with the flags of this process.
 
-    Ends the process with status 0, or after printing an `InputError` as one line with status 1.
+    Ends the process with status 0, or after printing an `InputError` as one line with status 1, or
+    `Stopped` with status 143.
     Other exceptions are defects and keep their traceback. Where others have been joined, it ends
     without waiting for them.
     """
@@ -145,6 +146,9 @@ def run(main):
     except InputError as error:
         print(f'error{_which_process()}: {error}', file=sys.stderr)
         _end(1)
+    except Stopped as reason:
+        print(reason, file=sys.stderr)
+        _end(143)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         _end(130)

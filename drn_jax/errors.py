@@ -1,4 +1,4 @@
-"""The one exception that means: the user can fix this, and the message says how."""
+"""The exceptions that tell a user something: what to fix, or that a run was asked to end."""
 
 
 class InputError(ValueError):
@@ -13,3 +13,23 @@ class InputError(ValueError):
         ...
         drn_jax.errors.InputError: batch_size 30 does not divide by 8 devices; use a multiple of 8
     """
+
+
+class Stopped(Exception):
+    """A run was asked to end by SIGTERM, has saved its state and ends.
+
+    Commands print the sentence and end with exit status 143, as a process does that SIGTERM ends.
+    """
+
+    def __init__(self):
+        super().__init__('asked to end: the run is saved, and the same command goes on with it')
+
+
+def first_line(error):
+    """Gives the first line of what an exception says, or its kind.
+
+    Example:
+        >>> first_line(OSError(28, 'No space left on device'))
+        '[Errno 28] No space left on device'
+    """
+    return f'{(str(error).strip().splitlines() or [type(error).__name__])[0]:.200}'

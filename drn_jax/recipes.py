@@ -22,6 +22,7 @@ def _shared():
     config.model.width = 1.  # multiple of all channel counts
     config.model.dtype = 'float32'  # of activations: 'float32' or 'bfloat16'
     config.model.first_block = 'paper'  # DRN-A: dilation of a group's first block, or 'release'
+    config.model.statistics_images = 0  # normalized together, a divisor of batch_size; 0: the batch
     config.model.freeze_statistics = False  # True: batch statistics stay as they were at the start
     config.model.num_classes = 0  # 0: as many as the data set has
     config.model.rematerialize = ()  # levels, as 'level1', computed twice to save memory
@@ -60,6 +61,8 @@ def _shared():
     config.optimizer.decay_epochs = (30., 60., 90.)  # 'steps': where the rate falls
     config.optimizer.decay_factor = .1  # 'steps': what it is multiplied with
     config.optimizer.poly_power = .9  # 'poly': rate * (1 - epoch / epochs) ** power
+    config.optimizer.max_skipped = 0  # updates in a row left out where loss or gradient is not
+    # finite; one more, or 0: the run stops
 
     config.evaluation = ml_collections.ConfigDict()
     config.evaluation.every_epochs = 1.  # during training; the last step is always evaluated
@@ -67,7 +70,7 @@ def _shared():
 
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every_steps = 0  # besides one after each evaluation; 0: no others
-    config.checkpoint.keep_last = 3
+    config.checkpoint.keep_last = 3  # at least 2: one is whole while another is written
     config.checkpoint.keep_best = 1
     config.checkpoint.best_metric = 'top1_error'  # of the validation images
     config.checkpoint.best_is = 'lowest'  # or 'highest'
@@ -77,6 +80,7 @@ def _shared():
     config.mesh.space = 1  # that share the rows of each image, in training for segmentation
 
     config.log_every_steps = 50
+    config.hang_seconds = 1800.  # a process in which nothing happens for so long ends; 0: never
     return config
 
 

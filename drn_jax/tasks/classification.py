@@ -16,7 +16,7 @@ def create(config, model):
 
     Args:
         config: uses `data.mean`, `data.std`, `augmentation`, `loss`, `evaluation` and
-            `model.freeze_statistics`.
+            `model.freeze_statistics`, `model.statistics_images`.
         model: a classification network of `drn_jax.create_model`.
 
     Returns:
@@ -49,7 +49,8 @@ def create(config, model):
         prepare=functools.partial(inputs.prepare, mean=config.data.mean, std=config.data.std,
                                   augmentation=config.augmentation),
         forward=functools.partial(task.forward, model,
-                                  freeze_statistics=config.model.freeze_statistics),
+                                  freeze_statistics=config.model.freeze_statistics,
+                                  group=config.model.statistics_images),
         loss=functools.partial(loss, smoothing=smoothing),
         predict=functools.partial(predict, model, average=evaluation.average),
         counts=counts,

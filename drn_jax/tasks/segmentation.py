@@ -28,7 +28,7 @@ def create(config, model):
 
     Args:
         config: uses `data`, `augmentation`, `loss`, `evaluation`, `model.edges` and
-            `model.freeze_statistics`.
+            `model.freeze_statistics`, `model.statistics_images`.
         model: a segmentation network of `drn_jax.create_model`.
 
     Returns:
@@ -65,7 +65,8 @@ def create(config, model):
         prepare=functools.partial(inputs.prepare, mean=config.data.mean, std=config.data.std,
                                   augmentation=config.augmentation),
         forward=functools.partial(task.forward, model,
-                                  freeze_statistics=config.model.freeze_statistics),
+                                  freeze_statistics=config.model.freeze_statistics,
+                                  group=config.model.statistics_images),
         loss=functools.partial(loss, stride=stride, edges=edges, class_weights=tuple(weights)),
         predict=functools.partial(
             predict, model, scales=tuple(evaluation.scales), mirror=evaluation.mirror,

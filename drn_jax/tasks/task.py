@@ -2,6 +2,7 @@
 from typing import Any, Callable, NamedTuple
 
 import flax.linen as nn
+import jax
 
 
 class Task(NamedTuple):
@@ -47,7 +48,7 @@ class Task(NamedTuple):
     details: Callable[..., Any] | None = None
 
 
-def forward(model, variables, batch, *, freeze_statistics=False):
+def forward(model, variables, batch, *, freeze_statistics=False, group=0):
     """Runs the network as training does.
 
     Args:
@@ -55,11 +56,23 @@ def forward(model, variables, batch, *, freeze_statistics=False):
         variables: its parameters and batch statistics.
         batch: normalised `image`, [B, H, W, 3].
         freeze_statistics: normalise by the running statistics and leave them as they are.
+        group: images that follow each other and are normalised by their own statistics, as those
+            of one device are in training without synchronised statistics; the running statistics
+            take the mean over the groups. A divisor of B; 0: all of the batch.
 
     Returns:
         What the network gives, float32, and the new batch statistics.
     """
+    images = batch['image']
     if freeze_statistics:
-        return model.apply(variables, batch['image'], train=False), variables['batch_stats']
-    logits, updates = model.apply(variables, batch['image'], train=True, mutable=['batch_stats'])
-    return logits, updates['batch_stats']
+        return model.apply(variables, images, train=False), variables['batch_stats']
+
+    def train(images):
+        outputs, updates = model.apply(variables, images, train=True, mutable=['batch_stats'])
+        return outputs, updates['batch_stats']
+
+    if group in (0, len(images)):
+        return train(images)
+    outputs, stats = jax.vmap(train)(images.reshape(-1, group, *images.shape[1:]))
+    return (outputs.reshape(len(images), *outputs.shape[2:]),
+            jax.tree.map(lambda each: each.mean(0), stats))

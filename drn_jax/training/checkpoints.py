@@ -1,6 +1,8 @@
 """The checkpoints that a run writes and goes on from."""
+import contextlib
 import fcntl
 import math
+import threading
 
 import jax
 import numpy as np
@@ -8,18 +10,22 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
-from drn_jax.errors import InputError
-from drn_jax.training import configurations, loading, processes
+from drn_jax.errors import InputError, Stopped, first_line
+from drn_jax.training import configurations, loading, manifests, processes, reports
 from drn_jax.training.states import TrainState
 
 
 class Checkpoints:
     """The checkpoints of one run, in `workdir/checkpoints/<step>`.
 
-    Every step holds the items `variables` (parameters and batch statistics), `optimizer` and
-    `config`, so the network can be rebuilt from it alone. Saving goes on in the background. The
-    last `keep_last` steps stay, and the `keep_best` by `best_metric`. Leaving the context waits
-    for what is being saved.
+    Every step holds the items `variables` (parameters and batch statistics), `optimizer`, `config`
+    and, once it has been evaluated, `metrics`, so the network can be rebuilt from it alone. Saving
+    goes on in the background and ends with the step's manifest (`manifests`). The last `keep_last`
+    steps stay, and the `keep_best` by `best_metric`. Leaving the context waits for what is being
+    saved.
+
+    Opening removes what an earlier process left unfinished, and sets damaged steps aside, into
+    `workdir/damaged`, until the newest step is a good one; it says so.
 
     Args:
         workdir: directory of the run.
@@ -33,6 +39,10 @@ class Checkpoints:
         settings, lowest = config.checkpoint, config.checkpoint.best_is == 'lowest'
         self.directory = epath.Path(workdir).resolve() / loading.FOLDER
         self._config, self._lock = config, _lock(self.directory)
+        self._finishing, self._failure = None, None  # thread and error of the save in progress
+        if jax.process_index() == 0:
+            set_right(self.directory)
+        processes.wait_for_all('checkpoints')
 
         def quality(metrics):  # an earlier part of the run may have measured something else
             return metrics.get(settings.best_metric, math.inf if lowest else -math.inf)
@@ -48,8 +58,8 @@ class Checkpoints:
                                               keep_checkpoints_without_metrics=False)])))
 
     def latest_step(self):
-        """Gives the newest step, or None."""
-        return self._manager.latest_step()
+        """Gives the newest finished step, or None."""
+        return max(loading.steps(self.directory), default=None)
 
     def check_same_run(self):
         """Refuses to go on from a checkpoint that was made under other settings.
@@ -67,15 +77,53 @@ class Checkpoints:
             configurations.check_same_run(self.directory.parent, stored, self._config)
 
     def metrics(self, step):
-        """Gives the metrics saved with a step, or None."""
-        return self._manager.metrics(step)
+        """Gives the metrics of a step, or None where it has not been evaluated."""
+        return loading.read_metrics(self.directory / str(step))
 
-    def save(self, state, metrics=None):
-        """Saves a state in the background, with its validation metrics where it has some."""
-        self._manager.save(int(state.step), metrics=metrics, args=ocp.args.Composite(
-            variables=ocp.args.StandardSave(state.variables),
-            optimizer=ocp.args.StandardSave(state.optimizer),
-            config=ocp.args.JsonSave(self._config.to_dict())))
+    def save(self, state):
+        """Saves a state in the background.
+
+        Raises:
+            InputError: this save, or the one before, failed; the last good step is named.
+        """
+        self.wait()
+        step = int(state.step)
+        with self._failing(step):
+            self._manager.save(step, args=ocp.args.Composite(
+                variables=ocp.args.StandardSave(state.variables),
+                optimizer=ocp.args.StandardSave(state.optimizer),
+                config=ocp.args.JsonSave(self._config.to_dict())))
+        self._finishing = threading.Thread(target=self._finish, args=(step,), name='finish_save')
+        self._finishing.start()
+
+    def add_metrics(self, step, metrics):
+        """Adds validation metrics to a step that has been saved.
+
+        Raises:
+            InputError: the step could not be saved, or its metrics cannot.
+        """
+        self.wait()
+        with self._failing(step):
+            if jax.process_index() == 0:
+                path = self.directory / str(step)
+                configurations.write_json(path / loading.METRICS, metrics)
+                manifests.write(path)
+        processes.wait_for_all(f'metrics of step {step}')
+        self._manager.reload()  # it keeps the best steps
+
+    def wait(self):
+        """Waits for the save in progress.
+
+        Raises:
+            InputError: it failed; the last good step is named.
+        """
+        if self._finishing:
+            self._finishing.join()
+            self._finishing = None
+        if self._failure:
+            (step, error), self._failure = self._failure, None
+            with self._failing(step):
+                raise error
 
     def restore(self, state):
         """Gives the newest state, laid out as `state` is.
@@ -93,16 +141,82 @@ class Checkpoints:
         counter = jax.device_put(np.int32(step), state.step.sharding)
         return TrainState(counter, items['variables'], items['optimizer'])
 
+    def _finish(self, step):
+        """Waits, in a thread, until a step is committed, and writes its manifest."""
+        try:
+            self._manager.wait_until_finished()
+            if jax.process_index() == 0:
+                manifests.write(self.directory / str(step))
+        except Exception as error:  # for `wait`, in the main thread
+            self._failure = step, error
+
+    @contextlib.contextmanager
+    def _failing(self, step):
+        """Turns what storage raises into one sentence that says what is saved."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            if jax.process_count() > 1 and processes.of_runtime(error):
+                raise  # another process has ended
+            good = self.latest_step()
+            held = f'step {good} is the last good one there' if good is not None else (
+                'there is no other yet')
+            raise InputError(
+                f'step {step} could not be saved in {self.directory} ({first_line(error)}); '
+                f'{held}; see that there is room and that the storage works, then give the same '
+                'command again') from error
+
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        # Without the others, which may have ended, a save in the background would never finish.
-        if jax.process_count() == 1 or not processes.of_runtime(error):
-            self._manager.wait_until_finished()  # raises what a save in the background raised
-            self._manager.close()
-        if self._lock:
-            self._lock.close()
+        try:
+            # Without the others, which may have ended, a save in the background would never finish.
+            if jax.process_count() == 1 or not processes.of_runtime(error):
+                self._close(error)
+        finally:
+            if self._lock:
+                self._lock.close()
+
+    def _close(self, error):
+        try:
+            self.wait()
+        except InputError:
+            if error is None or isinstance(error, Stopped):
+                raise  # else what ended the run says more
+        finally:
+            with contextlib.suppress(Exception):  # what a failed save raises again
+                self._manager.close()
+
+
+def set_right(directory):
+    """Leaves only finished steps in a folder of checkpoints, the newest of them a good one.
+
+    Steps without a manifest and Orbax's temporary folders are removed: the process that wrote them
+    was ended. A step whose files are not what its manifest says moves to `damaged`, beside the
+    folder, and the one before is looked at.
+
+    Args:
+        directory: the folder, `workdir/checkpoints`.
+    """
+    for path in sorted(directory.iterdir()):
+        temporary = '.orbax-checkpoint-tmp' in path.name
+        if temporary or path.name.isdigit() and path.is_dir() and not manifests.exists(path):
+            reports.say(f'{path} was not finished: it is removed')
+            path.rmtree()
+    for step, path in sorted(loading.steps(directory).items(), reverse=True):
+        problem = manifests.problem(path)
+        if not problem:
+            return
+        place = directory.parent / 'damaged' / str(step)
+        while place.exists():
+            place = place.parent / (place.name + '_')
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+        reports.say(f'step {step} is damaged ({problem}): it was moved to {place}, and the step '
+                    'before is taken')
 
 
 def _lock(directory):
@@ -156,3 +270,4 @@ def save_variables(directory, config, variables, step=0):
         manager.save(step, args=ocp.args.Composite(
             variables=ocp.args.StandardSave(variables),
             config=ocp.args.JsonSave(config.to_dict())))
+    manifests.write(path / loading.FOLDER / str(step))

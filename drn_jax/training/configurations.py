@@ -9,10 +9,10 @@ from drn_jax.models import networks
 
 # Settings that do not change what a step computes; a run may go on with other values of them.
 # One that ends in a dot covers all fields below it.
-HARMLESS = ('epochs', 'steps', 'log_every_steps', 'model.rematerialize', 'model.convolution',
-            'data.data_dir', 'data.manual_dir', 'data.validation_split', 'data.threads',
-            'data.max_unreadable_share', 'data.palette', 'data.evaluation_size', 'evaluation.',
-            'checkpoint.', 'mesh.')
+HARMLESS = ('epochs', 'steps', 'log_every_steps', 'hang_seconds', 'model.rematerialize',
+            'model.convolution', 'data.data_dir', 'data.manual_dir', 'data.validation_split',
+            'data.threads', 'data.max_unreadable_share', 'data.palette', 'data.evaluation_size',
+            'evaluation.', 'checkpoint.', 'mesh.')
 
 
 def check_same_run(workdir, stored, config):

@@ -8,10 +8,11 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from drn_jax import recipes
-from drn_jax.errors import InputError
-from drn_jax.training import configurations
+from drn_jax.errors import InputError, first_line
+from drn_jax.training import configurations, manifests
 
 FOLDER = 'checkpoints'
+METRICS = 'metrics/metrics'  # file in the folder of a step, where Orbax looks for it
 
 
 def load(directory, step=None):
@@ -50,7 +51,7 @@ def find(directory, step=None):
         The folder, `workdir/checkpoints/<step>`.
 
     Raises:
-        InputError: there is no checkpoint, or not that step.
+        InputError: there is no checkpoint, or not that step, or its files have changed.
     """
     root = epath.Path(directory).resolve()
     if not root.is_dir():
@@ -59,16 +60,27 @@ def find(directory, step=None):
     if _is_step(root):
         if step not in (None, int(root.name)):
             raise InputError(f'{directory} is step {root.name}, but step {step} was asked for')
-        return root
-    folder = root / FOLDER if (root / FOLDER).exists() else root
-    steps = {int(path.name): path for path in folder.iterdir() if _is_step(path)}
-    if not steps:
+        return _whole(root)
+    known = steps(root / FOLDER if (root / FOLDER).exists() else root)
+    if not known:
         raise InputError(f'{directory} holds no finished checkpoint; give the working directory '
                          'of a run, its checkpoint folder or the folder of one step')
-    if step is not None and step not in steps:
+    if step is not None and step not in known:
         raise InputError(f'{directory} holds no step {step}; it holds '
-                         f'{", ".join(map(str, sorted(steps)))}')
-    return steps[_best(steps) if step is None else step]
+                         f'{", ".join(map(str, sorted(known)))}')
+    return _whole(known[_best(known) if step is None else step])
+
+
+def steps(folder):
+    """Gives the finished steps in a folder of checkpoints, {step: its folder}."""
+    return {int(path.name): path for path in folder.iterdir() if _is_step(path)}
+
+
+def read_metrics(path):
+    """Reads the validation metrics in the folder of one step; None where it has none."""
+    file = path / METRICS
+    with named_if_damaged(path):
+        return json.loads(file.read_text()) if file.exists() else None
 
 
 def read_config(path):
@@ -141,8 +153,8 @@ def named_if_damaged(path):
     try:
         yield
     except Exception as error:  # Orbax and TensorStore raise many kinds
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f'the checkpoint {path} is damaged and cannot be read ({first:.200}); '
+        raise InputError(f'the checkpoint {path} is damaged and cannot be read '
+                         f'({first_line(error)}); '
                          'choose another step, or move this one away') from error
 
 
@@ -152,18 +164,23 @@ def _shapes(tree):
 
 
 def _is_step(path):
-    return (path.name.isdigit() and (path / '_CHECKPOINT_METADATA').exists()
-            and ocp.utils.is_checkpoint_finalized(path))
+    return path.name.isdigit() and manifests.exists(path)
 
 
-def _best(steps):
+def _whole(path):
+    """Gives the folder of a step whose files are those that were written."""
+    if problem := manifests.problem(path, without=('optimizer',)):
+        raise InputError(f'the checkpoint {path} is damaged: {problem}; choose another step, or '
+                         'move this one away')
+    return path
+
+
+def _best(known):
     """Gives the step with the best validation metric, the first of equals; else the latest."""
-    settings = read_config(steps[max(steps)]).checkpoint
+    settings = read_config(known[max(known)]).checkpoint
     ranked = []
-    for step, path in steps.items():
-        file = path / 'metrics' / 'metrics'
-        metrics = json.loads(file.read_text()) if file.exists() else {}
-        if settings.best_metric in metrics:
-            value = metrics[settings.best_metric]
+    for step, path in known.items():
+        value = (read_metrics(path) or {}).get(settings.best_metric)
+        if value is not None:
             ranked.append((value if settings.best_is == 'lowest' else -value, step))
-    return min(ranked)[1] if ranked else max(steps)
+    return min(ranked)[1] if ranked else max(known)

@@ -7,11 +7,11 @@ from clu import parameter_overview
 from etils import epath
 
 from drn_jax import data
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, Stopped
 from drn_jax.published import published
-from drn_jax.training import (checkpoints, configurations, evaluation, loading, memory, meshes,
-                              processes, recorders, reports, schedules, setups, states, steps,
-                              transfer)
+from drn_jax.training import (checkpoints, configurations, endings, evaluation, loading, memory,
+                              meshes, processes, recorders, reports, schedules, setups, states,
+                              steps, transfer)
 
 
 def train(config, workdir, command=''):
@@ -28,6 +28,7 @@ def train(config, workdir, command=''):
 
     Raises:
         InputError: a setting cannot be used, or the loss, a gradient or a parameter is not finite.
+        Stopped: SIGTERM asked the run to end; its state is saved.
     """
     workdir = epath.Path(workdir)
     check_shares(config)
@@ -56,21 +57,38 @@ def train(config, workdir, command=''):
         elif config.init_from:
             state = start_from(config.init_from, state)
         first = int(state.step)
-        if first >= last:
+        evaluate = evaluation.evaluator(config, setup)
+
+        def due(step):
+            return step % evaluate_every == 0 or step == last
+
+        metrics = saved.metrics(first) if first else None
+        unmeasured = first and due(first) and metrics is None  # it ended while it was evaluated
+        if first >= last and not unmeasured:
             reports.say(f'The run is complete: {first} of {last} steps are done.')
-            metrics = saved.metrics(first) or {}
             if not (workdir / 'report.json').exists():
-                write_report(config, workdir, command, setup, metrics, {'step': first})
-            return conclude(config, workdir, saved, metrics)
+                write_report(config, workdir, command, setup, metrics or {}, {'step': first})
+            return conclude(config, workdir, saved, metrics or {})
         images = data.training_batches(
             setup.source, config.data, batch_size=config.batch_size, seed=config.seed,
             first_step=first, rows=meshes.local_rows(config.batch_size, mesh))
-        train_step = steps.train_step(task, optimizer, mesh)
-        evaluate = evaluation.evaluator(config, setup)
+        skip = config.optimizer.max_skipped > 0
+        train_step = steps.train_step(task, optimizer, mesh, skip=skip)
         introduce(config, setup, state, first, last)
         batches = meshes.feed(images, mesh, (*task.keys, 'index'), rows=True)
         recorder = stack.enter_context(
-            recorders.Recorder(workdir, config.batch_size, rate, first, last))
+            recorders.Recorder(workdir, config.batch_size, rate, first, last, skip))
+        ending = stack.enter_context(endings.Endings(config.hang_seconds))
+
+        def measure(step):
+            with memory.sufficient(f'{config.evaluation.batch_size} images', memory.EVALUATE):
+                result = evaluate(state.variables, ending.watch)
+            recorder.metrics(step, result.metrics, ('examples', *task.metrics))
+            saved.add_metrics(step, result.metrics)
+            return result.metrics
+
+        if unmeasured:
+            metrics = measure(first)
         started = time.monotonic()
         for step in range(first, last):
             batch = next(batches)
@@ -82,35 +100,24 @@ def train(config, workdir, command=''):
             recorder.add(step, logs)
 
             done = step + 1
-            evaluating = done % evaluate_every == 0 or done == last
-            saving = config.checkpoint.every_steps and done % config.checkpoint.every_steps == 0
-            if evaluating or saving or done % config.log_every_steps == 0 or step == first:
-                flush(recorder, saved)
-            metrics = None
-            if evaluating:
-                metrics = evaluate_safely(evaluate, state, saved, config).metrics
-                recorder.metrics(done, metrics, ('examples', *task.metrics))
-            if evaluating or saving:
-                saved.save(state, metrics)
+            stopping = ending.asked(f'step {step}')
+            saving = due(done) or (config.checkpoint.every_steps
+                                   and done % config.checkpoint.every_steps == 0)
+            logging = saving or done % config.log_every_steps == 0
+            if logging or stopping or step == first:
+                flush(recorder, saved, write=bool(logging))
+            if saving or stopping:
+                saved.save(state)
+            if stopping:
+                raise Stopped
+            if due(done):
+                metrics = measure(done)
         seconds = time.monotonic() - started
+        saved.wait()
         write_report(config, workdir, command, setup, metrics, {
             'step': last, 'first_step': first, 'seconds': round(seconds, 1),
             'unreadable_images': processes.all_names(images.unreadable)})
         return conclude(config, workdir, saved, metrics)
-
-
-def evaluate_safely(evaluate, state, saved, config):
-    """Evaluates a state, and saves it first of all where that fails.
-
-    Several processes can save only together, and not all of them may have failed.
-    """
-    try:
-        with memory.sufficient(f'{config.evaluation.batch_size} images', memory.EVALUATE):
-            return evaluate(state.variables)
-    except BaseException:
-        if jax.process_count() == 1:
-            saved.save(state)
-        raise
 
 
 def check_shares(config):
@@ -152,14 +159,14 @@ def introduce(config, setup, state, first, last):
         f'{config.batch_size} images a step')
 
 
-def flush(recorder, saved):
+def flush(recorder, saved, write):
     """Shows the logs so far, and stops the run where a number in them is not finite.
 
     Raises:
         InputError: it is not; the step and the last good checkpoint are named.
     """
     try:
-        recorder.flush()
+        recorder.flush(write)
     except FloatingPointError as error:
         good = saved.latest_step()
         where = 'there is no checkpoint yet; start again with' if good is None else (

@@ -89,6 +89,12 @@ def leave(status):
     os._exit(status)
 
 
+def wait_for_all(what):
+    """Waits until every process has come here; `what` names the place."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
+
+
 def summed(numbers):
     """Adds up what every process has.
 

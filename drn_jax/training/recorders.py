@@ -23,17 +23,18 @@ class Recorder:
         rate: learning rate as a function of the step.
         first: first step of this run.
         last: number of steps at its end.
+        skip: whether updates by what is not finite are left out.
 
     Attributes:
         speed: images per second between the last two flushes, evaluations left out.
     """
 
-    def __init__(self, workdir, batch_size, rate, first, last):
+    def __init__(self, workdir, batch_size, rate, first, last, skip=False):
         self._writer = metric_writers.create_default_writer(
             workdir / FOLDER, just_logging=jax.process_index() > 0)
         self._progress = reports.Progress(last, first)
         self._batch_size, self._rate = batch_size, rate
-        self._pending, self.speed = [], 0.
+        self._pending, self.speed, self._skip = [], 0., skip
         self._clock = time.monotonic()
 
     def inputs(self, step, images):
@@ -47,17 +48,19 @@ class Recorder:
             jax.block_until_ready(self._pending[-1 - IN_FLIGHT])
         self._progress.update()
 
-    def flush(self):
+    def flush(self, write=True):
         """Waits for the steps so far and shows the last loss, the rate and the speed.
+
+        Args:
+            write: whether TensorBoard gets them too; then they are in its files on return, so that
+                no process that is ended after a checkpoint leaves them out.
 
         Raises:
             FloatingPointError: a number is not finite; it and the step are named.
         """
         pending, self._pending = jax.device_get(self._pending), []
         for step, logs in pending:
-            for name, value in logs.items():
-                if not np.isfinite(value):
-                    raise FloatingPointError(f'the {name} of step {step} is {value}')
+            self._check(step, logs)
         if pending:
             now = time.monotonic()
             self.speed = len(pending) * self._batch_size / (now - self._clock)
@@ -65,13 +68,24 @@ class Recorder:
             step, logs = pending[-1]
             scalars = {name: float(value) for name, value in logs.items()}
             scalars |= {'learning_rate': float(self._rate(step)), 'images_per_second': self.speed}
-            self._writer.write_scalars(step + 1, scalars)
+            if write:
+                self._writer.write_scalars(step + 1, scalars)
+                self._writer.flush()
             self._progress.note(f'loss {scalars["loss"]:.3f}, {self.speed:.1f} images/s')
+
+    def _check(self, step, logs):
+        """Stops at numbers that are not finite, but for those of an update that was left out."""
+        wrong = {name: value for name, value in logs.items() if not np.isfinite(value)}
+        for name, value in wrong.items():
+            if not self._skip or 'parameter_norm' in wrong:
+                raise FloatingPointError(f'the {name} of step {step} is {value}')
+            self._progress.say(f'the {name} of step {step} is {value}: its update was left out')
 
     def metrics(self, step, metrics, shown):
         """Writes validation metrics, shows some in one line and restarts the speed's clock."""
         self._writer.write_scalars(step, {f'validation/{name}': value
                                           for name, value in metrics.items()})
+        self._writer.flush()
         self._progress.say(f'step {step}: validation ' + ', '.join(
             f'{name} {reports.cell(metrics[name])}' for name in shown if name in metrics))
         self._clock = time.monotonic()

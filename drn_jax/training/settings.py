@@ -12,6 +12,8 @@ _RANGES = {
     'epochs': (0, 1e9),
     'steps': (0, INFINITY),
     'log_every_steps': (1, INFINITY),
+    'hang_seconds': (0, 1e9),
+    'model.statistics_images': (0, INFINITY),
     'data.image_size': (1, INFINITY),
     'data.resize_px': (1, INFINITY),
     'data.crop_area': (_ABOVE_0, 1),
@@ -37,13 +39,14 @@ _RANGES = {
     'optimizer.decay_epochs': (0, 1e9),
     'optimizer.decay_factor': (0, 1e9),
     'optimizer.poly_power': (0, 1e9),
+    'optimizer.max_skipped': (0, 1e9),
     'evaluation.every_epochs': (_ABOVE_0, 1e9),
     'evaluation.batch_size': (0, INFINITY),
     'evaluation.scales': (_ABOVE_0, 100),
     'evaluation.tile_px': (0, INFINITY),
     'loss.class_weights': (0, 1e9),
     'checkpoint.every_steps': (0, INFINITY),
-    'checkpoint.keep_last': (1, INFINITY),
+    'checkpoint.keep_last': (2, INFINITY),
     'checkpoint.keep_best': (0, INFINITY),
 }
 _LENGTHS = {'data.mean': 3, 'data.std': 3, 'data.crop_area': 2, 'data.crop_ratio': 2,
@@ -94,6 +97,10 @@ def check_settings(config):
     if config.batch_size % config.data.streams:
         raise InputError(f'config.batch_size {config.batch_size} does not divide by '
                          f'config.data.streams {config.data.streams}; use a multiple of it')
+    group = config.model.statistics_images
+    if group and config.batch_size % group:
+        raise InputError(f'config.batch_size {config.batch_size} does not divide into groups of '
+                         f'config.model.statistics_images {group}; use a divisor of it')
 
 
 def _field(config, name):

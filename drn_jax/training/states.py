@@ -28,7 +28,9 @@ def create_optimizer(config, rate):
 
     m <- momentum * m + gradient + weight_decay * p;  p <- p - rate * m, and with Nesterov's
     momentum p <- p - rate * (gradient + weight_decay * p + momentum * m). The rate is multiplied by
-    `backbone_rate` for everything but the head.
+    `backbone_rate` for everything but the head. Where `max_skipped` is above 0, up to so many
+    updates in a row are left out, momentum and all, where a gradient is not finite; the schedule
+    then lags by as many steps.
 
     Args:
         config: the configuration of the run; uses `optimizer`.
@@ -42,11 +44,11 @@ def create_optimizer(config, rate):
     settings = config.optimizer
     sgd = optax.chain(optax.add_decayed_weights(settings.weight_decay),
                       optax.sgd(rate, settings.momentum, settings.nesterov))
-    if settings.backbone_rate == 1:
-        return sgd
-    return optax.chain(sgd, optax.masked(
-        optax.scale(settings.backbone_rate),
-        lambda params: {name: name != 'head' for name in params}))
+    if settings.backbone_rate != 1:
+        sgd = optax.chain(sgd, optax.masked(
+            optax.scale(settings.backbone_rate),
+            lambda params: {name: name != 'head' for name in params}))
+    return optax.apply_if_finite(sgd, settings.max_skipped) if settings.max_skipped else sgd
 
 
 def initialize(model, optimizer, key, mesh):

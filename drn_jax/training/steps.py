@@ -7,7 +7,7 @@ from drn_jax.training import meshes
 from drn_jax.training.states import TrainState
 
 
-def train_step(task, optimizer, mesh):
+def train_step(task, optimizer, mesh, *, skip=False):
     """Compiles the update of a state by one batch.
 
     Batches lie spread over the mesh, by examples and by rows of images, and states lie whole on
@@ -18,6 +18,9 @@ def train_step(task, optimizer, mesh):
         task: the `Task` to learn.
         optimizer: an `optax.GradientTransformation`.
         mesh: the devices.
+        skip: whether `optimizer` leaves out updates by gradients that are not finite
+            (`states.create_optimizer`); then batch statistics stay too, also where only the loss
+            is not finite.
 
     Returns:
         A function (state, batch, key) -> (state, logs). The state given is used up. `logs` are
@@ -33,9 +36,15 @@ def train_step(task, optimizer, mesh):
 
         params = state.variables['params']
         (loss, batch_stats), gradients = jax.value_and_grad(objective, has_aux=True)(params)
+        gradient_norm = optax.tree.norm(gradients)
+        if skip:
+            finite = jnp.isfinite(loss) & jnp.isfinite(gradient_norm)
+            gradients = jax.tree.map(lambda each: jnp.where(finite, each, jnp.nan), gradients)
+            batch_stats = jax.tree.map(lambda new, old: jnp.where(finite, new, old),
+                                       batch_stats, state.variables['batch_stats'])
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, params)
         variables = {'params': optax.apply_updates(params, updates), 'batch_stats': batch_stats}
-        logs = {'loss': loss, 'gradient_norm': optax.tree.norm(gradients),
+        logs = {'loss': loss, 'gradient_norm': gradient_norm,
                 'parameter_norm': optax.tree.norm(variables['params'])}
         return TrainState(state.step + 1, variables, optimizer_state), logs
 

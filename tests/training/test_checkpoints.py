@@ -7,7 +7,7 @@ import pytest
 import drn_jax
 from drn_jax import recipes
 from drn_jax.errors import InputError
-from drn_jax.training import checkpoints, configurations, loading, meshes, states
+from drn_jax.training import checkpoints, configurations, loading, manifests, meshes, states
 
 # What a network of this size costs to compile is what these tests would otherwise take.
 VARIANT, WIDTH = 'resnet_18', 1 / 16
@@ -38,8 +38,9 @@ def save(workdir, config, *steps):
     """Saves states with these numbers of steps and top-1 errors."""
     with checkpoints.Checkpoints(workdir, config) as saved:
         for step, error in steps:
-            metrics = None if error is None else {'top1_error': error, 'top5_error': 0.}
-            saved.save(state_of(config, step, offset=step), metrics)
+            saved.save(state_of(config, step, offset=step))
+            if error is not None:
+                saved.add_metrics(step, {'top1_error': error, 'top5_error': 0.})
 
 
 def assert_same(found, wanted):
@@ -61,13 +62,13 @@ def test_the_last_and_the_best_are_kept(run):
 
 
 def test_highest_may_be_best(tmp_path):
-    save(tmp_path, config_of(**{'checkpoint.keep_last': 1, 'checkpoint.best_is': 'highest'}),
-         (1, .5), (2, .2), (3, .4))
-    assert sorted(int(path.name) for path in (tmp_path / 'checkpoints').iterdir()) == [1, 3]
+    save(tmp_path, config_of(**{'checkpoint.keep_last': 2, 'checkpoint.best_is': 'highest'}),
+         (1, .5), (2, .2), (3, .4), (4, .3))
+    assert sorted(int(path.name) for path in (tmp_path / 'checkpoints').iterdir()) == [1, 3, 4]
     assert loading.find(tmp_path).name == '1'
 
 
-@pytest.mark.parametrize('devices', [1, 8])
+@pytest.mark.parametrize('devices', [1, 4, 8])
 def test_the_newest_state_is_restored_on_any_number_of_devices(run, devices):
     config = config_of()
     with checkpoints.Checkpoints(run, config) as saved:
@@ -99,13 +100,13 @@ def test_another_network_is_refused_with_its_differences(run):
 
 
 def test_another_metric_may_decide_from_some_step_on(tmp_path):
-    config = config_of(**{'checkpoint.keep_last': 1})
+    config = config_of(**{'checkpoint.keep_last': 2})
     save(tmp_path, config, (1, .5))
     config.checkpoint.best_metric = 'top5_error_10crop'
     save(tmp_path, config, (2, .2))
     config.checkpoint.best_metric = 'top5_error'
     save(tmp_path, config, (3, .4))
-    assert loading.find(tmp_path).name == '3'
+    assert loading.find(tmp_path).name == '2'  # the first of equals
 
 
 def test_two_runs_do_not_share_a_directory(tmp_path):
@@ -125,10 +126,13 @@ def test_a_directory_that_cannot_be_made(tmp_path):
 def test_damaged_checkpoints_are_named(tmp_path):
     save(tmp_path, config_of(), (1, None))
     path = tmp_path / 'checkpoints' / '1'
-    for file in ('variables/_METADATA', 'config/metadata'):
-        (path / file).unlink()
-        with pytest.raises(InputError, match=f'checkpoint {path} is damaged and cannot be read'):
-            drn_jax.load(tmp_path)
+    (path / 'variables/_METADATA').unlink()
+    with pytest.raises(InputError, match=f'checkpoint {path} is damaged: variables/_METADATA is mi'
+                                         'ssing; choose another step, or move this one away'):
+        drn_jax.load(tmp_path)
+    manifests.write(path)  # as if it had never been there
+    with pytest.raises(InputError, match=f'checkpoint {path} is damaged and cannot be read'):
+        drn_jax.load(tmp_path)
 
 
 def test_load_rebuilds_the_best_network_from_the_checkpoint_alone(run):

@@ -1,0 +1,241 @@
+"""Checkpoints after crashes, on damaged files and on a disk that is full."""
+import contextlib
+import os
+import pathlib
+import re
+import resource
+import shutil
+import sys
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from drn_jax.errors import InputError
+from drn_jax.training import checkpoints, loading, manifests, meshes, states
+from training import tiny
+
+CONFIG = tiny.tiny_config()
+
+
+def state_of(step, size=3):
+    """Gives a state whose numbers tell its step."""
+    variables = {'params': {'w': np.full(size, step, np.float32)},
+                 'batch_stats': {'mean': np.full(2, step, np.float32)}}
+    optimizer = states.create_optimizer(CONFIG, .1).init(variables['params'])
+    return jax.device_put(states.TrainState(np.int32(step), variables, optimizer),
+                          meshes.replicated(meshes.create_mesh(1)))
+
+
+def save(workdir, *steps, **size):
+    with checkpoints.Checkpoints(workdir, CONFIG) as saved:
+        for step in steps:
+            saved.save(state_of(step, **size))
+
+
+def restored(workdir, **size):
+    """Opens a directory as a run that goes on does; gives the step whose numbers it finds."""
+    with checkpoints.Checkpoints(workdir, CONFIG) as saved:
+        if saved.latest_step() is None:
+            return None
+        state = saved.restore(state_of(0, **size))
+    jax.tree.map(lambda found, wanted: np.testing.assert_array_equal(found, wanted),
+                 jax.device_get(state), jax.device_get(state_of(int(state.step), **size)))
+    return int(state.step)
+
+
+@pytest.fixture(scope='module')
+def three_steps(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp('run')
+    with checkpoints.Checkpoints(workdir, CONFIG) as saved:
+        for step in (1, 2, 3):
+            saved.save(state_of(step))
+            saved.add_metrics(step, {'top1_error': 1 / step})
+    return workdir
+
+
+@pytest.fixture
+def run(three_steps, tmp_path):
+    """A run of three steps, to be damaged."""
+    return pathlib.Path(shutil.copytree(three_steps, tmp_path / 'run'))
+
+
+def test_a_flipped_byte_in_any_file_is_noticed(run):
+    step = run / 'checkpoints/3'
+    files = [path for path in step.rglob('*') if path.is_file()]
+    assert {'MANIFEST.json', 'metrics', '_METADATA', 'manifest.ocdbt'} <= {f.name for f in files}
+    rng = np.random.default_rng(0)
+    for file in files:
+        content = file.read_bytes()
+        place, bit = rng.integers(len(content)), rng.integers(8)
+        file.write_bytes(content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1:])
+        name = file.relative_to(step).as_posix()
+        problem = manifests.problem(step)
+        assert problem and (problem.startswith(name) or name == 'MANIFEST.json'), (name, problem)
+        file.write_bytes(content)
+    assert manifests.problem(step) is None
+
+
+def test_every_bit_of_the_manifest_counts(run):
+    file = run / 'checkpoints/3/MANIFEST.json'
+    content = file.read_bytes()
+    for place in range(0, len(content), 7):
+        for bit in range(8):
+            file.write_bytes(
+                content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1:])
+            assert manifests.problem(file.parent), (place, bit)
+
+
+@pytest.mark.parametrize('damage, problem', [
+    (lambda step: (step / 'variables/_METADATA').write_text('{}'),
+     'variables/_METADATA is not what was written'),
+    (lambda step: (step / 'config/metadata').unlink(), 'config/metadata is missing'),
+    (lambda step: shutil.rmtree(step / 'optimizer'), r'optimizer/\S+ is missing'),
+    (lambda step: (step / 'MANIFEST.json').write_text('{}\n'),
+     'MANIFEST.json is not what was written')])
+def test_the_step_before_a_damaged_one_is_taken(run, capsys, damage, problem):
+    damage(run / 'checkpoints/3')
+    assert restored(run) == 2
+    assert re.search(rf'step 3 is damaged \({problem}\): it was moved to {run}/damaged/3, and the '
+                     'step before is taken', capsys.readouterr().out)
+    assert sorted(loading.steps(run / 'checkpoints')) == [1, 2]
+    save(run, 3)  # once more
+    assert restored(run) == 3
+
+
+def test_a_second_damaged_step_of_the_same_number_is_kept_too(run):
+    for place in ('3', '3_'):
+        (run / 'checkpoints/3/config/metadata').write_text('')
+        assert restored(run) == 2 and (run / 'damaged' / place).is_dir()
+        save(run, 3)
+
+
+def test_where_all_steps_are_damaged_the_run_starts_anew(run, capsys):
+    for step in (1, 2, 3):
+        (run / f'checkpoints/{step}/config/metadata').unlink()
+    assert restored(run) is None
+    assert capsys.readouterr().out.count(' is damaged (config/metadata is missing)') == 3
+    assert len(list((run / 'damaged').iterdir())) == 3
+
+
+def test_what_was_left_unfinished_is_removed(run, capsys):
+    (run / 'checkpoints/3/MANIFEST.json').unlink()
+    (run / 'checkpoints/4.orbax-checkpoint-tmp-17').mkdir()
+    (run / 'checkpoints/notes').mkdir()
+    assert restored(run) == 2
+    printed = capsys.readouterr().out
+    assert f'{run}/checkpoints/3 was not finished: it is removed' in printed
+    assert sorted(path.name for path in (run / 'checkpoints').iterdir()) == ['1', '2', 'notes']
+    save(run, 3, 4)
+    assert restored(run) == 4
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Lets writing fail beyond a size, as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')  # Orbax's
+def test_a_save_that_fails_in_the_background_stops_the_run(tmp_path):
+    large = {'size': 300_000}
+    rng = np.random.default_rng(0)
+
+    def noise(step):  # it does not compress
+        state = state_of(step, **large)
+        state.variables['params']['w'] = jax.device_put(
+            rng.standard_normal(large['size'], np.float32), state.step.sharding)
+        return state
+
+    save(tmp_path, 1, **large)
+    message = (f'^step 2 could not be saved in {tmp_path}/checkpoints .*; step 1 is the last good '
+               'one there; see that there is room and that the storage works, then give the same '
+               'command again$')
+    with pytest.raises(InputError, match=message):
+        with checkpoints.Checkpoints(tmp_path, CONFIG) as saved:
+            with files_of_at_most(200_000):
+                saved.save(noise(2))
+                saved.wait()
+    assert restored(tmp_path, **large) == 1
+    save(tmp_path, 2, **large)
+    assert restored(tmp_path, **large) == 2
+
+
+def test_a_manifest_that_cannot_be_written_is_a_failed_save(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+
+    def full(path):
+        raise OSError(28, 'No space left on device')
+
+    with pytest.raises(InputError, match=r'step 2 could not be saved in .*No space left on device'):
+        with checkpoints.Checkpoints(tmp_path, CONFIG) as saved:
+            monkeypatch.setattr(manifests, 'write', full)
+            saved.save(state_of(2))
+    monkeypatch.undo()
+    assert restored(tmp_path) == 1
+
+
+class Snapshots:
+    """Copies a directory at each of Python's operations on its files: what a crash would leave."""
+
+    def __init__(self, workdir, places):
+        self.workdir, self.places = workdir, places
+        self.count, self.active, self._seen = 0, False, set()
+        self._inside, self._lock = threading.local(), threading.Lock()
+
+    def __call__(self, event, args):
+        if self.active and event in EVENTS and not getattr(self._inside, 'now', False) and any(
+                str(self.workdir) in str(arg) for arg in args):
+            self._inside.now = True
+            with self._lock:
+                self._copy()
+            self._inside.now = False
+
+    def _copy(self):
+        state = tuple(sorted((str(path), path.stat().st_size) for path in self._files()))
+        if state not in self._seen:
+            self._seen.add(state)
+            with contextlib.suppress(shutil.Error):  # files that vanish meanwhile
+                shutil.copytree(self.workdir, self.places / str(self.count))
+            self.count += 1
+
+    def _files(self):
+        for folder, _, names in os.walk(self.workdir):
+            for name in (*names, '.'):
+                with contextlib.suppress(OSError):
+                    os.stat(pathlib.Path(folder, name))
+                    yield pathlib.Path(folder, name)
+
+
+EVENTS = ('open', 'os.rename', 'os.mkdir', 'os.remove', 'os.rmdir', 'shutil.rmtree', 'os.listdir',
+          'os.scandir')
+
+
+def test_a_crash_at_any_point_of_a_save_leaves_a_directory_to_go_on_with(tmp_path, capsys):
+    workdir, places = tmp_path / 'run', tmp_path / 'crashes'
+    save(workdir, 1)
+    places.mkdir()
+    snapshots = Snapshots(workdir, places)
+    sys.addaudithook(snapshots)
+    with checkpoints.Checkpoints(workdir, CONFIG) as saved:
+        snapshots.active = True
+        for step in (2, 3, 4, 5):  # at 4 the first one is removed, at 5 the second
+            saved.save(state_of(step))
+            saved.add_metrics(step, {'top1_error': .5 - step / 100})
+        snapshots.active = False
+    assert snapshots.count > 30
+    found = []
+    for number in range(snapshots.count):
+        crashed = places / str(number)
+        found.append(restored(crashed))
+        assert sorted(loading.steps(crashed / 'checkpoints'))[-1] == found[-1]
+    assert found == sorted(found) and set(found) == {1, 2, 3, 4, 5}  # never nothing
+    for number in range(0, snapshots.count, 5):
+        save(places / str(number), found[number] + 1)
+        assert restored(places / str(number)) == found[number] + 1
