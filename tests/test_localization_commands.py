@@ -215,7 +215,7 @@ def untrained(digit_scenes_dir, tmp_path_factory):
     state = states.initialize(setup.task.model, states.create_optimizer(config, .1),
                               jax.random.key(0), setup.mesh)
     with checkpoints.Checkpoints(workdir, config) as saved:
-        saved.save(state, None)
+        saved.save(state)
     return workdir
 
 

@@ -168,6 +168,8 @@ def flush(recorder, saved, write):
     try:
         recorder.flush(write)
     except FloatingPointError as error:
+        with contextlib.suppress(InputError):  # a save that fails is not the last good one
+            saved.wait()
         good = saved.latest_step()
         where = 'there is no checkpoint yet; start again with' if good is None else (
             f'the last good checkpoint is step {good} in {saved.directory}; start from it, with '

@@ -10,6 +10,7 @@ import pytest
 from drn_jax import recipes, tasks
 from drn_jax.errors import InputError
 from drn_jax.tasks import classification
+from training import tiny
 
 
 class Columns(nn.Module):
@@ -175,3 +176,18 @@ def test_ten_crops_need_mirroring(config):
     config.evaluation.crops, config.augmentation.mirror = 10, False
     with pytest.raises(InputError, match='half of the ten crops are mirrored'):
         tasks.create_task(config, None)
+
+
+def test_groups_of_images_have_their_own_batch_statistics():
+    config = tiny.tiny_config()
+    config.model.statistics_images = 2
+    whole, grouped = tiny.tiny_task(tiny.tiny_config()), tiny.tiny_task(config)
+    variables = tiny.tiny_variables(whole)
+    batch = whole.prepare(tiny.tiny_batch(size=8), jax.random.key(0), True)
+    logits, stats = grouped.forward(variables, batch)
+    # What a device without synchronised statistics gives for its two images.
+    alone = [whole.forward(variables, {'image': batch['image'][i:i + 2]}) for i in (0, 2, 4, 6)]
+    np.testing.assert_allclose(logits, jnp.concatenate([each for each, _ in alone]), atol=1e-5)
+    jax.tree.map(lambda found, *parts: np.testing.assert_allclose(
+        found, sum(parts) / 4, atol=1e-6), stats, *[part for _, part in alone])
+    assert np.abs(logits - whole.forward(variables, batch)[0]).max() > 1e-3

@@ -3,7 +3,7 @@
   python tests/training/shared_run.py OUTPUT DATA_DIR ENDING --coordinator=... --processes=2 ...
 
 ENDING is 'whole', or a signal such as 'SIGKILL' that the last process sends itself at the fifth
-batch.
+batch, 'SIGTERM' at the second.
 """
 import json
 import os
@@ -126,7 +126,7 @@ def main(argv):
     output = pathlib.Path(given.output)
     with commands.joined(given):
         if given.ending != 'whole':
-            data.training_batches = ends_at(5, given.ending)
+            data.training_batches = ends_at(2 if given.ending == 'SIGTERM' else 5, given.ending)
             train(digits(given.data_dir, 0), output / 'run')
         result = run(output, given.data_dir)
         (output / f'{jax.process_index()}.json').write_text(json.dumps(result))

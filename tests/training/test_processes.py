@@ -46,10 +46,25 @@ def ends(started, timeout=200):
     return [process.returncode for process in started], printed
 
 
-def test_two_processes_do_what_one_does(digit_scenes_dir, tmp_path):
+@pytest.fixture(scope='module')
+def one(tmp_path_factory, digit_scenes_dir):
+    """What one process with as many devices gives, and its directory."""
+    directory = tmp_path_factory.mktemp('one')
+    return json.loads(json.dumps(shared_run.run(directory, digit_scenes_dir, devices=4))), directory
+
+
+def variables(run, step):
+    return loading.read_variables(run / 'checkpoints' / str(step), tiny.TinyNetwork())
+
+
+def assert_close(run, other, step):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+                 variables(run, step), variables(other, step))
+
+
+def test_two_processes_do_what_one_does(one, digit_scenes_dir, tmp_path):
+    one, directory = one
     both = start_two('tests/training/shared_run.py', tmp_path, digit_scenes_dir, 'whole')
-    (tmp_path / 'one').mkdir()
-    one = json.loads(json.dumps(shared_run.run(tmp_path / 'one', digit_scenes_dir, devices=4)))
     statuses, printed = ends(both)
     assert statuses == [0, 0], printed
     found = [json.loads((tmp_path / f'{number}.json').read_text()) for number in (0, 1)]
@@ -57,17 +72,27 @@ def test_two_processes_do_what_one_does(digit_scenes_dir, tmp_path):
     assert one['metrics']['examples'] == 21 and sum(one['counts']['max_box_acc']) > 0
     assert one['damaged']['unreadable'] == 2
     assert one['unreadable'] == ['validation/11.jpg', 'validation/2.jpg']
-
-    def variables(run, step):
-        return loading.read_variables(run / 'checkpoints' / str(step), tiny.TinyNetwork())
-
     for step in (2, 4):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
-                     variables(tmp_path / 'run', step), variables(tmp_path / 'one/run', step))
+        assert_close(tmp_path / 'run', directory / 'run', step)
     report = json.loads((tmp_path / 'run/report.json').read_text())
     assert report['devices'] == {'kind': 'cpu', 'count': 4, 'processes': 2}
     assert len(list((tmp_path / 'run/tensorboard').iterdir())) == 1
     assert 'step 4: validation examples 21' in printed[0][0] and 'examples' not in printed[1][0]
+
+
+def test_processes_save_together_when_one_is_asked_to_end(one, digit_scenes_dir, tmp_path):
+    one, directory = one
+    statuses, printed = ends(start_two(
+        'tests/training/shared_run.py', tmp_path, digit_scenes_dir, 'SIGTERM'))
+    assert statuses == [143, 143], printed
+    assert [errors.splitlines()[-1] for _, errors in printed] == [
+        'asked to end: the run is saved, and the same command goes on with it'] * 2
+    assert max(loading.steps(tmp_path / 'run/checkpoints')) < 4
+    statuses, printed = ends(start_two(
+        'tests/training/shared_run.py', tmp_path, digit_scenes_dir, 'whole'))
+    assert statuses == [0, 0], printed
+    assert json.loads((tmp_path / '0.json').read_text()) == one
+    assert_close(tmp_path / 'run', directory / 'run', 4)
 
 
 def test_when_one_process_is_killed_the_other_ends_with_an_error(digit_scenes_dir, tmp_path):

@@ -88,3 +88,15 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path):
         recorder.add(2, {'loss': np.float32(np.nan)})
         with pytest.raises(FloatingPointError, match='the loss of step 1 is inf'):
             recorder.flush()
+
+
+def test_an_update_that_was_left_out_is_named(tmp_path, capsys):
+    with recorders.Recorder(tmp_path, 4, lambda step: .1, 0, 3, skip=True) as recorder:
+        recorder.add(0, {'loss': np.float32(np.nan), 'parameter_norm': np.float32(1.)})
+        recorder.add(1, {'loss': np.float32(2.), 'parameter_norm': np.float32(1.)})
+        recorder.flush()
+        assert ('the loss of step 0 is nan: its update was left out'
+                in capsys.readouterr().out.splitlines())
+        recorder.add(2, {'loss': np.float32(np.nan), 'parameter_norm': np.float32(np.nan)})
+        with pytest.raises(FloatingPointError, match='the loss of step 2 is nan'):
+            recorder.flush()

@@ -136,3 +136,56 @@ def test_sums_of_counts_do_not_overflow_32_bits():
     many = [{'examples': np.int32(2 ** 31 - 1)}] * 3
     assert evaluation.sum_counts(many) == {'examples': 3 * (2 ** 31 - 1)}
     assert evaluation.sum_counts([]) == {}
+
+
+def losing_images(step):
+    """Gives a batch; that of step 1 is ruined, as its images are not finite."""
+    batch = tiny.tiny_batch(step)
+    if step == 1:
+        batch['image'] = np.full(batch['image'].shape, np.inf, np.float32)
+    return batch
+
+
+def run_with_a_ruined_batch(max_skipped, number=4):
+    """Trains with or without leaving out updates; gives the states and the logs."""
+    config = tiny.tiny_config()
+    config.optimizer.max_skipped = max_skipped
+    task = tiny.tiny_task(config)
+    task = task._replace(prepare=lambda batch, key, train: {
+        **batch, 'image': batch['image'].astype(np.float32) / 255})
+    mesh = meshes.create_mesh(8)
+    optimizer = states.create_optimizer(config, .1)
+    state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
+    step = steps.train_step(task, optimizer, mesh, skip=max_skipped > 0)
+    found, logs = [], []
+    for batch in meshes.feed((losing_images(i) for i in range(number)), mesh, task.keys):
+        state, log = step(state, batch, jax.random.key(2))
+        found.append(jax.device_get(state))
+        logs.append(jax.device_get(log))
+    return found, logs
+
+
+def test_an_update_that_is_not_finite_is_left_out():
+    found, logs = run_with_a_ruined_batch(max_skipped=1)
+    assert [bool(np.isfinite(log['loss'])) for log in logs] == [True, False, True, True]
+    assert all(np.isfinite(log['parameter_norm']) for log in logs)
+    jax.tree.map(np.testing.assert_array_equal, found[1].variables, found[0].variables)
+    jax.tree.map(np.testing.assert_array_equal, found[1].optimizer.inner_state,
+                 found[0].optimizer.inner_state)
+    assert [int(state.step) for state in found] == [1, 2, 3, 4]
+    assert [int(state.optimizer.total_notfinite) for state in found] == [0, 1, 1, 1]
+    head = [state.variables['params']['head']['bias'] for state in found]
+    assert np.abs(head[2] - head[1]).max() > 0  # and training goes on
+
+
+def test_without_leaving_out_it_ruins_the_parameters():
+    _, logs = run_with_a_ruined_batch(max_skipped=0)
+    assert [bool(np.isfinite(log['parameter_norm'])) for log in logs] == [True, False, False, False]
+
+
+def test_more_in_a_row_than_allowed_are_not_left_out(monkeypatch):
+    monkeypatch.setitem(globals(), 'losing_images', lambda step: (
+        tiny.tiny_batch(step) if step == 0 else {
+            **tiny.tiny_batch(step), 'image': np.full((8, 8, 8, 3), np.nan, np.float32)}))
+    _, logs = run_with_a_ruined_batch(max_skipped=2)
+    assert [bool(np.isfinite(log['parameter_norm'])) for log in logs] == [True, True, True, False]
