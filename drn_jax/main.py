@@ -15,8 +15,9 @@ and explains all of them. The most used ones:
   --config.data.manual_dir=DIR     where ImageNet's tar files or Cityscapes' zip files lie
   --config.init_from=DIR           a checkpoint to start from
 
-The same command, given again, goes on at the last checkpoint. Where several processes share a run,
-all of them get the same command, and a --workdir that all of them see.
+The same command, given again, goes on at the last checkpoint, so a run may be killed at any time.
+SIGTERM saves first and ends with status 143; what cannot be used ends with status 1. Where several
+processes share a run, all of them get the same command, and a --workdir that all of them see.
 """
 from drn_jax import commands
 
