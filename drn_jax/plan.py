@@ -45,8 +45,8 @@ def main(argv):
     room = rooms.room_of(program, rows, there)
     if given.largest_batch and part is not None:
         room = search(room, config, mesh, size.examples)
-    found = layouts.summary(config, mesh, steps, room, costs, program,
-                           estimates.basis(part))
+    found = layouts.summary(
+        config, mesh, steps, room, costs, program, estimates.basis(part))
     reports.say(*layouts.lines(found, costs, config))
     if given.output:
         path = reports.write_report(

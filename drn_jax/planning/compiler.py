@@ -10,7 +10,6 @@ from jax.experimental import topologies
 
 from drn_jax import tasks
 from drn_jax.errors import InputError
-from drn_jax.planning import chips
 from drn_jax.training import configurations, meshes, schedules, states, steps
 
 # The compiler looks for the machine that it runs on, at a server that only Cloud TPUs have, unless

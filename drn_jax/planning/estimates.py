@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from drn_jax.planning import compiler, links, programs
+from drn_jax.planning import links, programs
 
 EXPENSIVE = 10  # operations that a plan names
 

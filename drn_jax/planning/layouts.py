@@ -8,9 +8,10 @@ def title(config, topology, mesh, rows):
     model, side = config.model, compiler.side_of(config)
     hosts = len({device.process_index for device in mesh.devices.flat})
     share = mesh.shape[meshes.SPACE]
-    return (f'{model.variant}, width {model.width:g}, {model.dtype}: steps of {config.batch_size:,} '
-            f'images of {side} x {side} pixels on {topology}, {_number(mesh.devices.size, "chip")} '
-            f'of {_number(hosts, "host")}, {_number(rows, "image")} for each '
+    return (f'{model.variant}, width {model.width:g}, {model.dtype}: steps of '
+            f'{config.batch_size:,} images of {side} x {side} pixels on {topology}, '
+            f'{_number(mesh.devices.size, "chip")} of {_number(hosts, "host")}, '
+            f'{_number(rows, "image")} for each '
             f'{"chip" if share == 1 else f"{share} chips"}')
 
 
@@ -110,8 +111,8 @@ def _times(found, config):
     rows = []
     if cycles:
         augmentation = found['augmentation_cycles']
-        step += (f': {cycles / 1e6:.1f} million cycles, and {1000 * found["collective_seconds"]:.2f}'
-                 ' ms of collectives')
+        step += (f': {cycles / 1e6:.1f} million cycles, and '
+                 f'{1000 * found["collective_seconds"]:.2f} ms of collectives')
         rows = [('', f'{augmentation / 1e6:.1f} million cycles of these are augmentation, '
                  f'{100 * augmentation / (cycles - augmentation):.1f} % of the others')]
     peak = found['peak_fraction']
