@@ -64,12 +64,17 @@ class Conv(nn.Module):
             x = x.sorted(1)
         if self.spec.kernel_size > 1:
             x = x.zero_outside()
-        y = self._product(x.array.astype(self.form.dtype), algorithm)
+        images, stride = x.array, self.spec.stride
+        if train and self.spec.kernel_size == 1:
+            # The same convolution, but its gradient is a small product spread out, where that of a
+            # strided convolution is one over a map of zeros: 2 million cycles less for DRN-C-26.
+            images, stride = images[:, ::stride, ::stride], 1
+        y = self._product(images.astype(self.form.dtype), stride, algorithm)
         if self.form.folded:
             y += self.param('bias', nn.initializers.zeros, (self.spec.outputs,)).astype(y.dtype)
         return x._replace(array=y) if self.spec.stride == 1 else PhaseMap.of(y)
 
-    def _product(self, x, algorithm):
+    def _product(self, x, stride, algorithm):
         size = self.spec.kernel_size
         shape = (size, size, self.spec.inputs, self.spec.outputs)
         if self.form.folded and algorithm == 'winograd':
@@ -78,11 +83,40 @@ class Conv(nn.Module):
             return winograd.transformed_conv(x, points)
         kernel = self.param('kernel', HE_FAN_OUT, shape, jnp.float32).astype(x.dtype)
         if algorithm == 'native':
-            return dilated_conv(x, kernel, stride=self.spec.stride, dilation=self.spec.dilation)
+            return dilated_conv(x, kernel, stride=stride, dilation=self.spec.dilation)
         return dilated_conv(x, kernel, algorithm=algorithm)  # on phases it is dense
 
 
-def batch_norm(name: str, dtype: DTypeLike, train: bool) -> nn.BatchNorm:
+class BatchNorm(nn.BatchNorm):
+    """Flax's batch normalization, its arithmetic in an order that costs less.
+
+    The output is x * factor + offset, where Flax has (x - mean) * factor + bias. So the gradient
+    needs two sums over the map, of the output's gradient g and of g * x, where Flax's needs three;
+    on TPUs such sums are much of what a step takes beside convolutions.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        """[..., C] -> [..., C], the type being `dtype`; `mask` tells what the statistics count."""
+        channels, wide = x.shape[-1], x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
+        running = [self.variable('batch_stats', 'mean', jnp.zeros, (channels,), jnp.float32),
+                   self.variable('batch_stats', 'var', jnp.ones, (channels,), jnp.float32)]
+        if self.use_running_average:
+            mean, var = (each.value for each in running)
+        else:
+            axes = tuple(range(x.ndim - 1))
+            mean, square = (jnp.mean(each, axes, where=mask) for each in (wide, wide * wide))
+            var = jnp.maximum(square - mean * mean, 0)
+            if not self.is_initializing():
+                for each, new in zip(running, (mean, var)):
+                    each.value = self.momentum * each.value + (1 - self.momentum) * new
+        factor = scale * jax.lax.rsqrt(var + self.epsilon)
+        return (wide * factor + (bias - mean * factor)).astype(self.dtype)
+
+
+def batch_norm(name: str, dtype: DTypeLike, train: bool) -> BatchNorm:
     """Gives the batch normalization of these networks.
 
     Parameters, statistics and the arithmetic inside are float32, the output has the compute
@@ -105,8 +139,8 @@ def batch_norm(name: str, dtype: DTypeLike, train: bool) -> nn.BatchNorm:
 
     Source: Ioffe and Szegedy, Batch normalization, 2015; constants as in the authors' release.
     """
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=EPSILON, dtype=dtype,
-                        param_dtype=jnp.float32, name=name)
+    return BatchNorm(use_running_average=not train, momentum=0.9, epsilon=EPSILON, dtype=dtype,
+                     param_dtype=jnp.float32, name=name)
 
 
 def normalize(name: str, x: PhaseMap, form: Form, train: bool) -> PhaseMap:
