@@ -87,36 +87,7 @@ class Conv(nn.Module):
         return dilated_conv(x, kernel, algorithm=algorithm)  # on phases it is dense
 
 
-class BatchNorm(nn.BatchNorm):
-    """Flax's batch normalization, its arithmetic in an order that costs less.
-
-    The output is x * factor + offset, where Flax has (x - mean) * factor + bias. So the gradient
-    needs two sums over the map, of the output's gradient g and of g * x, where Flax's needs three;
-    on TPUs such sums are much of what a step takes beside convolutions.
-    """
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """[..., C] -> [..., C], the type being `dtype`; `mask` tells what the statistics count."""
-        channels, wide = x.shape[-1], x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
-        bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)
-        running = [self.variable('batch_stats', 'mean', jnp.zeros, (channels,), jnp.float32),
-                   self.variable('batch_stats', 'var', jnp.ones, (channels,), jnp.float32)]
-        if self.use_running_average:
-            mean, var = (each.value for each in running)
-        else:
-            axes = tuple(range(x.ndim - 1))
-            mean, square = (jnp.mean(each, axes, where=mask) for each in (wide, wide * wide))
-            var = jnp.maximum(square - mean * mean, 0)
-            if not self.is_initializing():
-                for each, new in zip(running, (mean, var)):
-                    each.value = self.momentum * each.value + (1 - self.momentum) * new
-        factor = scale * jax.lax.rsqrt(var + self.epsilon)
-        return (wide * factor + (bias - mean * factor)).astype(self.dtype)
-
-
-def batch_norm(name: str, dtype: DTypeLike, train: bool) -> BatchNorm:
+def batch_norm(name: str, dtype: DTypeLike, train: bool) -> nn.BatchNorm:
     """Gives the batch normalization of these networks.
 
     Parameters, statistics and the arithmetic inside are float32, the output has the compute
@@ -139,8 +110,8 @@ def batch_norm(name: str, dtype: DTypeLike, train: bool) -> BatchNorm:
 
     Source: Ioffe and Szegedy, Batch normalization, 2015; constants as in the authors' release.
     """
-    return BatchNorm(use_running_average=not train, momentum=0.9, epsilon=EPSILON, dtype=dtype,
-                     param_dtype=jnp.float32, name=name)
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=EPSILON, dtype=dtype,
+                        param_dtype=jnp.float32, name=name)
 
 
 def normalize(name: str, x: PhaseMap, form: Form, train: bool) -> PhaseMap:
