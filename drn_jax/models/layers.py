@@ -67,7 +67,8 @@ class Conv(nn.Module):
         images, stride = x.array, self.spec.stride
         if train and self.spec.kernel_size == 1:
             # The same convolution, but its gradient is a small product spread out, where that of a
-            # strided convolution is one over a map of zeros: 2 million cycles less for DRN-C-26.
+            # strided convolution is one over a map of zeros. DRN-C-26, 128 images on a v5e chip:
+            # 160.9 million cycles a step by the TPU compiler's estimate, with a stride 165.5.
             images, stride = images[:, ::stride, ::stride], 1
         y = self._product(images.astype(self.form.dtype), stride, algorithm)
         if self.form.folded:

@@ -35,12 +35,14 @@ class Costs(NamedTuple):
     collectives: dict[str, dict[str, Any]] = {}
 
 
-def of_tpu(program, part):
+def of_tpu(program, part, compiled_for=None):
     """Estimates what a step takes on a TPU.
 
     Args:
         program: a `compiler.Program`.
         part: the `chips.Slice`.
+        compiled_for: the slice that it was compiled for, if another one with as many images on
+            every chip; what all of its chips exchange, all chips of `part` do.
 
     Returns:
         The `Costs`; empty where the program does not fit.
@@ -48,6 +50,9 @@ def of_tpu(program, part):
     if program.too_large:
         return Costs()
     operations, exchanges = programs.read(program.text)
+    everyone = (compiled_for or part).chips
+    exchanges = [exchange._replace(group=0) if exchange.group == everyone else exchange
+                 for exchange in exchanges]
     cycles = sum(operation.cycles for operation in operations)
     by_level: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
     for operation in operations:
