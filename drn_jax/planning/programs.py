@@ -57,7 +57,7 @@ class _Instruction(NamedTuple):
 def read(text):
     """Reads the text of a compiled program.
 
-    Loops are counted as often as they run, where the compiler knows it, else once.
+    Loops are counted as often as they run, where that is a constant, else once.
 
     Args:
         text: of an optimized HLO module, as `jax.stages.Compiled.as_text` gives it.
@@ -130,7 +130,7 @@ def _run(computations, name, times=1) -> Iterator[tuple[_Instruction, int]]:
     """Gives the instructions of a computation, and of those that it calls, with their number."""
     for instruction in computations.get(name, ()):
         yield instruction, times
-        repeated = times * int(_found(r'"known_trip_count":\{"n":"(\d+)"', instruction.rest, 1))
+        repeated = times * _repetitions(computations, instruction)
         for called in _CALLED.findall(instruction.rest):
             for other in re.findall(r'%?([\w.-]+)', called.partition(' ')[0]):
                 if instruction.opcode in ('while', 'call', 'conditional', 'async-start'):
@@ -138,6 +138,18 @@ def _run(computations, name, times=1) -> Iterator[tuple[_Instruction, int]]:
                 elif instruction.opcode == 'fusion':  # its estimate covers what is inside
                     yield from ((inner, n) for inner, n in _run(computations, other, times)
                                 if inner.opcode.removesuffix('-start') in COLLECTIVES)
+
+
+def _repetitions(computations, instruction):
+    """Gives how often a loop runs: JAX's loops over arrays count from 0 to a constant."""
+    if instruction.opcode != 'while':
+        return 1
+    known = _found(r'"known_trip_count":\{"n":"(\d+)"', instruction.rest, None)
+    condition = computations.get(_found(r'condition=%?([\w.-]+)', instruction.rest, ''), ())
+    ends = [_found(r'^constant\((\d+)\)', each.rest, None) for each in condition
+            if each.type.startswith('s32[]')]
+    ends = [int(end) for end in ends if end]
+    return int(known) if known else ends[0] if len(ends) == 1 else 1
 
 
 def _exchanged(instruction, kind):

@@ -25,6 +25,18 @@ FileNames
   ROOT %tuple = (s32[], f32[4]{0}) tuple(%state, %in_loop)
 }
 
+%cond.2 (state: (s32[], f32[4])) -> pred[] {
+  %state.1 = (s32[], f32[4]{0}) parameter(0)
+  %end = s32[]{:T(128)} constant(5)
+  %counter = s32[]{:T(128)} get-tuple-element(%state.1), index=0
+  ROOT %lt = pred[]{:T(512)} compare(%counter, %end), direction=LT
+}
+
+%body.3 (state: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %state.2 = (s32[], f32[4]{0}) parameter(0)
+  ROOT %copied = (s32[], f32[4]{0}) copy(%state.2), backend_config={"estimated_cycles":"2"}
+}
+
 ENTRY %main.1 (param: bf16[128,8]) -> f32[] {
   %param = bf16[128,8]{1,0:T(8,128)(2,1)} parameter(0)
   %colours = f32[128]{0:T(128)} fusion(%param), kind=kLoop, calls=%fused_computation.0, metadata={op_name="jit(step)/augmentation/reduce_sum" stack_frame_id=2}, backend_config={"window_config":{"estimated_cycles":"100","iteration_bounds":["1"]}}
@@ -35,7 +47,8 @@ ENTRY %main.1 (param: bf16[128,8]) -> f32[] {
   %permute = (bf16[2,8]{1,0}, bf16[2,8]{1,0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%param), source_target_pairs={{0,1},{1,2}}
   %permuted = bf16[2,8]{1,0} collective-permute-done(%permute)
   %scattered = f32[2]{0} reduce-scatter(%gradient), replica_groups={{0,1,2,3},{4,5,6,7}}, to_apply=%region_1
-  %loop = (s32[], f32[4]{0}) while(%param), condition=%cond.2, body=%body.2, backend_config={"known_trip_count":{"n":"5"}}
+  %loop = (s32[], f32[4]{0}) while(%param), condition=%cond.2, body=%body.2
+  %known = (s32[], f32[4]{0}) while(%loop), condition=%cond.3, body=%body.3, backend_config={"known_trip_count":{"n":"7"}}
   ROOT %sum = f32[]{:T(128)} all-reduce(%loop), replica_groups={}, to_apply=%region_1, metadata={op_name="jit(step)/reduce_sum"}
 }
 '''  # noqa: E501
@@ -48,7 +61,8 @@ def test_operations_have_their_place_and_their_cycles():
         Operation('conv', 'level3', False, 'block0/conv1/conv_general_dilated', 3000),
         Operation('gradient', 'level3', True, 'block0/conv1/conv_general_dilated', 5000),
         Operation('gathering', 'stem', False, 'conv/conv_general_dilated', 40),  # with its inside
-        Operation('in_loop', 'other', True, 'transpose(jvp(while))/body/exp', 50)]  # five times
+        Operation('in_loop', 'other', True, 'transpose(jvp(while))/body/exp', 50),  # five times
+        Operation('copied', 'other', False, '', 14)]  # seven times
 
 
 def test_collectives_have_their_bytes_and_groups():
