@@ -96,7 +96,7 @@ def search(room, config, mesh, examples, compilations=3):
         rows = room.next_rows()
         if rows is None:
             break
-        reports.say(f'Compiling {rows} images a share ...')
+        reports.say(f'Compiling {rows * shares:,} images a step ...')
         with config.unlocked():
             other = config.copy_and_resolve_references()
         other.batch_size = rows * shares

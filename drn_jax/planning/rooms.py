@@ -63,8 +63,9 @@ class Room(NamedTuple):
             slope = max((nearest.taken - known[1].taken) / span, 1)
             rest = nearest.taken - slope * nearest.rows
         rows = int((self.there - rest) / slope)
+        # Near the limit compiling takes long, for the compiler tries to save memory.
         failing = [trial.rows for trial in self.trials if not trial.fits]
-        rows = min([rows, *(fail - 1 for fail in failing)])
+        rows = min([rows, *(int(.9 * fail) for fail in failing)])
         rows = rows // _MULTIPLE * _MULTIPLE if rows > _MULTIPLE else rows
         return max(rows, fitting)
 
@@ -77,8 +78,8 @@ class Room(NamedTuple):
         largest = self.largest()
         if largest is None:
             largest = min(trial.rows for trial in self.trials) // 2
-        return None if largest < 1 or any(
-            trial.rows == largest for trial in self.trials) else largest
+        fitting = max((trial.rows for trial in self.trials if trial.fits), default=0)
+        return largest if largest > 1.1 * fitting else None
 
 
 def room_of(program, rows, there):
