@@ -17,6 +17,7 @@ tf.get_logger().setLevel('ERROR')  # TFDS calls what TensorFlow calls deprecated
 from drn_jax.data.label_maps import open_pairs  # noqa: E402
 from drn_jax.data.pipeline import evaluation_batches, training_batches  # noqa: E402
 from drn_jax.data.source import Source  # noqa: E402
-from drn_jax.data.sources import open_source  # noqa: E402
+from drn_jax.data.sources import is_there, open_source  # noqa: E402
 
-__all__ = ['Source', 'evaluation_batches', 'open_pairs', 'open_source', 'training_batches']
+__all__ = ['Source', 'evaluation_batches', 'is_there', 'open_pairs', 'open_source',
+           'training_batches']

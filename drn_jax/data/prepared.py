@@ -123,6 +123,12 @@ def find_builder(name, data_dir):
         raise InputError(f'data set {name!r} cannot be opened: {_one_line(error)}') from error
 
 
+def is_prepared(name, data_dir):
+    """Tells whether a data set of TFDS is prepared; InputError where there is none of that name."""
+    with _quiet_tfds():
+        return find_builder(name, data_dir).is_prepared()
+
+
 def _image_and_label(name, info):
     """Gives the names of a data set's image and label features."""
     keys = info.supervised_keys or ()

@@ -3,7 +3,7 @@ from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it 
 from drn_jax.data.boxes import FeatureBoxSource, TableBoxSource
 from drn_jax.data.folders import FolderSource
 from drn_jax.data.label_maps import LabelMapSource
-from drn_jax.data.prepared import PreparedSource
+from drn_jax.data.prepared import PreparedSource, is_prepared
 from drn_jax.data.prepared_maps import CityscapesSource, DigitMapSource
 from drn_jax.errors import InputError
 
@@ -55,3 +55,19 @@ def open_source(data, labels='classes'):
         return FeatureBoxSource(name, **places)
     source = FolderSource(data.data_dir) if name == 'folder' else PreparedSource(name, **places)
     return TableBoxSource(source, data.boxes) if labels == 'boxes' else source
+
+
+def is_there(data):
+    """Tells whether a data set can be opened without preparing it.
+
+    Args:
+        data: `config.data`; read are name and data_dir.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    if data.name == _OWN_MAPS:
+        return False  # it may have changed since it was prepared
+    if _PREPARED_MAPS.get(data.name) is CityscapesSource:
+        return is_prepared('cityscapes/semantic_segmentation', data.data_dir)
+    return data.name == 'folder' or is_prepared(data.name, data.data_dir)

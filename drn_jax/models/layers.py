@@ -64,12 +64,18 @@ class Conv(nn.Module):
             x = x.sorted(1)
         if self.spec.kernel_size > 1:
             x = x.zero_outside()
-        y = self._product(x.array.astype(self.form.dtype), algorithm)
+        images, stride = x.array, self.spec.stride
+        if train and self.spec.kernel_size == 1:
+            # The same convolution, but its gradient is a small product spread out, where that of a
+            # strided convolution is one over a map of zeros. DRN-C-26, 128 images on a v5e chip:
+            # 160.9 million cycles a step by the TPU compiler's estimate, with a stride 165.5.
+            images, stride = images[:, ::stride, ::stride], 1
+        y = self._product(images.astype(self.form.dtype), stride, algorithm)
         if self.form.folded:
             y += self.param('bias', nn.initializers.zeros, (self.spec.outputs,)).astype(y.dtype)
         return x._replace(array=y) if self.spec.stride == 1 else PhaseMap.of(y)
 
-    def _product(self, x, algorithm):
+    def _product(self, x, stride, algorithm):
         size = self.spec.kernel_size
         shape = (size, size, self.spec.inputs, self.spec.outputs)
         if self.form.folded and algorithm == 'winograd':
@@ -78,7 +84,7 @@ class Conv(nn.Module):
             return winograd.transformed_conv(x, points)
         kernel = self.param('kernel', HE_FAN_OUT, shape, jnp.float32).astype(x.dtype)
         if algorithm == 'native':
-            return dilated_conv(x, kernel, stride=self.spec.stride, dilation=self.spec.dilation)
+            return dilated_conv(x, kernel, stride=stride, dilation=self.spec.dilation)
         return dilated_conv(x, kernel, algorithm=algorithm)  # on phases it is dense
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from drn_jax.ops import colour
 
 
+@jax.named_scope('augmentation')  # by which plans and profiles find its operations
 def prepare(batch, key, train, *, mean, std, augmentation):
     """Normalises the images of a batch and, for training, perturbs their colours and mirrors them.
 

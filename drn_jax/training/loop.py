@@ -127,13 +127,7 @@ def check_shares(config):
     processes.check_streams(config.data.streams)
     rows = config.data.crop_px if 'crop_px' in config.data else config.data.image_size
     memory.check_batches(config.batch_size // jax.process_count(), rows)
-    if config.mesh.space > 1:
-        stride = configurations.model_of(config).table.stride
-        if rows % (config.mesh.space * stride):
-            raise InputError(
-                f'images of {rows} rows cannot be split over config.mesh.space '
-                f'{config.mesh.space} devices in whole cells of {stride} rows; use a multiple of '
-                f'{config.mesh.space * stride}')
+    meshes.check_rows(rows, config.mesh.space, configurations.model_of(config).table.stride)
 
 
 def start_from(directory, state):

@@ -11,7 +11,7 @@ from drn_jax.errors import InputError
 DATA, SPACE = 'data', 'space'  # examples of a batch; rows of an image
 
 
-def create_mesh(devices=0, space=1):
+def create_mesh(devices=0, space=1, known=None):
     """Gives the mesh over which a batch is spread: its examples, and the rows of its images.
 
     Devices follow each other by slice, then by process. So each process holds rows of a batch that
@@ -21,6 +21,7 @@ def create_mesh(devices=0, space=1):
     Args:
         devices: how many devices, at least 1; 0 is all of them.
         space: how many of them share the rows of each image.
+        known: the devices to take them from, all of one slice; None is those of this run.
 
     Returns:
         A `jax.sharding.Mesh` with the axes 'data' and 'space'.
@@ -33,15 +34,17 @@ def create_mesh(devices=0, space=1):
         >>> dict(create_mesh(1).shape)
         {'data': 1, 'space': 1}
     """
-    known = jax.devices()
+    planned, known = known is not None, jax.devices() if known is None else known
+    processes = len({device.process_index for device in known}) if planned else jax.process_count()
+    where = 'the slice' if planned else 'this machine'
     if not 0 <= devices <= len(known):
-        raise InputError(f'config.mesh.devices is {devices}, but this machine has {len(known)}; '
+        raise InputError(f'config.mesh.devices is {devices}, but {where} has {len(known)}; '
                          f'use 1 to {len(known)}, or 0 for all')
-    if devices % len(known) and jax.process_count() > 1:
-        raise InputError(f'config.mesh.devices is {devices}, but {jax.process_count()} processes '
+    if devices % len(known) and processes > 1:
+        raise InputError(f'config.mesh.devices is {devices}, but {processes} processes '
                          f'share all of their {len(known)} devices; use 0')
     known = in_order(known)[:devices or None]
-    local = len(known) // jax.process_count()  # an image lies on the devices of one process
+    local = len(known) // processes  # an image lies on the devices of one process
     if space < 1 or local % space:
         raise InputError(f'config.mesh.space is {space}, but each process has {local} devices; '
                          'use 1 or another number that divides them')
@@ -96,6 +99,23 @@ def check_batch_size(batch_size, devices, name='config.batch_size'):
         near = f'{below} or {below + devices}' if below > 0 else devices
         raise InputError(f'{name} is {batch_size}, which {devices} devices do not divide; '
                          f'use a multiple of {devices}, such as {near}')
+
+
+def check_rows(rows, space, stride):
+    """Refuses images whose rows the devices that share them cannot split.
+
+    Args:
+        rows: of an image.
+        space: devices that share them.
+        stride: rows of an image for each row of the network's last map.
+
+    Raises:
+        InputError: a device would not hold whole rows of the map.
+    """
+    if space > 1 and rows % (space * stride):
+        raise InputError(
+            f'images of {rows} rows cannot be split over config.mesh.space {space} devices in '
+            f'whole cells of {stride} rows; use a multiple of {space * stride}')
 
 
 def local_rows(batch_size, mesh):

@@ -60,8 +60,31 @@ def initialize(model, optimizer, key, mesh):
         key: a JAX random key.
         mesh: where the state lies.
     """
+    return jax.jit(_creation(model, optimizer), out_shardings=meshes.replicated(mesh))(key)
+
+
+def abstract(model, optimizer, mesh):
+    """Gives the state before the first step as shapes, types and places, without computing it.
+
+    Args:
+        model: the network.
+        optimizer: an `optax.GradientTransformation`.
+        mesh: where the state would lie; its devices need not be there.
+
+    Returns:
+        The `TrainState` and a random key, of `jax.ShapeDtypeStruct`.
+    """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=meshes.replicated(mesh)),
+        (jax.eval_shape(_creation(model, optimizer), key), key))
+
+
+def _creation(model, optimizer):
+    """Gives the function of a random key that makes the state before the first step."""
     def create(key):
         variables = model.init(key, jnp.zeros((1, 32, 32, 3)))  # any size
         return TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(variables['params']))
 
-    return jax.jit(create, out_shardings=meshes.replicated(mesh))(key)
+    return create

@@ -48,6 +48,29 @@ def test_normalization_is_accurate_far_from_zero():
     np.testing.assert_allclose(y, want, atol=1e-3)
 
 
+@pytest.mark.parametrize('side', [8, 7])
+def test_projections_train_as_strided_convolutions(side):
+    spec = variants.Conv('conv', 1, 3, 4, stride=2)
+    x = jax.random.normal(jax.random.key(0), (2, side, side, 3))
+    conv = layers.Conv(spec)
+    variables = conv.init(jax.random.key(1), PhaseMap.of(x))
+    kernel = variables['params']['kernel']
+
+    def gradients(function):
+        return jax.grad(lambda kernel, x: (function(kernel, x) ** 2).sum(), (0, 1))(kernel, x)
+
+    def ours(kernel, x):
+        return conv.apply({'params': {'kernel': kernel}}, PhaseMap.of(x), True).array
+
+    def strided(kernel, x):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (2, 2), 'VALID', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+
+    np.testing.assert_allclose(ours(kernel, x), strided(kernel, x), rtol=1e-5, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+                 gradients(ours), gradients(strided))
+
+
 def test_plain_layer_by_hand():
     block = layers.Block(POINT)
     x = jnp.asarray([2., -1.]).reshape(1, 1, 2, 1)

@@ -57,7 +57,8 @@ def assert_same(run, whole):
     assert killed_run.state(run, STEPS) == killed_run.state(whole, STEPS)
     assert killed_run.metrics(run) == killed_run.metrics(whole)
     found, wanted = killed_run.log(run), killed_run.log(whole)
-    assert {name for name, _ in wanted} == set(killed_run.NAMES) and len(wanted) == 4 * STEPS + 2 * 5
+    assert {name for name, _ in wanted} == set(killed_run.NAMES)
+    assert len(wanted) == 4 * STEPS + 2 * 5
     assert all(len(values) == 1 for values in wanted.values())
     assert found == wanted  # each step's numbers are there, the same however often it ran
 

@@ -1,0 +1,65 @@
+"""How many training images and classes a run has; for known data sets without having them."""
+from typing import NamedTuple
+
+from drn_jax.errors import InputError
+
+
+class Size(NamedTuple):
+    """Training images and classes of a data set."""
+    examples: int
+    classes: int
+
+
+# By task's kind of labels and name of the data set, of the split 'train'.
+_KNOWN = {
+    ('classes', 'imagenet2012'): Size(1_281_167, 1000),
+    ('classes', 'digit_scenes'): Size(6000, 10),
+    ('maps', 'digit_scenes'): Size(6000, 11),
+    ('maps', 'cityscapes'): Size(2975, 19),
+    ('maps', 'cityscapes/semantic_segmentation'): Size(2975, 19),
+}
+
+
+def find(config, examples=0):
+    """Finds the numbers of training images and classes.
+
+    They are those that are given, or those of a data set that is known here, or else those of the
+    data set itself, if it is prepared; nothing is prepared for a plan.
+
+    Args:
+        config: the configuration; `model.num_classes` is taken where it is not 0.
+        examples: training images; 0: to be found.
+
+    Returns:
+        A `Size`.
+
+    Raises:
+        InputError: the data set is neither known nor there.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> find(recipes.classification())
+        Size(examples=1281167, classes=1000)
+    """
+    labels, split = 'maps' if config.task == 'segmentation' else 'classes', config.data.train_split
+    classes = config.model.num_classes
+    known = _KNOWN.get((labels, config.data.name)) if split == 'train' else None
+    if known is None and not (examples and classes):
+        known = _opened(config, labels)
+    if known and classes not in (0, known.classes):
+        raise InputError(f'config.model.num_classes is {classes}, but {config.data.name} has '
+                         f'{known.classes} classes; leave it 0')
+    return Size(examples or known.examples, classes or known.classes)
+
+
+def _opened(config, labels):
+    """Opens a data set that is there already."""
+    from drn_jax import data  # it imports TensorFlow, which takes seconds
+    name = config.data.name
+    if not data.is_there(config.data):
+        raise InputError(
+            f'data set {name!r} is not prepared in config.data.data_dir '
+            f'{config.data.data_dir!r}, so how large it is is not known; give --examples=N and '
+            '--config.model.num_classes=N, or prepare it with python -m drn_jax.prepare')
+    source = data.open_source(config.data, labels)
+    return Size(source.num_examples(config.data.train_split), source.num_classes)
