@@ -2,6 +2,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from drn_jax.ops import phases, winograd
@@ -74,6 +75,8 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
 
 
 def _native(x, kernel, stride=1, dilation=1):
+    if len(kernel) == 1:  # XLA:CPU is up to three times as fast with it as a matrix product
+        return jnp.dot(x[:, ::stride, ::stride], kernel[0, 0])
     reach = dilation * (kernel.shape[0] // 2)  # from the centre tap to the outermost one
     return lax.conv_general_dilated(
         x, kernel, window_strides=(stride, stride), padding=((reach, reach), (reach, reach)),

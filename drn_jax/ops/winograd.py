@@ -88,8 +88,12 @@ def transformed_conv(x: jax.Array, points: Sequence[jax.Array]) -> jax.Array:
         >>> transformed_conv(x, transform_kernel(kernel))[0, 0, :, 0].round(4).tolist()
         [4.0, 6.0, 6.0, 6.0, 4.0]
     """
+    return _transformed_conv(x, points, contract=0)
+
+
+def _transformed_conv(x, points, contract):
     values = _evaluate(_exact(x))
-    products = [_matmul(value, point) for value, point in zip(values, points)]
+    products = [_dot(value, point, (1, contract)) for value, point in zip(values, points)]
     return _interpolate(products, x.shape[:3]).astype(x.dtype)
 
 
@@ -105,10 +109,12 @@ def _backward(residuals, gradient):
             for value in values]
     products, = jax.linear_transpose(lambda products: _interpolate(products, x.shape[:3]), like)(
         _exact(gradient))
-    points = tuple(_matmul(value.T, product) for value, product in zip(values, products))
+    points = tuple(_dot(value, product, (0, 0)) for value, product in zip(values, products))
     taps, = jax.linear_transpose(transform_kernel, exact)(points)
-    adjoint = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-    return conv(gradient, adjoint), taps.astype(kernel.dtype)
+    # The products sum over the kernel's outputs as it lies: XLA would transpose it for each of the
+    # 36 points anew.
+    flipped = transform_kernel(jnp.flip(kernel, (0, 1)))
+    return _transformed_conv(gradient, flipped, contract=1), taps.astype(kernel.dtype)
 
 
 conv.defvjp(_forward, _backward)
@@ -190,5 +196,7 @@ def _exact(x):
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _matmul(x, y):
-    return jnp.matmul(x, y, precision='highest')
+def _dot(x, y, axes):
+    """Sums the products over one axis of each matrix."""
+    x_axis, y_axis = axes
+    return lax.dot_general(x, y, (((x_axis,), (y_axis,)), ((), ())), precision='highest')
