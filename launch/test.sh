@@ -3,6 +3,7 @@
 #
 #   launch/test.sh             everything
 #   launch/test.sh tests/ops   flags and paths are those of pytest
+#   launch/test.sh -m long     tests that take many minutes, which are left out otherwise
 #
 # Tests that need PyTorch are skipped without it; PACKAGES='torch==2.13.0' installs it too.
 set -euo pipefail
@@ -12,4 +13,5 @@ install_drn_jax test "${packages[@]}"
 
 "$VENV/bin/python" -m flake8
 "$VENV/bin/python" -m mypy
-exec "$VENV/bin/python" -m pytest "$@"
+# Two processes share the files of tests; most of the time goes into compiling, on one core each.
+exec "$VENV/bin/python" -m pytest --numprocesses=2 --dist=loadfile "$@"

@@ -46,7 +46,9 @@ def test_a_run_ends_with_scores_of_whole_images(run):
 def test_evaluation_writes_pictures_the_matrix_and_the_zip_for_the_server(run, tmp_path):
     evaluate.main([f'--checkpoint={run}', f'--output={tmp_path}', '--save=labels,overlays,zip'])
     metrics = json.loads((tmp_path / 'report.json').read_text())['metrics']
-    assert metrics == json.loads((run / 'report.json').read_text())['metrics']
+    # evaluate folds batch normalization, so pixels whose two best classes are close may differ.
+    assert metrics == pytest.approx(
+        json.loads((run / 'report.json').read_text())['metrics'], abs=1e-3)
     stems = [f'munster_{number:06d}_000019' for number in range(2)]
     with zipfile.ZipFile(tmp_path / 'label_ids.zip') as archive:
         assert sorted(name[:len(stems[0])] for name in archive.namelist()) == stems
