@@ -41,9 +41,8 @@ def train(config, workdir, command=''):
                          f'measured; measured are {", ".join(task.metrics)}')
     examples, _ = map(setup.source.num_examples,  # raises now, not after compiling
                       (config.data.train_split, config.data.validation_split))
-    last, rate = schedules.total_steps(config, examples), schedules.learning_rate(config, examples)
+    when, rate = schedules.milestones(config, examples), schedules.learning_rate(config, examples)
     optimizer = states.create_optimizer(config, rate)
-    evaluate_every = max(round(config.evaluation.every_epochs * examples / config.batch_size), 1)
     initial_key, key = jax.random.split(jax.random.key(config.seed))
 
     with contextlib.ExitStack() as stack:
@@ -57,15 +56,10 @@ def train(config, workdir, command=''):
         elif config.init_from:
             state = start_from(config.init_from, state)
         first = int(state.step)
-        evaluate = evaluation.evaluator(config, setup)
-
-        def due(step):
-            return step % evaluate_every == 0 or step == last
-
         metrics = saved.metrics(first) if first else None
-        unmeasured = first and due(first) and metrics is None  # it ended while it was evaluated
-        if first >= last and not unmeasured:
-            reports.say(f'The run is complete: {first} of {last} steps are done.')
+        unmeasured = first and when.evaluates(first) and metrics is None  # it ended before it was
+        if first >= when.last and not unmeasured:
+            reports.say(f'The run is complete: {first} of {when.last} steps are done.')
             if not (workdir / 'report.json').exists():
                 write_report(config, workdir, command, setup, metrics or {}, {'step': first})
             return conclude(config, workdir, saved, metrics or {})
@@ -74,23 +68,16 @@ def train(config, workdir, command=''):
             first_step=first, rows=meshes.local_rows(config.batch_size, mesh))
         skip = config.optimizer.max_skipped > 0
         train_step = steps.train_step(task, optimizer, mesh, skip=skip)
-        introduce(config, setup, state, first, last)
+        introduce(config, setup, state, first, when.last)
         batches = meshes.feed(images, mesh, (*task.keys, 'index'), rows=True)
         recorder = stack.enter_context(
-            recorders.Recorder(workdir, config.batch_size, rate, first, last, skip))
+            recorders.Recorder(workdir, config.batch_size, rate, first, when.last, skip))
         ending = stack.enter_context(endings.Endings(config.hang_seconds))
-
-        def measure(step):
-            with memory.sufficient(f'{config.evaluation.batch_size} images', memory.EVALUATE):
-                result = evaluate(state.variables, ending.watch)
-            recorder.metrics(step, result.metrics, ('examples', *task.metrics))
-            saved.add_metrics(step, result.metrics)
-            return result.metrics
-
+        measure = measurer(config, setup, saved, recorder, ending)
         if unmeasured:
-            metrics = measure(first)
+            metrics = measure(state)
         started = time.monotonic()
-        for step in range(first, last):
+        for step in range(first, when.last):
             batch = next(batches)
             if step == first:
                 look = steps.sample_inputs(task, mesh, config.data.mean, config.data.std)
@@ -99,25 +86,36 @@ def train(config, workdir, command=''):
             state, logs = train_step(state, batch, key)
             recorder.add(step, logs)
 
-            done = step + 1
-            stopping = ending.asked(f'step {step}')
-            saving = due(done) or (config.checkpoint.every_steps
-                                   and done % config.checkpoint.every_steps == 0)
-            logging = saving or done % config.log_every_steps == 0
-            if logging or stopping or step == first:
-                flush(recorder, saved, write=bool(logging))
-            if saving or stopping:
+            done, stopping = step + 1, ending.asked(f'step {step}')
+            if when.logs(done) or stopping or step == first:
+                flush(recorder, saved, write=when.logs(done))
+            if when.saves(done) or stopping:
                 saved.save(state)
             if stopping:
                 raise Stopped
-            if due(done):
-                metrics = measure(done)
+            if when.evaluates(done):
+                metrics = measure(state)
         seconds = time.monotonic() - started
         saved.wait()
         write_report(config, workdir, command, setup, metrics, {
-            'step': last, 'first_step': first, 'seconds': round(seconds, 1),
+            'step': when.last, 'first_step': first, 'seconds': round(seconds, 1),
             'unreadable_images': processes.all_names(images.unreadable)})
         return conclude(config, workdir, saved, metrics)
+
+
+def measurer(config, setup, saved, recorder, ending):
+    """Gives the function that evaluates a saved state, records its metrics and gives them."""
+    evaluate = evaluation.evaluator(config, setup)
+
+    def measure(state):
+        with memory.sufficient(f'{config.evaluation.batch_size} images', memory.EVALUATE):
+            metrics = evaluate(state.variables, ending.watch).metrics
+        step = int(state.step)
+        recorder.metrics(step, metrics, ('examples', *setup.task.metrics))
+        saved.add_metrics(step, metrics)
+        return metrics
+
+    return measure
 
 
 def check_shares(config):

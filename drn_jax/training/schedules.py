@@ -1,4 +1,6 @@
-"""The learning rate as a function of the step."""
+"""The learning rate as a function of the step, and when a run evaluates, saves and logs."""
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import optax
 
@@ -86,3 +88,50 @@ def _poly(peak, power, per_epoch, steps):
         return peak * jnp.maximum(1 - epoch / epochs, 0) ** power
 
     return rate
+
+
+class Milestones(NamedTuple):
+    """When a run evaluates, saves and logs; steps are those that are done.
+
+    Attributes:
+        last: number of steps at the end.
+        evaluate_every, save_every, log_every: steps between; of saves 0 if there are none beside
+            evaluations.
+    """
+    last: int
+    evaluate_every: int
+    save_every: int
+    log_every: int
+
+    def evaluates(self, step: int) -> bool:
+        """Tells whether the state after a step is evaluated."""
+        return step % self.evaluate_every == 0 or step == self.last
+
+    def saves(self, step: int) -> bool:
+        """Tells whether it is saved."""
+        return self.evaluates(step) or self.save_every > 0 and step % self.save_every == 0
+
+    def logs(self, step: int) -> bool:
+        """Tells whether the logs of a step are written down."""
+        return self.saves(step) or step % self.log_every == 0
+
+
+def milestones(config, examples):
+    """Gives the milestones of a run.
+
+    Args:
+        config: the configuration.
+        examples: number of training images.
+
+    Raises:
+        InputError: as `total_steps`.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> when = milestones(recipes.digit_scenes(), 6000)
+        >>> when.last, when.evaluates(375), when.logs(376), when.saves(400), when.logs(400)
+        (750, True, False, False, True)
+    """
+    every = max(round(config.evaluation.every_epochs * examples / config.batch_size), 1)
+    return Milestones(total_steps(config, examples), every, config.checkpoint.every_steps,
+                      config.log_every_steps)
