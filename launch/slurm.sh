@@ -6,7 +6,8 @@
 #
 # What precedes -- are flags of sbatch, what follows are flags of python -m drn_jax.main. The
 # checkout, .venv and --workdir lie where all nodes see them. A job that Slurm preempts is queued
-# again and goes on at its last checkpoint; so does one that is submitted again.
+# again and goes on at its last checkpoint; so does one that is submitted again. Two minutes before
+# its time is over, a run is asked to save and end.
 #
 #   --dry_run           only print the command
 #
@@ -32,7 +33,7 @@ if [ -z "${DRN_JAX_CHECKOUT:-}" ]; then
   [[ " $*" == *' --workdir'* ]] || fail 'no --workdir is given after --'
   [ -n "$dry_run" ] || command -v sbatch > /dev/null ||
     fail 'sbatch is not installed here; use a machine that submits jobs to Slurm'
-  run sbatch --job-name=drn_jax --ntasks-per-node=1 --requeue --open-mode=append \
+  run sbatch --job-name=drn_jax --ntasks-per-node=1 --requeue --open-mode=append --signal=TERM@120 \
     --export="ALL,DRN_JAX_CHECKOUT=$PWD" "${wanted[@]}" "$PWD/launch/slurm.sh" -- "$@"
 else
   install_drn_jax "${EXTRAS-cuda12}"

@@ -208,7 +208,7 @@ def test_slurm_submits_itself_and_starts_a_process_on_each_node(stands):
     status, _, calls = launch(stands, 'slurm.sh', *flags)
     assert status == 0 and calls == [
         'sbatch --job-name=drn_jax --ntasks-per-node=1 --requeue --open-mode=append '
-        f'--export=ALL,DRN_JAX_CHECKOUT={ROOT} --nodes=2 --gpus-per-node=8 '
+        f'--signal=TERM@120 --export=ALL,DRN_JAX_CHECKOUT={ROOT} --nodes=2 --gpus-per-node=8 '
         f'{ROOT}/launch/slurm.sh -- --config=configs/drn_c_26.py --workdir=/shared/run']
     status, _, calls = launch(stands, 'slurm.sh', *flags[2:], DRN_JAX_CHECKOUT=str(ROOT))
     assert status == 0 and '.[cuda12]' in calls[0]
