@@ -19,7 +19,6 @@ from jax import lax
 _FINITE = (0, 1, -1, 2, -2)
 _POINTS = len(_FINITE) + 1
 _OUTPUTS = _POINTS - 2  # that a tile gives along an axis
-_BLOCK_BYTES = 8 * 2 ** 20  # of a map, above which images are convolved in several blocks
 
 
 def _powers(points: int, degree: int) -> np.ndarray:
@@ -82,31 +81,14 @@ def transformed_conv(x: jax.Array, points: Sequence[jax.Array]) -> jax.Array:
         points: 36 matrices, float32 [Cin, Cout].
 
     Returns:
-        [B, H, W, Cout], dtype of x. Large batches are convolved in blocks of images, so that the
-        values at the points take little memory.
+        [B, H, W, Cout], dtype of x.
 
     Example:
         >>> x, kernel = jnp.ones((1, 5, 5, 1)), jnp.ones((3, 3, 1, 1))
         >>> transformed_conv(x, transform_kernel(kernel))[0, 0, :, 0].round(4).tolist()
         [4.0, 6.0, 6.0, 6.0, 4.0]
     """
-    blocks = _blocks(x, points[0].shape[1])
-    if blocks == 1:
-        return _transformed_conv(x, points, contract=0)
-    # Every block takes images of the whole batch, so that devices which share it still do.
-    x = x.reshape(-1, blocks, *x.shape[1:]).swapaxes(0, 1)
-    out = lax.map(lambda block: _transformed_conv(block, points, contract=0), x)
-    return out.swapaxes(0, 1).reshape(-1, *out.shape[2:])
-
-
-def _blocks(x, outputs):
-    """Gives in how many blocks of images the values at the points stay small, a divisor of B."""
-    batch, height, width, inputs = x.shape
-    if not isinstance(batch, int):  # export with a symbolic batch
-        return 1
-    needed = batch * height * width * max(inputs, outputs) * 4 // _BLOCK_BYTES
-    return max(blocks for blocks in range(1, batch + 1)
-               if batch % blocks == 0 and blocks <= max(needed, 1))
+    return _transformed_conv(x, points, contract=0)
 
 
 def _transformed_conv(x, points, contract):

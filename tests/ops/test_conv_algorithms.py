@@ -95,17 +95,6 @@ def test_winograd_of_images_smaller_than_a_tile(side):
                                reference(x, kernel, 1, 1), atol=1e-4)
 
 
-def test_winograd_in_blocks_of_images(monkeypatch):
-    rng = np.random.default_rng(0)
-    x, kernel = rng.standard_normal((6, 4, 4, 5)), rng.standard_normal((3, 3, 5, 4))
-    points = winograd.transform_kernel(jnp.float32(kernel))
-    monkeypatch.setattr(winograd, '_BLOCK_BYTES', 2 * 4 * 4 * 5 * 4)  # two images
-    program = jax.jit(winograd.transformed_conv).lower(jnp.float32(x), points).compile()
-    assert ' while(' in program.as_text()
-    wanted = reference(x, kernel, 1, 1)
-    assert np.abs(program(jnp.float32(x), points) - wanted).max() < 1e-5 * np.abs(wanted).max()
-
-
 @pytest.mark.parametrize('algorithm', ALGORITHMS)
 def test_vmap_is_a_loop(algorithm):
     x, kernel, _ = draw(6, 7, 3, 1)
