@@ -28,7 +28,7 @@ class Choice(NamedTuple):
 
 # TPU: the compiler's estimate for a training step of DRN-C-26 on v5e:2x4 is 8 million cycles of
 # some 160 lower with 'native' than with 'phase'. GPU: XLA pads the kernel of a dilated convolution
-# with zeros. CPU: measured by benchmarks/convolution.py; 'winograd' takes XLA about a second to
+# with zeros. CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to
 # compile for each convolution, in training three, which pays where there is much to compute.
 CHOICES = {
     'tpu': Choice('native', 'native'),
