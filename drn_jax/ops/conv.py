@@ -75,8 +75,8 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
 
 
 def _native(x, kernel, stride=1, dilation=1):
-    if len(kernel) == 1:  # XLA:CPU is up to three times as fast with it as a matrix product
-        return jnp.dot(x[:, ::stride, ::stride], kernel[0, 0])
+    if len(kernel) == stride == 1:  # XLA:CPU is up to three times as fast with a matrix product
+        return jnp.dot(x, kernel[0, 0])
     reach = dilation * (kernel.shape[0] // 2)  # from the centre tap to the outermost one
     return lax.conv_general_dilated(
         x, kernel, window_strides=(stride, stride), padding=((reach, reach), (reach, reach)),

@@ -125,7 +125,8 @@ def check_shares(config):
     processes.check_streams(config.data.streams)
     rows = config.data.crop_px if 'crop_px' in config.data else config.data.image_size
     memory.check_batches(config.batch_size // jax.process_count(), rows)
-    meshes.check_rows(rows, config.mesh.space, configurations.model_of(config).table.stride)
+    if config.mesh.space > 1:
+        meshes.check_rows(rows, config.mesh.space, configurations.model_of(config).table.stride)
 
 
 def start_from(directory, state):

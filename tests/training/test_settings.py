@@ -22,7 +22,7 @@ def test_the_configs_pass(path):
     ('epochs', math.nan, 'config.epochs is nan; it must be at least 0 and at most 1e'),
     ('evaluation.every_epochs', 0., 'every_epochs is 0.0; it must be above 0'),
     ('checkpoint.every_steps', -1, 'every_steps is -1; it must be at least 0'),
-    ('checkpoint.keep_last', 0, 'keep_last is 0; it must be at least 1'),
+    ('checkpoint.keep_last', 0, 'keep_last is 0; it must be at least 2'),
     ('checkpoint.best_is', 'least', "best_is 'least' is unknown; known: lowest, highest"),
     ('data.mean', (.5, .5), r'config.data.mean is \(0.5, 0.5\); it has 3 numbers'),
     ('data.std', (.2, 0., .2), 'it must be above 0 and at most'),
