@@ -14,6 +14,9 @@ from drn_jax.errors import InputError, Stopped, first_line
 from drn_jax.training import configurations, loading, manifests, processes, reports
 from drn_jax.training.states import TrainState
 
+_LARGE = ('variables', 'optimizer')  # items of a step
+_COMMITTED = 'commit_success.txt'  # Orbax writes it last into a step
+
 
 class Checkpoints:
     """The checkpoints of one run, in `workdir/checkpoints/<step>`.
@@ -194,29 +197,42 @@ class Checkpoints:
 def set_right(directory):
     """Leaves only finished steps in a folder of checkpoints, the newest of them a good one.
 
-    Steps without a manifest and Orbax's temporary folders are removed: the process that wrote them
-    was ended. A step whose files are not what its manifest says moves to `damaged`, beside the
-    folder, and the one before is looked at.
+    Steps that Orbax did not finish are removed: the process that wrote them was ended. A step
+    whose files are not what its manifest says, or that has none, moves to `damaged`, beside the
+    folder, and the one before is looked at. Of those before the first good one only the small
+    files are looked at, configuration and metrics: opening the folder reads them all.
 
     Args:
         directory: the folder, `workdir/checkpoints`.
     """
     for path in sorted(directory.iterdir()):
-        temporary = '.orbax-checkpoint-tmp' in path.name
-        if temporary or path.name.isdigit() and path.is_dir() and not manifests.exists(path):
+        if '.orbax-checkpoint-tmp' in path.name or (
+                _is_unfinished(path) and not (path / _COMMITTED).exists()):
             reports.say(f'{path} was not finished: it is removed')
             path.rmtree()
-    for step, path in sorted(loading.steps(directory).items(), reverse=True):
-        problem = manifests.problem(path)
-        if not problem:
-            return
-        place = directory.parent / 'damaged' / str(step)
-        while place.exists():
-            place = place.parent / (place.name + '_')
-        place.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(place)
-        reports.say(f'step {step} is damaged ({problem}): it was moved to {place}, and the step '
-                    'before is taken')
+        elif _is_unfinished(path):
+            _set_aside(path, f'{manifests.FILE} is missing')
+    good = False
+    for _, path in sorted(loading.steps(directory).items(), reverse=True):
+        problem = manifests.problem(path, without=_LARGE if good else ())
+        if problem:
+            _set_aside(path, problem)
+        else:
+            good = True
+
+
+def _is_unfinished(path):
+    return path.name.isdigit() and path.is_dir() and not manifests.exists(path)
+
+
+def _set_aside(path, problem):
+    """Moves a step to `damaged`."""
+    place = path.parent.parent / 'damaged' / path.name
+    while place.exists():
+        place = place.parent / (place.name + '_')
+    place.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(place)
+    reports.say(f'step {path.name} is damaged ({problem}): it was moved to {place}')
 
 
 def _lock(directory):
