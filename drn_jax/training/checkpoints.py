@@ -176,22 +176,31 @@ class Checkpoints:
 
     def __exit__(self, kind, error, trace):
         try:
-            # Without the others, which may have ended, a save in the background would never finish.
-            if jax.process_count() == 1 or not processes.of_runtime(error):
-                self._close(error)
+            self.finish(kind, error, trace)
         finally:
+            if _others_are_there(error):
+                with contextlib.suppress(Exception):  # what a failed save raises again
+                    self._manager.close()
             if self._lock:
                 self._lock.close()
 
-    def _close(self, error):
-        try:
-            self.wait()
-        except InputError:
-            if error is None or isinstance(error, Stopped):
-                raise  # else what ended the run says more
-        finally:
-            with contextlib.suppress(Exception):  # what a failed save raises again
-                self._manager.close()
+    def finish(self, kind, error, trace):
+        """Waits for the save in progress as a context is left, perhaps by an error.
+
+        Raises:
+            InputError: the save failed, and no error but `Stopped` says more.
+        """
+        if _others_are_there(error):
+            try:
+                self.wait()
+            except InputError:
+                if error is None or isinstance(error, Stopped):
+                    raise
+
+
+def _others_are_there(error):
+    """Without the others, which may have ended, a save in the background would never finish."""
+    return jax.process_count() == 1 or not processes.of_runtime(error)
 
 
 def set_right(directory):

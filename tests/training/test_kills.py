@@ -99,6 +99,12 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(whole, digit_scenes_dir, t
     assert_same(tmp_path, whole[0])
 
 
+def test_a_run_that_is_asked_to_end_again_while_it_saves(digit_scenes_dir, tmp_path):
+    stopped = start(killed_run.terminate_in_saves, tmp_path, digit_scenes_dir)
+    assert end_of(stopped) == 143
+    assert latest(tmp_path) == max(int(path.name) for path in (tmp_path / 'checkpoints').iterdir())
+
+
 def test_a_run_that_is_asked_to_end_while_it_evaluates(whole, digit_scenes_dir, tmp_path):
     stopped = start(killed_run.terminate_at, 1, tmp_path, digit_scenes_dir)
     assert end_of(stopped) == 143
