@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from drn_jax.errors import InputError
-from drn_jax.training import checkpoints, loading, manifests, meshes, states
+from drn_jax.training import checkpoints, loading, manifests, meshes, recorders, states
 from training import tiny
 
 CONFIG = tiny.tiny_config()
@@ -147,6 +147,17 @@ def test_what_was_left_unfinished_is_removed(run, capsys):
     assert sorted(path.name for path in (run / 'checkpoints').iterdir()) == ['1', '2', 'notes']
     save(run, 3, 4)
     assert restored(run) == 4
+
+
+def test_a_recorder_that_cannot_write_says_so(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=f'^{tmp_path}/tensorboard cannot be written .*no room.*; '
+                                         'see that there is room'):
+        with recorders.Recorder(tmp_path, 8, lambda step: .1, 0, 2) as recorder:
+            def full(*_):
+                raise OSError('no room')
+            monkeypatch.setattr(recorder._writer, 'flush', full)
+            monkeypatch.setattr(recorder._writer, 'close', full)
+            recorder.metrics(1, {'top1_error': .5}, ['top1_error'])
 
 
 @contextlib.contextmanager
