@@ -12,8 +12,10 @@ Every field of the configuration can be changed with --config.FIELD=VALUE, for e
 --config.mesh.space=4 or --config.model.rematerialize="('level1', 'level2')".
 """
 import jax
+from etils import epath
 
 from drn_jax import commands
+from drn_jax.errors import InputError
 from drn_jax.planning import chips, compiler, estimates, layouts, rooms, sizes
 from drn_jax.training import configurations, memory, meshes, reports, schedules, settings
 
@@ -24,6 +26,7 @@ def main(argv):
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
     config = commands.load_config(given.config, overrides)
+    check_places(given)
     part = None if given.topology == CPU else chips.find(given.topology)
     compiler.keep_off_accelerators()
     settings.check_settings(config)
@@ -78,6 +81,19 @@ def parse_flags(argv):
     if given.examples < 0:
         parser.error(f'--examples is {given.examples}, but it is at least 1')
     return given, overrides
+
+
+def check_places(given):
+    """Refuses places that cannot be written, before minutes of compiling."""
+    try:
+        if given.output:
+            epath.Path(given.output).mkdir(parents=True, exist_ok=True)
+        if given.program:
+            with open(given.program, 'a', encoding='utf-8'):
+                pass
+    except OSError as error:
+        raise InputError(f'{error.filename} cannot be written ({error.strerror}); give another '
+                         '--output or --program') from error
 
 
 def check_shares(config, mesh):

@@ -14,6 +14,9 @@ from drn_jax.errors import InputError, Stopped, first_line
 from drn_jax.training import configurations, loading, manifests, processes, reports
 from drn_jax.training.states import TrainState
 
+_LARGE = ('variables', 'optimizer')  # items of a step
+_COMMITTED = 'commit_success.txt'  # Orbax writes it last into a step
+
 
 class Checkpoints:
     """The checkpoints of one run, in `workdir/checkpoints/<step>`.
@@ -173,50 +176,72 @@ class Checkpoints:
 
     def __exit__(self, kind, error, trace):
         try:
-            # Without the others, which may have ended, a save in the background would never finish.
-            if jax.process_count() == 1 or not processes.of_runtime(error):
-                self._close(error)
+            self.finish(kind, error, trace)
         finally:
+            if _others_are_there(error):
+                with contextlib.suppress(Exception):  # what a failed save raises again
+                    self._manager.close()
             if self._lock:
                 self._lock.close()
 
-    def _close(self, error):
-        try:
-            self.wait()
-        except InputError:
-            if error is None or isinstance(error, Stopped):
-                raise  # else what ended the run says more
-        finally:
-            with contextlib.suppress(Exception):  # what a failed save raises again
-                self._manager.close()
+    def finish(self, kind, error, trace):
+        """Waits for the save in progress as a context is left, perhaps by an error.
+
+        Raises:
+            InputError: the save failed, and no error but `Stopped` says more.
+        """
+        if _others_are_there(error):
+            try:
+                self.wait()
+            except InputError:
+                if error is None or isinstance(error, Stopped):
+                    raise
+
+
+def _others_are_there(error):
+    """Without the others, which may have ended, a save in the background would never finish."""
+    return jax.process_count() == 1 or not processes.of_runtime(error)
 
 
 def set_right(directory):
     """Leaves only finished steps in a folder of checkpoints, the newest of them a good one.
 
-    Steps without a manifest and Orbax's temporary folders are removed: the process that wrote them
-    was ended. A step whose files are not what its manifest says moves to `damaged`, beside the
-    folder, and the one before is looked at.
+    Steps that Orbax did not finish are removed: the process that wrote them was ended. A step
+    whose files are not what its manifest says, or that has none, moves to `damaged`, beside the
+    folder, and the one before is looked at. Of those before the first good one only the small
+    files are looked at, configuration and metrics: opening the folder reads them all.
 
     Args:
         directory: the folder, `workdir/checkpoints`.
     """
     for path in sorted(directory.iterdir()):
-        temporary = '.orbax-checkpoint-tmp' in path.name
-        if temporary or path.name.isdigit() and path.is_dir() and not manifests.exists(path):
+        if '.orbax-checkpoint-tmp' in path.name or (
+                _is_unfinished(path) and not (path / _COMMITTED).exists()):
             reports.say(f'{path} was not finished: it is removed')
             path.rmtree()
-    for step, path in sorted(loading.steps(directory).items(), reverse=True):
-        problem = manifests.problem(path)
-        if not problem:
-            return
-        place = directory.parent / 'damaged' / str(step)
-        while place.exists():
-            place = place.parent / (place.name + '_')
-        place.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(place)
-        reports.say(f'step {step} is damaged ({problem}): it was moved to {place}, and the step '
-                    'before is taken')
+        elif _is_unfinished(path):
+            _set_aside(path, f'{manifests.FILE} is missing')
+    good = False
+    for _, path in sorted(loading.steps(directory).items(), reverse=True):
+        problem = manifests.problem(path, without=_LARGE if good else ())
+        if problem:
+            _set_aside(path, problem)
+        else:
+            good = True
+
+
+def _is_unfinished(path):
+    return path.name.isdigit() and path.is_dir() and not manifests.exists(path)
+
+
+def _set_aside(path, problem):
+    """Moves a step to `damaged`."""
+    place = path.parent.parent / 'damaged' / path.name
+    while place.exists():
+        place = place.parent / (place.name + '_')
+    place.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(place)
+    reports.say(f'step {path.name} is damaged ({problem}): it was moved to {place}')
 
 
 def _lock(directory):

@@ -60,7 +60,8 @@ class Endings:
             if silent > self._hang_seconds:
                 print(f'error{processes.name()}: nothing has happened for {silent:.0f} s after '
                       f'{self._what}, and config.hang_seconds is {self._hang_seconds:g}; give the '
-                      'same command again, it goes on at the last checkpoint', file=sys.stderr)
+                      'same command again, it goes on at the last checkpoint, or allow more '
+                      'seconds', file=sys.stderr)
                 self._end(1)
                 return
 

@@ -73,6 +73,7 @@ def train(config, workdir, command=''):
         recorder = stack.enter_context(
             recorders.Recorder(workdir, config.batch_size, rate, first, when.last, skip))
         ending = stack.enter_context(endings.Endings(config.hang_seconds))
+        stack.push(saved.finish)  # a second SIGTERM ends no save, and one that hangs is noticed
         measure = measurer(config, setup, saved, recorder, ending)
         if unmeasured:
             metrics = measure(state)

@@ -1,10 +1,12 @@
 """What a training run writes down while it goes on: progress, losses, speed, TensorBoard."""
+import contextlib
 import time
 
 import jax
 import numpy as np
 from clu import metric_writers
 
+from drn_jax.errors import InputError, first_line
 from drn_jax.training import reports
 
 FOLDER = 'tensorboard'
@@ -30,8 +32,9 @@ class Recorder:
     """
 
     def __init__(self, workdir, batch_size, rate, first, last, skip=False):
+        self._folder = workdir / FOLDER
         self._writer = metric_writers.create_default_writer(
-            workdir / FOLDER, just_logging=jax.process_index() > 0)
+            self._folder, just_logging=jax.process_index() > 0)
         self._progress = reports.Progress(last, first)
         self._batch_size, self._rate = batch_size, rate
         self._pending, self.speed, self._skip = [], 0., skip
@@ -69,8 +72,7 @@ class Recorder:
             scalars = {name: float(value) for name, value in logs.items()}
             scalars |= {'learning_rate': float(self._rate(step)), 'images_per_second': self.speed}
             if write:
-                self._writer.write_scalars(step + 1, scalars)
-                self._writer.flush()
+                self._write(step + 1, scalars)
             self._progress.note(f'loss {scalars["loss"]:.3f}, {self.speed:.1f} images/s')
 
     def _check(self, step, logs):
@@ -81,11 +83,18 @@ class Recorder:
                 raise FloatingPointError(f'the {name} of step {step} is {value}')
             self._progress.say(f'the {name} of step {step} is {value}: its update was left out')
 
+    def _write(self, step, scalars):
+        try:
+            self._writer.write_scalars(step, scalars)
+            self._writer.flush()
+        except Exception as error:  # TensorFlow and CLU raise many kinds
+            raise InputError(
+                f'{self._folder} cannot be written ({first_line(error)}); see that there is room '
+                'and that the storage works, then give the same command again') from error
+
     def metrics(self, step, metrics, shown):
         """Writes validation metrics, shows some in one line and restarts the speed's clock."""
-        self._writer.write_scalars(step, {f'validation/{name}': value
-                                          for name, value in metrics.items()})
-        self._writer.flush()
+        self._write(step, {f'validation/{name}': value for name, value in metrics.items()})
         self._progress.say(f'step {step}: validation ' + ', '.join(
             f'{name} {reports.cell(metrics[name])}' for name in shown if name in metrics))
         self._clock = time.monotonic()
@@ -93,6 +102,8 @@ class Recorder:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, kind, error, trace):
         self._progress.close()
-        self._writer.close()
+        # What ended the run says more than what writing raises again.
+        with contextlib.suppress(*[Exception] if error else []):
+            self._writer.close()

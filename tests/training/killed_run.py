@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import signal
+import time
 
 import jax
 import numpy as np
@@ -53,6 +54,20 @@ def terminate_at(batch, workdir, data_dir, changes=()):
         return ending
 
     loop.evaluation.evaluator = evaluator
+    run(workdir, data_dir, changes)
+
+
+def terminate_in_saves(workdir, data_dir, changes=()):
+    """As `run`, but is asked to end before the end of every save."""
+    real = loop.checkpoints.manifests.write
+
+    def write(path):
+        time.sleep(.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(.5)
+        real(path)
+
+    loop.checkpoints.manifests.write = write
     run(workdir, data_dir, changes)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from drn_jax.errors import InputError
-from drn_jax.training import checkpoints, loading, manifests, meshes, states
+from drn_jax.training import checkpoints, loading, manifests, meshes, recorders, states
 from training import tiny
 
 CONFIG = tiny.tiny_config()
@@ -97,8 +97,8 @@ def test_every_bit_of_the_manifest_counts(run):
 def test_the_step_before_a_damaged_one_is_taken(run, capsys, damage, problem):
     damage(run / 'checkpoints/3')
     assert restored(run) == 2
-    assert re.search(rf'step 3 is damaged \({problem}\): it was moved to {run}/damaged/3, and the '
-                     'step before is taken', capsys.readouterr().out)
+    assert re.search(rf'step 3 is damaged \({problem}\): it was moved to {run}/damaged/3\n',
+                     capsys.readouterr().out)
     assert sorted(loading.steps(run / 'checkpoints')) == [1, 2]
     save(run, 3)  # once more
     assert restored(run) == 3
@@ -119,8 +119,26 @@ def test_where_all_steps_are_damaged_the_run_starts_anew(run, capsys):
     assert len(list((run / 'damaged').iterdir())) == 3
 
 
+def test_damaged_metrics_of_an_older_step_stop_no_run(run, capsys):
+    (run / 'checkpoints/1/metrics/metrics').write_text('{')
+    assert restored(run) == 3
+    assert 'step 1 is damaged (metrics/metrics is not what was written)' in capsys.readouterr().out
+    assert sorted(loading.steps(run / 'checkpoints')) == [2, 3]
+    assert (run / 'damaged/1').is_dir()
+
+
+def test_steps_without_a_manifest_are_not_lost(run, capsys):
+    for step in (1, 2, 3):  # as they were before there were manifests
+        (run / f'checkpoints/{step}/MANIFEST.json').unlink()
+    assert restored(run) is None
+    assert 'step 3 is damaged (MANIFEST.json is missing)' in capsys.readouterr().out
+    assert sorted(path.name for path in (run / 'damaged').iterdir()) == ['1', '2', '3']
+    assert (run / 'damaged/3/variables/_METADATA').exists()
+
+
 def test_what_was_left_unfinished_is_removed(run, capsys):
     (run / 'checkpoints/3/MANIFEST.json').unlink()
+    (run / 'checkpoints/3/commit_success.txt').unlink()
     (run / 'checkpoints/4.orbax-checkpoint-tmp-17').mkdir()
     (run / 'checkpoints/notes').mkdir()
     assert restored(run) == 2
@@ -129,6 +147,17 @@ def test_what_was_left_unfinished_is_removed(run, capsys):
     assert sorted(path.name for path in (run / 'checkpoints').iterdir()) == ['1', '2', 'notes']
     save(run, 3, 4)
     assert restored(run) == 4
+
+
+def test_a_recorder_that_cannot_write_says_so(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=f'^{tmp_path}/tensorboard cannot be written .*no room.*; '
+                                         'see that there is room'):
+        with recorders.Recorder(tmp_path, 8, lambda step: .1, 0, 2) as recorder:
+            def full(*_):
+                raise OSError('no room')
+            monkeypatch.setattr(recorder._writer, 'flush', full)
+            monkeypatch.setattr(recorder._writer, 'close', full)
+            recorder.metrics(1, {'top1_error': .5}, ['top1_error'])
 
 
 @contextlib.contextmanager

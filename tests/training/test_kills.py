@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from drn_jax.training import loading
+from drn_jax.training import loading, manifests
 from training import killed_run
 from training.killed_run import STEPS
 
@@ -84,7 +84,8 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(
     assert_same(tmp_path, uninterrupted)
     assert sorted(loading.steps(tmp_path / 'checkpoints')) == sorted(
         loading.steps(uninterrupted / 'checkpoints'))  # the last and the best
-    assert not (tmp_path / 'damaged').exists()
+    for path in tmp_path.glob('damaged/*'):  # ended between the last file and the manifest
+        assert not manifests.exists(path)
 
 
 def test_a_run_that_is_asked_to_end_saves_and_goes_on(whole, digit_scenes_dir, tmp_path):
@@ -96,6 +97,12 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(whole, digit_scenes_dir, t
     assert latest(tmp_path) >= 6
     assert end_of(start(killed_run.run, tmp_path, digit_scenes_dir, changes)) == 0
     assert_same(tmp_path, whole[0])
+
+
+def test_a_run_that_is_asked_to_end_again_while_it_saves(digit_scenes_dir, tmp_path):
+    stopped = start(killed_run.terminate_in_saves, tmp_path, digit_scenes_dir)
+    assert end_of(stopped) == 143
+    assert latest(tmp_path) == max(int(path.name) for path in (tmp_path / 'checkpoints').iterdir())
 
 
 def test_a_run_that_is_asked_to_end_while_it_evaluates(whole, digit_scenes_dir, tmp_path):

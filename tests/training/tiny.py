@@ -1,4 +1,6 @@
 """A problem that compiles in a moment, for tests of the machinery around it."""
+import types
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from drn_jax import recipes, tasks
 
 class TinyNetwork(nn.Module):
     """Convolution, batch normalization, pooling and classifier."""
+    table = types.SimpleNamespace(stride=1)
 
     @nn.compact
     def __call__(self, images, train=False):
