@@ -74,12 +74,12 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(
             process.join(moments.uniform(0, 1.2 * first_save))
         else:  # while it trains, saves or evaluates
             until_saved(process, tmp_path, latest(tmp_path) + 1)
-            process.join(moments.uniform(0, (end - first_save) / 5))
+            process.join(moments.uniform(0, (end - first_save) / 10))
         if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)
         assert end_of(process) in (-signal.SIGKILL, 0)
         reached.append(latest(tmp_path))
-    assert reached == sorted(reached) and len(set(reached)) > 4, reached
+    assert reached == sorted(reached) and len(set(reached)) > 3, reached
     assert end_of(start(killed_run.run, tmp_path, digit_scenes_dir)) == 0
     assert_same(tmp_path, uninterrupted)
     assert sorted(loading.steps(tmp_path / 'checkpoints')) == sorted(
