@@ -80,6 +80,9 @@ def test_table():
         '| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |')
 
 
+SMALL = ('--rounds=1', '--size=48', '--channels=.25', '--against', 'folded')
+
+
 def run(*flags):
     return subprocess.run(
         [sys.executable, REPOSITORY / 'benchmarks' / 'against_pytorch.py', *flags],
@@ -89,13 +92,21 @@ def run(*flags):
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_a_small_run():
     pytest.importorskip('torch')
-    result = run('--only=drn_c_26_single', '--only=training', '--only=segmentation', '--rounds=1',
-                 '--size=48', '--channels=.25', '--against', 'folded')
+    result = run('--only=drn_c_26_single', '--only=segmentation', *SMALL)
     assert result.returncode == 0, result.stderr
-    *_, heads, _, single, training, segmentation = result.stdout.splitlines()
+    *_, heads, _, single, segmentation = result.stdout.splitlines()
     assert heads.startswith('| workload | images/s | to eager | to best | to ONNX Runtime |')
     assert single.startswith('| DRN-C-26, batch 1 |') and 'folded' in single
-    assert training.startswith('| training step of DRN-C-26, batch 8 |')
     assert segmentation.startswith('| DRN-D-22, segmentation of 1024 x 2048 |')
     assert 'folded differs from eager by' in result.stderr
     assert 'a waiting contestant used at most' in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_a_small_training_run():
+    pytest.importorskip('torch')
+    result = run('--only=training', *SMALL)
+    if 'eager does not run here: it ended without a word' in result.stderr:
+        pytest.skip('PyTorch crashes in training so small a network on this processor')
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].startswith('| training step of DRN-C-26, batch 8 |')
