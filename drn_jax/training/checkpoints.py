@@ -27,8 +27,8 @@ class Checkpoints:
     steps stay, and the `keep_best` by `best_metric`. Leaving the context waits for what is being
     saved.
 
-    Opening removes what an earlier process left unfinished, and sets damaged steps aside, into
-    `workdir/damaged`, until the newest step is a good one; it says so.
+    Opening removes what an earlier process left unfinished and moves damaged steps to
+    `workdir/damaged`, so that the newest step is a good one (`set_right`); it says so.
 
     Args:
         workdir: directory of the run.
@@ -199,7 +199,7 @@ class Checkpoints:
 
 
 def _others_are_there(error):
-    """Without the others, which may have ended, a save in the background would never finish."""
+    """Tells whether a save in the background can finish, which takes all processes."""
     return jax.process_count() == 1 or not processes.of_runtime(error)
 
 
