@@ -117,6 +117,7 @@ def ours(work, state, images):
     import jax
 
     import drn_jax
+    from drn_jax.models import convolutions
     from drn_jax.tasks import segmentation
     model, variables = drn_jax.optimize_for_inference(
         our_model(work), drn_jax.from_torch(work.variant, state))
@@ -127,7 +128,8 @@ def ours(work, state, images):
         return model.apply(variables, images)
 
     arguments = jax.device_put((variables, images))
-    compiled = jax.jit(compute).lower(*arguments).compile(compiler_options=work.compiler_options)
+    compiled = jax.jit(compute).lower(*arguments).compile(
+        compiler_options=convolutions.compiler_options('cpu') | work.compiler_options)
     return lambda: jax.block_until_ready(compiled(*arguments))
 
 

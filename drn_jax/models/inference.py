@@ -17,7 +17,8 @@ def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dic
     Batch normalization becomes part of the convolutions: with factor = scale / sqrt(var + 1e-5),
     the kernel is multiplied by factor and the bias is bias - mean * factor. Kernels that the
     convolution algorithm transforms are transformed now, so the variables fit the platform of the
-    default device, which the model remembers.
+    default device, which the model remembers. With `convolutions.compiler_options` XLA makes it
+    faster still on CPUs.
 
     Args:
         model: as `create_model` or `load` gives it.

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from drn_jax.models import convolutions
 from drn_jax.ops import boxes
 from drn_jax.pictures import overlays, page
 from drn_jax.prediction import maps, outputs, predictors, shapes
@@ -42,7 +43,8 @@ def predictor(trained, *, rule='scaled', threshold=None):
     """
     threshold = default_threshold(trained.config, rule) if threshold is None else threshold
     run = jax.jit(functools.partial(
-        answers, trained.model, trained.config.data, rule=rule, threshold=threshold))
+        answers, trained.model, trained.config.data, rule=rule, threshold=threshold),
+                  compiler_options=convolutions.compiler_options())
     return predictors.Predictor(
         size_of=lambda height, width: shapes.classifier_size(height, width, trained.config.data),
         answers=functools.partial(run, trained.variables),

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from drn_jax.errors import InputError
+from drn_jax.models import convolutions
 from drn_jax.pictures import overlays, page
 from drn_jax.prediction import maps, outputs, predictors, shapes
 from drn_jax.prediction.classification import percent
@@ -34,7 +35,8 @@ def predictor(trained, *, size=None, short_side=None):
     Source: section 5.3 of the paper.
     """
     check(trained)
-    run = jax.jit(functools.partial(answers, trained))
+    run = jax.jit(functools.partial(answers, trained),
+                  compiler_options=convolutions.compiler_options())
     resized = (f'Photographs are resized to {size[0]} x {size[1]} (height x width).' if size else
                f'The shorter side is resized to {short_side} pixels.' if short_side else
                'The network sees photographs at full size.')

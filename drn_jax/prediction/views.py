@@ -5,6 +5,7 @@ from typing import Any, Callable, NamedTuple
 import jax
 import numpy as np
 
+from drn_jax.models import convolutions
 from drn_jax.models.descriptions import description
 from drn_jax.pictures import overlays
 from drn_jax.prediction import maps, segmentation, shapes
@@ -88,7 +89,8 @@ def labeller(trained, *, size=None, short_side=None):
         size, short_side: see `segmentation.predictor`.
     """
     segmentation.check(trained)
-    run = jax.jit(functools.partial(segmentation.answers, trained))
+    run = jax.jit(functools.partial(segmentation.answers, trained),
+                  compiler_options=convolutions.compiler_options())
 
     def label(photograph):
         seen = segmentation.seen_size(size, short_side, *photograph.shape[:2])

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from drn_jax.models import convolutions
 from drn_jax.training import meshes
 from drn_jax.training.states import TrainState
 
@@ -69,7 +70,8 @@ def evaluation_step(task, mesh):
         return task.counts(predictions, batch), predictions
 
     whole = meshes.replicated(mesh)
-    return jax.jit(step, in_shardings=(whole, None), out_shardings=(whole, meshes.by_example(mesh)))
+    return jax.jit(step, in_shardings=(whole, None), out_shardings=(whole, meshes.by_example(mesh)),
+                   compiler_options=convolutions.compiler_options(mesh.devices.flat[0].platform))
 
 
 def sample_inputs(task, mesh, mean, std, number=8):

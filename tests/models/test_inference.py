@@ -5,6 +5,8 @@ import pytest
 
 import drn_jax
 from drn_jax.errors import InputError
+from drn_jax.models import convolutions, layers, variants
+from drn_jax.ops import conv
 
 VARIANTS = ['resnet_18', 'drn_a_50', 'drn_b_26', 'drn_c_26', 'drn_d_22', 'drn_d_54']
 
@@ -97,3 +99,36 @@ def test_an_optimized_network_does_not_train():
 def test_unknown_convolution():
     with pytest.raises(InputError, match="convolution 'fft' is unknown; known: auto, native, ph"):
         drn_jax.create_model('drn_c_26', convolution='fft')
+
+
+def test_a_block_is_stored_once():
+    """The third block finds the sum of two before, not its summands."""
+    convs = tuple(variants.Conv(f'conv{i}', 3, 32, 32) for i in (1, 2))
+    blocks = tuple(variants.Block(name, convs, residual=True) for name in 'abc')
+    shape = (1, 64, 64, 32)
+
+    def temporary(platform):
+        level = layers.Level(blocks, layers.Form(
+            convolution='winograd', platform=platform, folded=True))
+        variables = jax.eval_shape(level.init, jax.random.key(0), jnp.zeros(shape))
+        images = jax.ShapeDtypeStruct(shape, jnp.float32)
+        compiled = jax.jit(level.apply).lower(variables, images).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    saved = temporary('') - temporary('cpu')
+    assert saved >= .9 * 4 * np.prod(shape)
+
+
+def test_convolutions_go_to_eigen_where_that_is_asked_for():
+    def program(options):
+        return jax.jit(lambda x, kernel: conv.dilated_conv(x, kernel, stride=2),
+                       compiler_options=options).lower(
+            jax.ShapeDtypeStruct((1, 32, 32, 32), jnp.float32),
+            jax.ShapeDtypeStruct((3, 3, 32, 64), jnp.float32)).compile().as_text()
+
+    options = convolutions.compiler_options('cpu')
+    if not options:
+        pytest.skip('this XLA has no such option')
+    assert 'ynn' in program({})
+    assert 'ynn' not in program(options)
+    assert convolutions.compiler_options('tpu') == convolutions.compiler_options('gpu') == {}
