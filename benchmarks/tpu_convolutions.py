@@ -1,0 +1,74 @@
+"""Estimates what each convolution algorithm costs on a TPU, level by level.
+
+  python benchmarks/tpu_convolutions.py
+  python benchmarks/tpu_convolutions.py --algorithm=native --algorithm=winograd
+
+Compiles the training step of a network (pip install 'drn_jax[plan]') with every algorithm, which
+takes minutes for each and no TPU, and prints the compiler's estimate, in million cycles, forward
+and backward, for every level and for the whole step. The row of 'tpu' in the table of
+drn_jax/models/convolutions.py rests on this. What converts between the layouts of two levels
+counts for the level that asks for it.
+"""
+import argparse
+
+from drn_jax import commands
+from drn_jax.models import convolutions
+from drn_jax.ops import conv
+from drn_jax.planning import chips, compiler, estimates, sizes
+from drn_jax.training import meshes
+
+
+def main():
+    """Runs the benchmark with the flags of this process."""
+    flags = parse_flags()
+    compiler.keep_off_accelerators()
+    part = chips.find(flags.topology)
+    print(f'{flags.config}, {flags.images} images on each chip of {part.name}, {flags.dtype}, '
+          f"'auto' is {convolutions.CHOICES['tpu'].dense} and, with dilation, "
+          f"{convolutions.CHOICES['tpu'].dilated}; million cycles", flush=True)
+    by_algorithm = {}
+    for algorithm in flags.algorithm or conv.ALGORITHMS:
+        costs = estimates.of_tpu(compiled(flags, part, algorithm), part)
+        by_algorithm[algorithm] = {level: sum(cycles) / 1e6 for level, cycles in
+                                   costs.by_level.items()} | {'whole step': costs.cycles / 1e6}
+        print(f'{algorithm}: {costs.cycles / 1e6:.1f}', flush=True)
+    print('\n' + table(by_algorithm))
+
+
+def parse_flags():
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--config', default='configs/drn_c_26.py', metavar='FILE')
+    parser.add_argument('--topology', default='v5e:2x4', metavar='NAME')
+    parser.add_argument('--algorithm', action='append', choices=conv.ALGORITHMS, metavar='NAME',
+                        help='may be given several times: %(choices)s (default: all)')
+    parser.add_argument('--images', type=int, default=128, help='images on each chip')
+    parser.add_argument('--dtype', default='bfloat16', choices=('float32', 'bfloat16'))
+    return parser.parse_args()
+
+
+def compiled(flags, part, algorithm):
+    """Compiles the step with an algorithm: a `compiler.Program`."""
+    config = commands.load_config(flags.config, [
+        f'--config.batch_size={flags.images * part.chips}', f'--config.model.dtype={flags.dtype}',
+        f'--config.model.convolution={algorithm}'])
+    size = sizes.find(config)
+    config.model.num_classes = size.classes
+    mesh = meshes.create_mesh(known=compiler.devices_of(part))
+    return compiler.compile_step(config, mesh, 'tpu', size.examples)
+
+
+def table(by_algorithm):
+    """Lays out {algorithm: {level: million cycles}}, the cheapest of each level named."""
+    lines = [f'{"level":16}' + ''.join(f'{name:>10}' for name in by_algorithm) + '  cheapest']
+    levels = dict.fromkeys(level for costs in by_algorithm.values() for level in costs)
+    for level in levels:
+        row = {name: costs.get(level, 0.) for name, costs in by_algorithm.items()}
+        lines.append(f'{level:16}' + ''.join(f'{cycles:10.2f}' for cycles in row.values())
+                     + f'  {min(row, key=row.get)}')
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    main()
