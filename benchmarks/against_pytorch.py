@@ -8,8 +8,9 @@ Needs Linux, PyTorch with a C++ compiler and, for the third, `pip install onnx o
 onnxruntime`. Random weights go through `drn_jax.to_torch` into a network of PyTorch modules, made
 from the same table (`torch_networks.py`). The contestants are
 
-  ours         drn_jax.optimize_for_inference, compiled by jax.jit; in training the step that
-               training runs, without augmentation
+  ours         drn_jax.optimize_for_inference, compiled by jax.jit with
+               convolutions.compiler_options, as `predict` and `evaluate` do; in training the step
+               that training runs, without augmentation
   eager        PyTorch in channels last, inference mode
   best         the fastest of PyTorch's other forms, found in a first round: batch normalization
                folded (`folded`), the same frozen by TorchScript (`frozen`), the same by

@@ -1,13 +1,15 @@
 """Estimates what each convolution algorithm costs on a TPU, level by level.
 
   python benchmarks/tpu_convolutions.py
-  python benchmarks/tpu_convolutions.py --algorithm=native --algorithm=winograd
+  python benchmarks/tpu_convolutions.py --algorithm=phase --dilation=4
 
 Compiles the training step of a network (pip install 'drn_jax[plan]') with every algorithm, which
 takes minutes for each and no TPU, and prints the compiler's estimate, in million cycles, forward
 and backward, for every level and for the whole step. The row of 'tpu' in the table of
 drn_jax/models/convolutions.py rests on this. What converts between the layouts of two levels
-counts for the level that asks for it.
+counts for the level that asks for it, but fused operations count for one level only: where two
+algorithms are close, --dilation gives one algorithm to the convolutions of one dilation, native to
+the others, and the whole step decides.
 """
 import argparse
 
@@ -16,6 +18,8 @@ from drn_jax.models import convolutions
 from drn_jax.ops import conv
 from drn_jax.planning import chips, compiler, estimates, sizes
 from drn_jax.training import meshes
+
+CHOOSE = convolutions.choose
 
 
 def main():
@@ -45,6 +49,7 @@ def parse_flags():
                         help='may be given several times: %(choices)s (default: all)')
     parser.add_argument('--images', type=int, default=128, help='images on each chip')
     parser.add_argument('--dtype', default='bfloat16', choices=('float32', 'bfloat16'))
+    parser.add_argument('--dilation', type=int, help='of which convolutions alone')
     return parser.parse_args()
 
 
@@ -56,6 +61,9 @@ def compiled(flags, part, algorithm):
     size = sizes.find(config)
     config.model.num_classes = size.classes
     mesh = meshes.create_mesh(known=compiler.devices_of(part))
+    if flags.dilation:
+        convolutions.choose = lambda convolution, platform, use, spec: (
+            CHOOSE(algorithm if spec.dilation == flags.dilation else 'native', platform, use, spec))
     return compiler.compile_step(config, mesh, 'tpu', size.examples)
 
 
