@@ -21,6 +21,7 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
     `rhs_dilation`; 'phase' sorts the pixels into dilation**2 phases, on which the convolution is
     dense; 'winograd' has, on the phases, a quarter of the products. The largest errors beside the
     largest output are 1e-5 ('winograd' in float32), 1e-6 (the others) and 4e-3 (bfloat16).
+    'winograd' is differentiated backwards only (`jax.grad`, also of a gradient, not `jax.jvp`).
 
     Args:
         x: images, [B, H, W, Cin], float32 or bfloat16.

@@ -88,6 +88,16 @@ def test_winograd_of_many_channels():
     assert np.abs(out - wanted).max() < 1e-5 * np.abs(wanted).max()
 
 
+def test_winograd_in_float64():
+    x, kernel, _ = draw(9, 10, 3, 1)  # tiles of 1, 2 and 4 outputs
+    with jax.enable_x64(True):
+        out = winograd.conv(jnp.float64(x[:, :, :7]), jnp.float64(kernel))  # and of 3
+        assert out.dtype == jnp.float64
+        out = np.asarray(out)
+    wanted = reference(x[:, :, :7], kernel, 1, 1)
+    assert np.abs(out - wanted).max() < 1e-13 * np.abs(wanted).max()
+
+
 @pytest.mark.parametrize('side', [1, 2, 3])
 def test_winograd_of_images_smaller_than_a_tile(side):
     x, kernel, _ = draw(side, 5, 3, 1)
