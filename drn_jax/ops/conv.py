@@ -62,6 +62,8 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
     if algorithm == 'winograd' and kernel.shape[0] != 3:
         raise ValueError(f'winograd takes 3x3 kernels, kernel is {kernel.shape}; '
                          'use phase or native')
+    if algorithm == 'winograd' and not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f'winograd divides, x is {x.dtype}; use phase or native, or cast it')
     if algorithm == 'native':
         return _native(x, kernel, stride, dilation)
     # Every output reads the same pixels modulo a common factor: take these, and it is gone.

@@ -157,6 +157,8 @@ def _axis_values(x, axis):
 
 def _axis_pixels(values, length, axis):
     """The way back from `_axis_values`: pixels of the outputs along an axis."""
+    if length == 0:
+        return values[0]  # no tile, so no pixel
     done, pixels = [0] * _POINTS, []
     for _, outputs, tiles in _tilings(length):
         present = []
