@@ -147,7 +147,8 @@ def write(path, source, signature, card):
     if card['form'] == 'onnx':
         onnx.write(path, answers.for_onnx(source, signature), signature, card)
     else:
-        stablehlo.write(path, answers.for_stablehlo(source, signature), signature, card)
+        function = answers.for_stablehlo(source, signature, card['platforms'])
+        stablehlo.write(path, function, signature, card)
 
 
 def tell(given, card, outcomes):

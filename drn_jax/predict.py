@@ -114,17 +114,16 @@ def create_predictor(given, checkpoint):
 
 
 def choose_batch_size(given, photographs, checkpoint):
-    """Gives the number of photographs in a batch: the given one, or as many as there are use for.
+    """Gives the number of photographs in a batch: the given one, if there is use for as many.
 
     Raises:
         InputError: the devices do not divide the given one.
     """
     devices = checkpoint.mesh.devices.size
-    if given is not None:
-        meshes.check_batch_size(given, devices, '--batch_size')
-        return given
-    needed = -(-photographs // devices)
-    return devices * min(BATCH_SIZE[checkpoint.model.task], needed)
+    if given is None:
+        given = devices * BATCH_SIZE[checkpoint.model.task]
+    meshes.check_batch_size(given, devices, '--batch_size')
+    return min(given, devices * -(-photographs // devices))
 
 
 def tell(summary, output):

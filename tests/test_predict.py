@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -293,6 +294,15 @@ def test_results_of_an_earlier_call_are_no_photographs(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert [found.name for found in inputs.find_photographs([tmp_path], tmp_path / 'out')] == ['a']
+
+
+@pytest.mark.parametrize('given, photographs, size', [
+    (1_000_000, 5, 8), (4, 5, 4), (4, 1, 4), (None, 5, 8), (None, 100, 32)])
+def test_no_batch_is_larger_than_there_is_use_for(given, photographs, size):
+    checkpoint = types.SimpleNamespace(
+        mesh=types.SimpleNamespace(devices=np.zeros(4)),
+        model=types.SimpleNamespace(task='classification'))
+    assert predict.choose_batch_size(given, photographs, checkpoint) == size
 
 
 # -------------------------------------------------------------------------------------- bad input

@@ -23,16 +23,20 @@ def of_model(source, signature):
     return _compose(functools.partial(model.apply, source.variables), source, signature)
 
 
-def for_stablehlo(source, signature):
+def for_stablehlo(source, signature, platforms=()):
     """Gives the same function in its inference form, with the convolution algorithm of the model.
 
     Args:
         source, signature: as in `of_model`.
+        platforms: that it is for, as `jax.export` calls them. What helps XLA on CPUs only is left
+            out where there are others, whatever this machine is.
 
     Returns:
         As `of_model`.
     """
-    model, variables = inference.optimize_for_inference(source.model, source.variables)
+    platform = 'cpu' if tuple(platforms) == ('cpu',) else 'any'
+    model, variables = inference.optimize_for_inference(
+        source.model.clone(platform=platform), source.variables)
     return _compose(functools.partial(model.apply, variables), source, signature)
 
 

@@ -119,8 +119,8 @@ def check_images(path, wanted, images):
         drn_jax.errors.InputError: a.onnx takes images uint8 [batch, 224, 224, 3], not float64 \
 [1, 96, 96, 3]
     """
-    shape, dtype = np.shape(images), np.asarray(images).dtype if isinstance(
-        images, (list, tuple)) else images.dtype
+    images = images if hasattr(images, 'dtype') else np.asarray(images)
+    shape, dtype = images.shape, images.dtype
     fits = len(shape) == 4 and all(
         isinstance(want, str) and have > 0 or have == want
         for have, want in zip(shape, wanted['shape']))

@@ -9,7 +9,6 @@ from drn_jax.exporting import answers, artifacts
 
 BATCHES = (1, 3)
 SIZES = ((64, 96), (75, 53))  # where a file takes any
-LABELS_BOUND = 1e-3  # share of pixels: two classes may be equal but for rounding
 
 
 class Outcome(NamedTuple):
@@ -80,7 +79,7 @@ def compare(artifact, network, signature, device, dtype):
         largest = max(largest, float(np.max(np.abs(wanted))))
         difference = max(difference, float(np.max(np.abs(found - wanted))), key=_nan_first)
     platform = artifacts.platform_of(device)
-    bound = (LABELS_BOUND if signature.answers == 'labels' else
+    bound = (labels_tolerance(dtype, platform) if signature.answers == 'labels' else
              tolerance(dtype, platform) * max(1., largest))
     return Outcome(platform, difference, largest, bound)
 
@@ -99,7 +98,21 @@ def tolerance(dtype, platform):
         >>> tolerance('float32', 'cpu'), tolerance('float32', 'tpu')
         (0.0001, 0.05)
     """
-    return 1e-4 if dtype == 'float32' and platform == 'cpu' else 5e-2
+    return 1e-4 if _exact(dtype, platform) else 5e-2
+
+
+def labels_tolerance(dtype, platform):
+    """Gives the share of pixels that may have another label: two classes equal but for rounding.
+
+    Example:
+        >>> labels_tolerance('float32', 'cpu'), labels_tolerance('bfloat16', 'cpu')
+        (0.001, 0.05)
+    """
+    return 1e-3 if _exact(dtype, platform) else 5e-2
+
+
+def _exact(dtype, platform):
+    return dtype == 'float32' and platform == 'cpu'
 
 
 def random_images(signature):

@@ -13,8 +13,11 @@ def check_output(output, overwrite):
         overwrite: whether a file there may be replaced.
 
     Raises:
-        InputError: it is a directory or lies below a file, or it exists and `overwrite` is False.
+        InputError: it is not local, is a directory or lies below a file, or it exists and
+            `overwrite` is False.
     """
+    if '://' in output:
+        raise InputError(f'--output={output} is no local file; name one and copy it afterwards')
     path = pathlib.Path(output)
     if path.is_dir():
         raise InputError(f'--output={output} is a directory; name a file')

@@ -46,6 +46,9 @@ def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dic
     the folding; `ops.winograd` for the transformed kernels.
     """
     if model.folded:
+        if 'batch_stats' in variables:
+            raise InputError('the model is optimized for inference, its variables are not; give '
+                             'both as optimize_for_inference gave them, or both as they were')
         return model, variables
     _check(model, variables)
     fast = model.clone(platform=model.platform or jax.default_backend(), folded=True)

@@ -21,6 +21,7 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
     `rhs_dilation`; 'phase' sorts the pixels into dilation**2 phases, on which the convolution is
     dense; 'winograd' has, on the phases, a quarter of the products. The largest errors beside the
     largest output are 1e-5 ('winograd' in float32), 1e-6 (the others) and 4e-3 (bfloat16).
+    'winograd' is differentiated backwards only (`jax.grad`, also of a gradient, not `jax.jvp`).
 
     Args:
         x: images, [B, H, W, Cin], float32 or bfloat16.
@@ -61,6 +62,8 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
     if algorithm == 'winograd' and kernel.shape[0] != 3:
         raise ValueError(f'winograd takes 3x3 kernels, kernel is {kernel.shape}; '
                          'use phase or native')
+    if algorithm == 'winograd' and not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f'winograd divides, x is {x.dtype}; use phase or native, or cast it')
     if algorithm == 'native':
         return _native(x, kernel, stride, dilation)
     # Every output reads the same pixels modulo a common factor: take these, and it is gone.

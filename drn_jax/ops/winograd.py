@@ -28,7 +28,9 @@ def _powers(points: int, degree: int) -> np.ndarray:
 
 
 # By number of outputs: pixels of a tile -> values at points, values at points -> outputs.
-_TILE = {m: np.linalg.inv(_powers(m + 2, m + 2)).T.round(12) for m in range(1, _OUTPUTS + 1)}
+# The first are 24ths; inversion gives them but for its rounding, which float64 would show.
+_TILE = {m: (24 * np.linalg.inv(_powers(m + 2, m + 2)).T).round() / 24
+         for m in range(1, _OUTPUTS + 1)}
 _OUTPUT = {m: _powers(m + 2, m).T for m in _TILE}
 _KERNEL = _powers(_POINTS, 3)
 
@@ -155,6 +157,8 @@ def _axis_values(x, axis):
 
 def _axis_pixels(values, length, axis):
     """The way back from `_axis_values`: pixels of the outputs along an axis."""
+    if length == 0:
+        return values[0]  # no tile, so no pixel
     done, pixels = [0] * _POINTS, []
     for _, outputs, tiles in _tilings(length):
         present = []

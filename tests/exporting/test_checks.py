@@ -39,7 +39,7 @@ def test_the_bound_is_a_share_of_the_largest_answer(monkeypatch, source, scale, 
         assert ' where 0.001 is allowed, and was not kept; ' in str(error.value)
 
 
-def test_one_label_in_a_thousand_may_differ(source):
+def test_one_label_in_a_thousand_may_differ_and_more_in_bfloat16(source):
     signature = signatures.Signature('uint8', 'labels', (40, 50))
     wanted = np.zeros((3, 40, 50), np.uint8)
     found = wanted.copy()
@@ -48,6 +48,10 @@ def test_one_label_in_a_thousand_may_differ(source):
         artifact(lambda images: found[:len(images)], signature, source),
         lambda images: wanted[:len(images)], signature, jax.devices()[0], 'float32')
     assert outcome == ('cpu', pytest.approx(.0015), 0, .001)
+    outcome = checks.compare(
+        artifact(lambda images: found[:len(images)], signature, source),
+        lambda images: wanted[:len(images)], signature, jax.devices()[0], 'bfloat16')
+    assert outcome == ('cpu', pytest.approx(.0015), 0, .05)
 
 
 def test_images_of_several_shapes():

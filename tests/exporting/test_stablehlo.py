@@ -17,7 +17,7 @@ def write(directory, source, *, platforms=('cpu',), **settings):
     """Exports a network and gives the file's path and its signature."""
     signature = signatures.settle(source.model, **settings)
     path = directory / 'network.stablehlo'
-    stablehlo.write(path, answers.for_stablehlo(source, signature), signature,
+    stablehlo.write(path, answers.for_stablehlo(source, signature, platforms), signature,
                     narrow.card(source, signature, 'stablehlo', platforms))
     return path, signature
 
@@ -109,12 +109,24 @@ def test_labels_are_those_of_segmentation(tmp_path):
     np.testing.assert_array_equal(drn_jax.load_exported(path)(batch), wanted)
 
 
+def test_files_for_every_platform_hold_nothing_for_cpus_only():
+    source = narrow.source('drn_a_18')
+    signature = signatures.settle(source.model, size=(16, 16))
+    batch = jax.ShapeDtypeStruct((1, 16, 16, 3), np.uint8)
+
+    def joined(platforms):
+        function = answers.for_stablehlo(source, signature, platforms)
+        return jax.jit(function).lower(batch).as_text().count('stablehlo.concatenate')
+    assert joined(('cpu',)) > 0 == joined(('cpu', 'cuda', 'tpu')) == joined(('tpu',))
+
+
 # -------------------------------------------------------------------------------------- bad input
 
 def test_images_that_do_not_fit_are_refused(tmp_path, classifier):
     network = drn_jax.load_exported(classifier[1])
     wants = f'{classifier[1]} takes images uint8 [batch, height, width, 3], not '
     assert error_of(network, np.zeros((1, 8, 8, 3), np.float32)) == wants + 'float32 [1, 8, 8, 3]'
+    assert error_of(network, 'image') == wants + '<U5 []'
     assert error_of(network, images((8, 8, 3))) == wants + 'uint8 [8, 8, 3]'
     assert error_of(network, images((0, 8, 8, 3))) == wants + 'uint8 [0, 8, 8, 3]'
     path, _ = write(tmp_path, classifier[0], size=(8, 16))

@@ -89,6 +89,13 @@ def test_foreign_variables_are_refused():
         drn_jax.optimize_for_inference(model, variables)
 
 
+def test_an_optimized_network_with_other_variables_is_refused():
+    model, variables, _ = network('drn_c_26')
+    fast, _ = drn_jax.optimize_for_inference(model, variables)
+    with pytest.raises(InputError, match='is optimized for inference, its variables are not'):
+        drn_jax.optimize_for_inference(fast, variables)
+
+
 def test_an_optimized_network_does_not_train():
     model, variables, images = network('drn_c_26')
     fast, folded = drn_jax.optimize_for_inference(model, variables)

@@ -88,6 +88,26 @@ def test_winograd_of_many_channels():
     assert np.abs(out - wanted).max() < 1e-5 * np.abs(wanted).max()
 
 
+def test_winograd_in_float64():
+    x, kernel, _ = draw(9, 10, 3, 1)  # tiles of 1, 2 and 4 outputs
+    with jax.enable_x64(True):
+        out = winograd.conv(jnp.float64(x[:, :, :7]), jnp.float64(kernel))  # and of 3
+        assert out.dtype == jnp.float64
+        out = np.asarray(out)
+    wanted = reference(x[:, :, :7], kernel, 1, 1)
+    assert np.abs(out - wanted).max() < 1e-13 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize('shape', [(0, 5, 5, 2), (1, 0, 5, 2), (1, 5, 0, 2)])
+@pytest.mark.parametrize('algorithm', ALGORITHMS)
+def test_no_images_and_no_pixels(algorithm, shape):
+    conv = functools.partial(dilated_conv, dilation=2, algorithm=algorithm)
+    out, backward = jax.vjp(conv, jnp.ones(shape), jnp.ones((3, 3, 2, 4)))
+    assert out.shape == (*shape[:3], 4)
+    of_x, of_kernel = backward(out)
+    assert of_x.shape == shape and not of_kernel.any()
+
+
 @pytest.mark.parametrize('side', [1, 2, 3])
 def test_winograd_of_images_smaller_than_a_tile(side):
     x, kernel, _ = draw(side, 5, 3, 1)
@@ -134,3 +154,5 @@ def test_unknown_and_unfit_algorithms_are_refused():
         dilated_conv(x, kernel, algorithm='fft')
     with pytest.raises(ValueError, match=r'winograd takes 3x3 kernels, kernel is \(5, 5, 3, 4\)'):
         dilated_conv(x, kernel, algorithm='winograd')
+    with pytest.raises(ValueError, match='winograd divides, x is int32; use phase or native'):
+        dilated_conv(jnp.int32(x), jnp.int32(kernel[:3, :3]), algorithm='winograd')
