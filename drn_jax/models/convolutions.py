@@ -1,6 +1,7 @@
 """Which algorithm computes which convolution."""
 import functools
 import math
+import warnings
 from typing import NamedTuple
 
 import jax
@@ -29,13 +30,15 @@ class Choice(NamedTuple):
     plain: float = 1
 
 
-# TPU: the compiler's estimate for a training step of DRN-C-26 on v5e:2x4 is 8 million cycles of
-# some 160 lower with 'native' than with 'phase'. GPU: XLA pads the kernel of a dilated convolution
-# with zeros. CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to
-# compile for each convolution, in training three, which pays where there is much to compute.
+# TPU: the compiler estimates a training step of DRN-C-26 on v5e:2x4 at 161.1 million cycles with
+# 'native', 174.4 with 'phase', and 162.1 with 'phase' for dilation 4 alone, where both are closest
+# (benchmarks/tpu_convolutions.py). GPU: XLA pads the kernel of a dilated convolution with zeros.
+# CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to compile for each
+# convolution, in training three, which pays where there is much to compute.
 CHOICES = {
     'tpu': Choice('native', 'native'),
     'gpu': Choice('native', 'phase'),
+    'any': Choice('native', 'native'),  # a file for several platforms
     'cpu': Choice('winograd', 'winograd', training=256, folded=128, plain=math.inf),
 }
 
@@ -47,7 +50,8 @@ def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> st
         convolution: 'auto', or the algorithm for all convolutions that it can do; the others are
             'native': those with another kernel than 3x3 or with a stride, and 'phase' without
             dilation, which would be the same.
-        platform: 'cpu', 'gpu' or 'tpu', as `jax.default_backend` gives it.
+        platform: 'cpu', 'gpu' or 'tpu', as `jax.default_backend` gives it, or 'any'; for others
+            'auto' is 'native', with a warning, once for each.
         use: 'training', 'folded' or 'plain', as in `Choice`.
         spec: the convolution.
 
@@ -65,12 +69,18 @@ def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> st
         return 'native'
     algorithm = convolution
     if convolution == 'auto':
-        # A platform that is not in the table gets what every platform can do.
-        choice = CHOICES.get(platform, CHOICES['tpu'])
+        choice = CHOICES[platform if platform in CHOICES else _fallback(platform)]
         if min(spec.inputs, spec.outputs) < getattr(choice, use):
             return 'native'
         algorithm = choice.dilated if spec.dilation > 1 else choice.dense
     return 'native' if algorithm == 'phase' and spec.dilation == 1 else algorithm
+
+
+@functools.cache
+def _fallback(platform):
+    warnings.warn(f"'auto' knows no platform {platform!r} and takes native convolutions; "
+                  "benchmarks/convolution.py measures the others", stacklevel=2)
+    return 'any'
 
 
 @functools.cache

@@ -1,3 +1,5 @@
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -124,6 +126,15 @@ def test_a_block_is_stored_once():
 
     saved = temporary('') - temporary('cpu')
     assert saved >= .9 * 4 * np.prod(shape)
+
+
+def test_auto_on_an_unknown_platform_is_native_and_says_so_once():
+    spec = variants.Conv('conv1', 3, 256, 256, dilation=2)
+    with pytest.warns(UserWarning, match="no platform 'abacus'"):
+        assert convolutions.choose('auto', 'abacus', 'folded', spec) == 'native'
+    with warnings.catch_warnings(action='error'):
+        assert convolutions.choose('auto', 'abacus', 'folded', spec) == 'native'
+        assert convolutions.choose('auto', 'any', 'folded', spec) == 'native'
 
 
 def test_convolutions_go_to_eigen_where_that_is_asked_for():
