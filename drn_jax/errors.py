@@ -33,3 +33,16 @@ def first_line(error):
         '[Errno 28] No space left on device'
     """
     return f'{(str(error).strip().splitlines() or [type(error).__name__])[0]:.200}'
+
+
+def check_local(path, flag='--output'):
+    """Refuses a path like gs://bucket/file, where only local ones can be written.
+
+    Raises:
+        InputError: it is such a path.
+
+    Example:
+        >>> check_local('runs/it')
+    """
+    if '://' in str(path):
+        raise InputError(f'{flag}={path} is not local; give a local path and copy it afterwards')

@@ -213,6 +213,7 @@ def test_what_is_there_stays_as_it_was(tmp_path, c_26, checkpoint):
     (['--input=', '--variant=drn_c_26', '--output=b'], 'is a directory'),
     (['--checkpoint=b', '--variant=drn_c_26', '--output=c.pth'], '--variant and --first_block go'),
     (['--checkpoint=b', '--output=c'], 'c does not end in .pth, .pt or .safetensors'),
+    (['--checkpoint=b', '--output=gs://c/d.pth'], '--output=gs://c/d.pth is not local; give a'),
     (['--checkpoint=nowhere', '--output=c.pth'], 'nowhere is no directory'),
     (['--checkpoint=b', '--output=c.pth', '--config.seed=1'], '--config.seed=1'),
     (['--checkpoint=b', '--step=last', '--output=c.pth'], "invalid int value: 'last'")])

@@ -124,7 +124,7 @@ def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path, classifier):
     assert error_of(classifier, tmp_path, '--overwrite') == (
         f'--output={tmp_path} is a directory; name a file')
     assert error_of(classifier, 'gs://bucket/file') == (
-        '--output=gs://bucket/file is no local file; name one and copy it afterwards')
+        '--output=gs://bucket/file is not local; give a local path and copy it afterwards')
     assert error_of(classifier, output / 'below') == (
         f'--output={output}/below cannot be written, because {output} is a file; name another file')
     assert output.read_text() == 'kept'

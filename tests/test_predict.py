@@ -342,6 +342,8 @@ def test_bad_directories_and_checkpoints(classifier, segmenter, photographs, tmp
     (tmp_path / 'empty').mkdir()
     output = f'--output={tmp_path}/out'
     photograph = str(photographs / 'grey.png')
+    assert '--output=gs://bucket/out is not local; give a local path' in error_of(
+        f'--checkpoint={classifier}', '--output=gs://bucket/out', photograph)
     assert 'is not empty; name another directory, or add --overwrite' in error_of(
         f'--checkpoint={classifier}', photograph, f'--output={tmp_path}')
     assert 'is a file; name a directory' in error_of(

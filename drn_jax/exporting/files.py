@@ -2,7 +2,7 @@
 import contextlib
 import pathlib
 
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, check_local
 
 
 def check_output(output, overwrite):
@@ -16,8 +16,7 @@ def check_output(output, overwrite):
         InputError: it is not local, is a directory or lies below a file, or it exists and
             `overwrite` is False.
     """
-    if '://' in output:
-        raise InputError(f'--output={output} is no local file; name one and copy it afterwards')
+    check_local(output)
     path = pathlib.Path(output)
     if path.is_dir():
         raise InputError(f'--output={output} is a directory; name a file')

@@ -19,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, check_local
 
 SAFETENSORS = '.safetensors'
 WRITTEN = ('.pth', '.pt', SAFETENSORS)  # endings that `write` knows
@@ -101,8 +101,9 @@ def check_new(path: str) -> None:
     """Refuses a file that `write` would refuse for its name.
 
     Raises:
-        InputError: the file exists, or its name ends in none of `WRITTEN`.
+        InputError: the file exists or is not local, or its name ends in none of `WRITTEN`.
     """
+    check_local(path)
     file = pathlib.Path(path)
     if file.suffix not in WRITTEN:
         raise InputError(f'{path} does not end in {", ".join(WRITTEN[:-1])} or {WRITTEN[-1]}, '

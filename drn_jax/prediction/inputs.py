@@ -4,7 +4,7 @@ import os
 import pathlib
 from typing import NamedTuple
 
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, check_local
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif', '.ppm', '.pgm')
 
@@ -83,8 +83,9 @@ def check_output(output, overwrite):
         overwrite: whether files in it may be replaced.
 
     Raises:
-        InputError: it holds something and `overwrite` is False, or it is a file.
+        InputError: it holds something and `overwrite` is False, it is a file, or it is not local.
     """
+    check_local(output)
     output = pathlib.Path(output)
     try:
         exists, is_file = output.exists(), output.exists() and not output.is_dir()
