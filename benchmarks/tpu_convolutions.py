@@ -70,9 +70,8 @@ def compiled(flags, part, algorithm):
 def table(by_algorithm):
     """Lays out {algorithm: {level: million cycles}}, the cheapest of each level named."""
     lines = [f'{"level":16}' + ''.join(f'{name:>10}' for name in by_algorithm) + '  cheapest']
-    levels = dict.fromkeys(level for costs in by_algorithm.values() for level in costs)
-    for level in levels:
-        row = {name: costs.get(level, 0.) for name, costs in by_algorithm.items()}
+    for level in next(iter(by_algorithm.values())):
+        row = {name: costs[level] for name, costs in by_algorithm.items()}
         lines.append(f'{level:16}' + ''.join(f'{cycles:10.2f}' for cycles in row.values())
                      + f'  {min(row, key=row.get)}')
     return '\n'.join(lines)
