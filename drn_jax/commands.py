@@ -140,6 +140,8 @@ def run(main):
     """
     logging.use_absl_handler()
     logging.set_verbosity(logging.ERROR)  # libraries warn of what users cannot change
+    # Of a save that fails it shows all writes that failed, with traces, after the one sentence.
+    python_logging.getLogger('asyncio').setLevel(python_logging.CRITICAL)
     show_warnings()
     try:
         main(sys.argv[1:])

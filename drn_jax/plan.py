@@ -33,7 +33,7 @@ def main(argv):
     devices = jax.devices() if part is None else compiler.devices_of(part)
     mesh = meshes.create_mesh(config.mesh.devices, config.mesh.space, devices)
     rows = check_shares(config, mesh)
-    size = sizes.find(config, given.examples)
+    size = sizes.find(config, given.examples or 0)
     config.model.num_classes = size.classes
     steps = schedules.total_steps(config, size.examples)
 
@@ -70,7 +70,7 @@ def parse_flags(argv):
                         help='TPU slice, such as v5e:4x4, v5p:2x2x1, v6e:2x4 or v4:2x2x1;\n'
                              'cpu: this machine')
     parser.add_argument('--output', metavar='DIR', help='report.json goes there')
-    parser.add_argument('--examples', type=int, default=0, metavar='N',
+    parser.add_argument('--examples', type=int, metavar='N',
                         help='training images, where the data set is neither known nor prepared;\n'
                              'its classes are --config.model.num_classes')
     parser.add_argument('--largest_batch', action='store_true',
@@ -78,7 +78,7 @@ def parse_flags(argv):
                              'instead of estimating it')
     parser.add_argument('--program', metavar='FILE', help='the compiled program goes there')
     given, overrides = parser.parse_known_args(argv)
-    if given.examples < 0:
+    if given.examples is not None and given.examples < 1:
         parser.error(f'--examples is {given.examples}, but it is at least 1')
     return given, overrides
 

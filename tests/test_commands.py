@@ -145,3 +145,10 @@ def test_files_of_images_are_for_one_process(monkeypatch, tmp_path):
     with pytest.raises(InputError, match='--save=labels,zip writes the files of all images, for wh'
                                          'ich 2 processes are too many; use one'):
         evaluate.label_files(('labels', 'zip'), tmp_path, None)
+
+
+def test_what_a_failed_save_leaves_behind_is_not_shown():
+    code = ('import logging; from drn_jax import commands; '
+            "commands.run(lambda argv: logging.getLogger('asyncio').error('never retrieved'))")
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b'')

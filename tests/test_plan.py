@@ -75,6 +75,8 @@ def test_a_data_set_that_is_not_known(capsys):
      '25'),
     (['--topology=cpu', '--examples=-1'], '--examples is -1, but it is at least 1; python -m '
                                           'drn_jax.plan --help lists the flags'),
+    (['--topology=cpu', '--examples=0'], '--examples is 0, but it is at least 1; python -m '
+                                         'drn_jax.plan --help lists the flags'),
     (['--topology=cpu', '--program=/nowhere/it'], '/nowhere/it cannot be written (No such file or '
      'directory); give another --output or --program'),
     (['--topology=cpu', '--config.task=localization'],

@@ -96,8 +96,9 @@ class Checkpoints:
                 variables=ocp.args.StandardSave(state.variables),
                 optimizer=ocp.args.StandardSave(state.optimizer),
                 config=ocp.args.JsonSave(self._config.to_dict())))
-        self._finishing = threading.Thread(target=self._finish, args=(step,), name='finish_save')
-        self._finishing.start()
+        finishing = threading.Thread(target=self._finish, args=(step,), name='finish_save')
+        finishing.start()
+        self._finishing = finishing  # not before: Ctrl-C may come while it starts
 
     def add_metrics(self, step, metrics):
         """Adds validation metrics to a step that has been saved.
@@ -163,7 +164,9 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore raise many kinds
             if jax.process_count() > 1 and processes.of_runtime(error):
                 raise  # another process has ended
-            good = self.latest_step()
+            good = None
+            with contextlib.suppress(OSError):  # the directory may be gone
+                good = self.latest_step()
             held = f'step {good} is the last good one there' if good is not None else (
                 'there is no other yet')
             raise InputError(

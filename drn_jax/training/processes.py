@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 from drn_jax.errors import InputError
 
 JOIN_SECONDS, SILENT_SECONDS = 300, 100
+MOST_SECONDS = 10 ** 6  # of either; JAX and timers have a limit too
 NAMES = 100  # that each process tells the others of
 
 
@@ -34,8 +35,9 @@ def joined(coordinator=None, processes=None, process=None, join_seconds=JOIN_SEC
         silent_seconds: when one of them has not been heard of for so long, JAX ends the others.
 
     Raises:
-        InputError: some arguments are missing or out of range, another number of processes was
-            found, or, later, what the processes compute together failed, as it does when one ends.
+        InputError: some arguments are missing or out of range, no others or another number of them
+            was found, or, later, what the processes compute together failed, as it does when one
+            ends.
 
     Example:
         >>> with joined(processes=1):
@@ -43,12 +45,15 @@ def joined(coordinator=None, processes=None, process=None, join_seconds=JOIN_SEC
         1
     """
     _check(coordinator, processes, process)
+    _check_times(join_seconds=join_seconds, silent_seconds=silent_seconds)
     if processes != 1 and not jax.distributed.is_initialized() and (
             coordinator or _may_have_others(os.environ)):
         _join(coordinator, processes, process, join_seconds, silent_seconds)
         if processes not in (None, jax.process_count()):
             raise InputError(f'{processes} processes were expected, but {jax.process_count()} '
                              f'found each other; start all of them with the same number')
+    elif processes not in (None, 1) and not jax.distributed.is_initialized():
+        raise _nobody(processes)
     try:
         yield
     except Exception as error:
@@ -164,6 +169,14 @@ def _check(coordinator, processes, process):
                          f'{processes - 1}')
 
 
+def _check_times(**seconds):
+    """Refuses times that are none: JAX ends the processes with pages of text then."""
+    for flag, number in seconds.items():
+        if not 1 <= number <= MOST_SECONDS:
+            raise InputError(f'--{flag} is {number}; it must be at least 1 and at most '
+                             f'{MOST_SECONDS}')
+
+
 def _may_have_others(environment):
     """Leaves out pods of Kubernetes that are none of an indexed job, where JAX's search fails.
 
@@ -173,6 +186,11 @@ def _may_have_others(environment):
     """
     return 'KUBERNETES_SERVICE_HOST' not in environment or bool(
         environment.keys() & {'JOB_COMPLETION_INDEX', 'TPU_WORKER_ID'})
+
+
+def _nobody(processes):
+    return InputError(f'{processes or "several"} processes were expected, but nothing here names '
+                      'the others; give --coordinator=HOST:PORT and --process=I')
 
 
 def _devices(environment):
@@ -213,9 +231,7 @@ def _join(coordinator, processes, process, join_seconds, silent_seconds):
         jax.devices()  # these are exchanged too
     except ValueError as error:  # there is nothing to join
         if processes or 'JAX_COORDINATOR_ADDRESS' in os.environ:
-            raise InputError(
-                f'{processes or "several"} processes were expected, but nothing here names the '
-                'others; give --coordinator=HOST:PORT and --process=I') from error
+            raise _nobody(processes) from error
     except RuntimeError as error:
         if processes is None and 'before any JAX calls' in str(error):
             return  # a Python session that has used JAX; commands join before that

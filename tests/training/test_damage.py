@@ -210,6 +210,33 @@ def test_a_manifest_that_cannot_be_written_is_a_failed_save(tmp_path, monkeypatc
     assert restored(tmp_path) == 1
 
 
+def test_a_directory_that_is_gone_is_a_failed_save(tmp_path, monkeypatch):
+    def gone(path):
+        shutil.rmtree(path.parent)
+        raise FileNotFoundError(2, 'No such file or directory')
+
+    with pytest.raises(InputError, match=r'step 1 could not be saved in .*No such file or directory'
+                                         r'\); there is no other yet; see that there is room'):
+        with checkpoints.Checkpoints(tmp_path, CONFIG) as saved:
+            monkeypatch.setattr(manifests, 'write', gone)
+            saved.save(state_of(1))
+
+
+def test_an_interruption_while_a_save_starts_is_no_other_error(tmp_path, monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        if thread.name == 'finish_save':
+            raise KeyboardInterrupt
+        start(thread)
+
+    with pytest.raises(KeyboardInterrupt):
+        with checkpoints.Checkpoints(tmp_path, CONFIG) as saved:
+            monkeypatch.setattr(threading.Thread, 'start', interrupted)
+            saved.save(state_of(1))
+    assert (tmp_path / 'checkpoints/1/commit_success.txt').exists()
+
+
 class Snapshots:
     """Copies a directory at each of Python's operations on its files: what a crash would leave."""
 

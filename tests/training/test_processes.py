@@ -165,7 +165,10 @@ def test_others_that_do_not_answer(tmp_path, flags, message):
     ({'coordinator': 'a', 'process': 0, 'processes': 2}, '--coordinator=a has no port'),
     ({'coordinator': 'a:1', 'process': 2, 'processes': 2},
      '--process is 2; 2 processes are numbered from 0 to 1'),
-    ({'processes': 0}, '--processes is 0; it must be at least 1')])
+    ({'processes': 0}, '--processes is 0; it must be at least 1'),
+    ({'join_seconds': 0}, '--join_seconds is 0; it must be at least 1 and at most 1000000'),
+    ({'join_seconds': 10 ** 10}, '--join_seconds is 10000000000; it must be at least 1 and at mo'),
+    ({'silent_seconds': -5}, '--silent_seconds is -5; it must be at least 1 and at most 1000000')])
 def test_flags_that_do_not_go_together(given, message):
     with pytest.raises(InputError, match=message):
         with processes.joined(**given):
@@ -174,7 +177,8 @@ def test_flags_that_do_not_go_together(given, message):
 
 @pytest.mark.parametrize('environment, message', [
     ({}, '2 processes were expected, but nothing here names the others; give --coordinator=HOST'),
-    ({'JAX_COORDINATOR_ADDRESS': 'a:1'}, '2 processes were expected, but nothing here names')])
+    ({'JAX_COORDINATOR_ADDRESS': 'a:1'}, '2 processes were expected, but nothing here names'),
+    ({'KUBERNETES_SERVICE_HOST': '10.0.0.1'}, '2 processes were expected, but nothing here nam')])
 def test_nothing_to_join(environment, message):
     process = start('tests/training/adding.py', 9, 'nothing', '--processes=2',
                     environment=environment)
