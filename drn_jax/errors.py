@@ -26,13 +26,14 @@ class Stopped(Exception):
 
 
 def first_line(error):
-    """Gives the first line of what an exception says, or its kind.
+    """Gives the first line of what an exception says, or its kind; long ones without their middle.
 
     Example:
         >>> first_line(OSError(28, 'No space left on device'))
         '[Errno 28] No space left on device'
     """
-    return f'{(str(error).strip().splitlines() or [type(error).__name__])[0]:.200}'
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else f'{line[:97]} ... {line[-98:]}'
 
 
 def check_local(path, flag='--output'):
