@@ -31,6 +31,8 @@ def main(argv):
                         help='checkpoints, report and TensorBoard files go here, local or gs://')
     commands.add_process_flags(parser)
     given, overrides = parser.parse_known_args(argv)
+    if not given.workdir:
+        parser.error('--workdir is empty; name a directory')
     config = commands.load_config(given.config, overrides)
     with commands.joined(given):
         from drn_jax.training import loop  # it imports TensorFlow, which takes seconds

@@ -101,6 +101,8 @@ def test_a_configuration_that_does_not_run(tmp_path, text, message):
 def test_required_flags_are_named():
     with pytest.raises(InputError, match='--config, --workdir.*drn_jax.main --help'):
         main.main([])
+    with pytest.raises(InputError, match='--workdir is empty'):  # an unset variable of a shell
+        main.main(['--config=configs/digit_scenes.py', '--workdir='])
     with pytest.raises(InputError, match='--checkpoint.*drn_jax.evaluate --help'):
         evaluate.main([])
 
