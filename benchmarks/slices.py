@@ -54,10 +54,11 @@ def parse_flags():
     return parser.parse_args()
 
 
-def compiled(flags, part):
+def compiled(flags, part, *overrides):
     """Compiles the step for a slice: a `compiler.Program`."""
     config = commands.load_config(flags.config, [
-        f'--config.batch_size={flags.images * part.chips}', f'--config.model.dtype={flags.dtype}'])
+        f'--config.batch_size={flags.images * part.chips}', f'--config.model.dtype={flags.dtype}',
+        *overrides])
     size = sizes.find(config)
     config.model.num_classes = size.classes
     mesh = meshes.create_mesh(known=compiler.devices_of(part))

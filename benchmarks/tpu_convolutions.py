@@ -3,8 +3,8 @@
   python benchmarks/tpu_convolutions.py
   python benchmarks/tpu_convolutions.py --algorithm=phase --dilation=4
 
-Compiles the training step of a network (pip install 'drn_jax[plan]') with every algorithm, which
-takes minutes for each and no TPU, and prints the compiler's estimate, in million cycles, forward
+Compiles the training step of a network (pip install 'drn_jax[plan]') with each algorithm, which
+takes minutes and no TPU, and prints the compiler's estimate, in million cycles, forward
 and backward, for every level and for the whole step. The row of 'tpu' in the table of
 drn_jax/models/convolutions.py rests on this. What converts between the layouts of two levels
 counts for the level that asks for it, but fused operations count for one level only: where two
@@ -13,12 +13,13 @@ the others, and the whole step decides.
 """
 import argparse
 
-from drn_jax import commands
+import slices
+
 from drn_jax.models import convolutions
 from drn_jax.ops import conv
-from drn_jax.planning import chips, compiler, estimates, sizes
-from drn_jax.training import meshes
+from drn_jax.planning import chips, compiler, estimates
 
+DEFAULT = 'native', 'phase'
 CHOOSE = convolutions.choose
 
 
@@ -31,7 +32,7 @@ def main():
           f"'auto' is {convolutions.CHOICES['tpu'].dense} and, with dilation, "
           f"{convolutions.CHOICES['tpu'].dilated}; million cycles", flush=True)
     by_algorithm = {}
-    for algorithm in flags.algorithm or conv.ALGORITHMS:
+    for algorithm in flags.algorithm or DEFAULT:
         costs = estimates.of_tpu(compiled(flags, part, algorithm), part)
         by_algorithm[algorithm] = {level: sum(cycles) / 1e6 for level, cycles in
                                    costs.by_level.items()} | {'whole step': costs.cycles / 1e6}
@@ -46,7 +47,8 @@ def parse_flags():
     parser.add_argument('--config', default='configs/drn_c_26.py', metavar='FILE')
     parser.add_argument('--topology', default='v5e:2x4', metavar='NAME')
     parser.add_argument('--algorithm', action='append', choices=conv.ALGORITHMS, metavar='NAME',
-                        help='may be given several times: %(choices)s (default: all)')
+                        help='may be given several times: %(choices)s, of which the last takes the '
+                             f'compiler longest (default: {" ".join(DEFAULT)})')
     parser.add_argument('--images', type=int, default=128, help='images on each chip')
     parser.add_argument('--dtype', default='bfloat16', choices=('float32', 'bfloat16'))
     parser.add_argument('--dilation', type=int, help='of which convolutions alone')
@@ -55,16 +57,10 @@ def parse_flags():
 
 def compiled(flags, part, algorithm):
     """Compiles the step with an algorithm: a `compiler.Program`."""
-    config = commands.load_config(flags.config, [
-        f'--config.batch_size={flags.images * part.chips}', f'--config.model.dtype={flags.dtype}',
-        f'--config.model.convolution={algorithm}'])
-    size = sizes.find(config)
-    config.model.num_classes = size.classes
-    mesh = meshes.create_mesh(known=compiler.devices_of(part))
     if flags.dilation:
         convolutions.choose = lambda convolution, platform, use, spec: (
             CHOOSE(algorithm if spec.dilation == flags.dilation else 'native', platform, use, spec))
-    return compiler.compile_step(config, mesh, 'tpu', size.examples)
+    return slices.compiled(flags, part, f'--config.model.convolution={algorithm}')
 
 
 def table(by_algorithm):
