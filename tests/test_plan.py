@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
-from drn_jax import plan
+from drn_jax import plan, recipes
 from drn_jax.errors import InputError
-from drn_jax.planning import compiler
+from drn_jax.planning import compiler, rooms
+from drn_jax.training import meshes
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = f'--config={ROOT}/configs/drn_c_26.py'
@@ -51,6 +52,27 @@ def test_on_the_cpu(tmp_path, capsys):
     assert report['estimated_cycles'] is report['peak_fraction'] is None  # this compiler has none
     assert report['config']['model']['num_classes'] == 1000
     assert (tmp_path / 'program.txt').read_text().startswith('HloModule jit_step')
+
+
+def test_the_largest_batch_is_looked_for(monkeypatch, capsys):
+    compiled = []
+
+    def compile_step(config, mesh, platform, examples):
+        compiled.append(config.batch_size)
+        rows = config.batch_size // mesh.shape['data']
+        taken = 1000 + 100 * rows
+        return compiler.Program('x', 1., taken, 0, '' if taken <= 10_000 else 'no')
+
+    monkeypatch.setattr(compiler, 'compile_step', compile_step)
+    config, mesh = recipes.classification(), meshes.create_mesh(4)
+    config.batch_size = 4 * 16
+    room = plan.search(rooms.room_of(compile_step(config, mesh, 'tpu', 1), 16, 10_000),
+                       config, mesh, 1)
+    # 2600 bytes for 16 images: 61 would fit, rounded down to 56; the line through both gives 90.
+    assert compiled == [4 * 16, 4 * 56, 4 * 88]
+    assert (room.largest(), room.is_verified()) == (88, True)
+    assert 'Compiling 224 images a step' in capsys.readouterr().out
+    assert config.batch_size == 4 * 16
 
 
 def test_a_data_set_that_is_not_known(capsys):
