@@ -4,8 +4,8 @@
   python benchmarks/tpu_convolutions.py --algorithm=phase --dilation=4
 
 Compiles the training step of a network (pip install 'drn_jax[plan]') with each algorithm, which
-takes minutes and no TPU, and prints the compiler's estimate, in million cycles, forward
-and backward, for every level and for the whole step. The row of 'tpu' in the table of
+takes minutes and no TPU, and prints the compiler's estimate, in million cycles, forward and
+backward together, for every level and for the whole step. The row of 'tpu' in the table of
 drn_jax/models/convolutions.py rests on this. What converts between the layouts of two levels
 counts for the level that asks for it, but fused operations count for one level only: where two
 algorithms are close, --dilation gives one algorithm to the convolutions of one dilation, native to
