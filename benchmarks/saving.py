@@ -7,9 +7,8 @@
 The first trains by the configuration's own intervals and adds up how long the loop waited for
 `Checkpoints` (saves, metrics, the last wait), beside the time of training, evaluation included;
 wanted is a share of at most 2 %. The second saves again and again and prints resident memory, open
-files and threads after every tenth of the saves; after the first two tenths they should not grow,
-memory but for what is lost in TensorStore 0.1.86: `to_json` of a specification, which Orbax calls
-for every array, never frees its answer. In all some 0.15 MiB a save of this network stay.
+files and threads after every tenth of the saves; after the first three tenths they should stay
+within what malloc scatters, some 10 MiB up or down.
 """
 import argparse
 import ctypes

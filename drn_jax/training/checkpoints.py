@@ -11,7 +11,8 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from drn_jax.errors import InputError, Stopped, first_line
-from drn_jax.training import configurations, loading, manifests, processes, reports
+from drn_jax.training import (
+    configurations, loading, manifests, processes, reports, storage_memory)
 from drn_jax.training.states import TrainState
 
 _LARGE = ('variables', 'optimizer')  # items of a step
@@ -39,6 +40,7 @@ class Checkpoints:
     """
 
     def __init__(self, workdir, config):
+        storage_memory.keep_flat()
         settings, lowest = config.checkpoint, config.checkpoint.best_is == 'lowest'
         self.directory = epath.Path(workdir).resolve() / loading.FOLDER
         self._config, self._lock = config, _lock(self.directory)
