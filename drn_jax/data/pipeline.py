@@ -202,38 +202,40 @@ def _boxes_and_maps(source, data, record, image):
     """Gives what a row of a data set with boxes has besides image and label.
 
     These are boxes, float32 [N, 4], in pixels of the original image and clipped to it, zeros where
-    nothing is left of them; geometry, int32 [6], see `imagenet.central_geometry`; object, uint8
-    [size, size], where the data set has masks and images are not cropped; and for maps of whole
-    images whole, uint8 [H, W, 3].
+    nothing is left of them; geometry, int32 [6], see `imagenet.central_geometry`; for maps of whole
+    images whole, uint8 [H, W, 3]; and where the data set has masks object, uint8, of the size of
+    the image that maps are made of.
     """
     height, width, _ = tf.unstack(tf.shape(image))
     ends = tf.cast(tf.stack([height, width, height, width]), tf.float32)
     boxes = tf.clip_by_value(source.read_boxes(record, height, width), 0., ends)
     has_area = tf.reduce_all(boxes[:, 2:] > boxes[:, :2], axis=1, keepdims=True)
-    row = {'boxes': tf.where(has_area, boxes, 0.)}
+    row, mapped = {'boxes': tf.where(has_area, boxes, 0.)}, (data.image_size, data.image_size)
     if not data.crop:
-        geometry = (height, width, data.image_size, data.image_size, 0, 0)
-        if source.masks:
-            mask = source.read_object(record)[..., None]
-            row['object'] = tf.image.resize(mask, [data.image_size] * 2, 'nearest')[..., 0]
+        geometry = (height, width, *mapped, 0, 0)
     elif 'size' in record:
-        size = tf.unstack(tf.cast(record['size'], tf.int32))  # that of its batch
-        geometry, row['whole'] = (height, width, *size, 0, 0), imagenet.whole_image(image, *size)
+        mapped = tf.unstack(tf.cast(record['size'], tf.int32))  # that of its batch
+        geometry, row['whole'] = (height, width, *mapped, 0, 0), imagenet.whole_image(image, *mapped)
     else:
         geometry = imagenet.central_geometry(
             height, width, size=data.image_size, short=data.resize_px)
+    if source.masks:
+        *resized, y, x = geometry[2:]
+        mask = tf.image.resize(source.read_object(record)[..., None], resized, 'nearest')
+        row['object'] = tf.image.crop_to_bounding_box(mask, y, x, *mapped)[..., 0]
     return {**row, 'geometry': tf.stack([tf.cast(length, tf.int32) for length in geometry])}
 
 
 def _blank_boxes(source, data, batch):
     """Gives what `_boxes_and_maps` does of an image that is none."""
+    mapped = [data.image_size] * 2
     row = {'boxes': tf.zeros([source.box_places, 4]),
            'geometry': tf.constant([1, 1, 1, 1, 0, 0], tf.int32)}
-    if not data.crop:
-        masks = {'object': tf.zeros([data.image_size] * 2, tf.uint8)}
-        return row | masks if source.masks else row
-    if batch is not None and 'size' in batch:
-        row['whole'] = tf.zeros([*tf.unstack(tf.cast(batch['size'][0], tf.int32)), 3], tf.uint8)
+    if data.crop and batch is not None and 'size' in batch:
+        mapped = tf.unstack(tf.cast(batch['size'][0], tf.int32))
+        row['whole'] = tf.zeros([*mapped, 3], tf.uint8)
+    if source.masks:
+        row['object'] = tf.zeros(mapped, tf.uint8)
     return row
 
 

@@ -130,7 +130,7 @@ def milestones(config, examples):
         >>> from drn_jax import recipes
         >>> when = milestones(recipes.digit_scenes(), 6000)
         >>> when.last, when.evaluates(375), when.logs(376), when.saves(400), when.logs(400)
-        (750, True, False, False, True)
+        (1125, True, False, False, True)
     """
     every = max(round(config.evaluation.every_epochs * examples / config.batch_size), 1)
     return Milestones(total_steps(config, examples), every, config.checkpoint.every_steps,

@@ -149,6 +149,24 @@ def test_boxes_and_objects_of_digit_scenes(digit_scenes_dir):
         np.testing.assert_allclose(box / 2, digit_scenes.tight_box(mask), atol=1)
 
 
+@pytest.mark.parametrize('whole, geometry, place', [
+    (False, [96, 96, 192, 192, 48, 48], (slice(24, 72), slice(24, 72))),
+    (True, [96, 96, 192, 192, 0, 0], (slice(None), slice(None)))])
+def test_objects_lie_where_maps_are_made(digit_scenes_dir, whole, geometry, place):
+    """Twice the size, then the central half of each side, or all."""
+    data = recipes.digit_scenes().data
+    data.data_dir = str(digit_scenes_dir)
+    source = open_source(data, 'boxes')
+    split = {'split': 'validation[:30]', 'batch_size': 20}
+    original = next(evaluation_batches(source, data, **split))['object']
+    data.resize_px = 192
+    first, last = evaluation_batches(source, data, whole_maps=whole, **split)
+    assert first['geometry'].tolist() == [geometry] * 20
+    np.testing.assert_array_equal(
+        first['object'], np.stack([mask[place].repeat(2, 0).repeat(2, 1) for mask in original]))
+    assert last['object'].shape == first['object'].shape and not last['object'][10:].any()
+
+
 class BoxedObjects(tfds.core.GeneratorBasedBuilder):
     """Images with as many objects as their number; the first split is too crowded."""
     VERSION = tfds.core.Version('1.0.0')
