@@ -191,8 +191,8 @@ def digit_scenes():
     config.model.width = .25
     config.data.name = 'digit_scenes'
     config.data.image_size = 96
-    config.data.crop_area = (.5, 1.)  # smaller crops cut digits off
-    config.data.resize_px = config.data.get_ref('image_size') + 0  # evaluates whole images
+    config.data.crop_area = (.5, 1.)  # smaller crops lose half of many digits
+    config.data.resize_px = config.data.get_ref('image_size') + 0  # no margin round crops
     config.data.shuffle_buffer = 6000
     config.augmentation.mirror = False  # a mirrored digit is no digit
     config.augmentation.colour_factors = (1., 1.)

@@ -88,7 +88,8 @@ def evaluation_batches(source, data, *, batch_size, crops=1, whole_maps=False, s
         For label maps, image is uint8 [R, H, W, 3], and label uint8 [R, H, W], 255 where there is
         no class and in padding. For boxes, there are boxes, float32 [R, N, 4], in pixels, zeros
         where an image has fewer; geometry, int32 [R, 6], see `imagenet.central_geometry`; perhaps
-        object, uint8 [R, size, size], 0 beside the object; and whole, uint8 [R, H, W, 3].
+        whole, uint8 [R, H, W, 3]; and perhaps object, uint8, 0 beside the object, of the height and
+        width of the image that maps are made of.
 
     Raises:
         InputError: the split is unknown, or batch_size, crops or sizes do not fit; in iterating,
@@ -215,7 +216,8 @@ def _boxes_and_maps(source, data, record, image):
         geometry = (height, width, *mapped, 0, 0)
     elif 'size' in record:
         mapped = tf.unstack(tf.cast(record['size'], tf.int32))  # that of its batch
-        geometry, row['whole'] = (height, width, *mapped, 0, 0), imagenet.whole_image(image, *mapped)
+        geometry = (height, width, *mapped, 0, 0)
+        row['whole'] = imagenet.whole_image(image, *mapped)
     else:
         geometry = imagenet.central_geometry(
             height, width, size=data.image_size, short=data.resize_px)

@@ -297,7 +297,8 @@ def report(thresholds, chosen, summed):
         `localization_top1_error`, `localization_top5_error`, `localization_gt_known_error`,
         `empty_maps`, `box_iou` (mean) and `localization_error/<size>`; the same with the prefix
         `scaled/`; errors of the baselines for a known class; `max_box_acc`, `max_box_acc_v2`,
-        `pxap` where there are masks, and `gridding/<level>` where it is defined.
+        `pxap` where there are masks, of the pixels that maps are made of, and `gridding/<level>`
+        where it is defined.
     """
     examples = max(summed['examples'], 1)
     metrics = classification.report({

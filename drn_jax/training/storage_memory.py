@@ -9,7 +9,7 @@ import functools
 
 import tensorstore as ts
 
-_METRICS_OF_ORBAX = '/tensorstore/kvstore/'  # it asks for them only to log the rate of writing
+_METRICS_OF_ORBAX = '/tensorstore/kvstore/'  # only to report raw bytes and compression
 _KEPT = 16  # a save asks for the folder of each of its items
 
 
@@ -18,14 +18,16 @@ def keep_flat():
     """Has TensorStore answer Orbax's questions once; from now on, in all of this process.
 
     A specification of the same text as one asked for before gets the same answer, and Orbax's
-    question for metrics gets none, so it logs no rate of writing. All other answers stay.
+    question for metrics gets none, so it reports neither raw bytes nor compression; its other
+    rates stay. So do all other answers.
 
     Example:
         >>> keep_flat()
         >>> ts.KvStore.Spec({'driver': 'memory', 'path': 'a/'}).to_json()
         {'driver': 'memory', 'path': 'a/'}
     """
-    to_json, collect = ts.KvStore.Spec.to_json, ts.experimental_collect_matching_metrics
+    to_json = ts.KvStore.Spec.to_json
+    collect = getattr(ts, 'experimental_collect_matching_metrics', None)
     answers = {}
 
     def to_json_once(spec, include_defaults=False):
@@ -43,4 +45,5 @@ def keep_flat():
         return collect(metric_prefix, include_zero_metrics)
 
     ts.KvStore.Spec.to_json = to_json_once
-    ts.experimental_collect_matching_metrics = collect_for_others
+    if collect:
+        ts.experimental_collect_matching_metrics = collect_for_others

@@ -35,6 +35,28 @@ class ShapeSource(Source):
             'name': [f'c/{number}.jpg' for number in numbers]})
 
 
+class MaskSource(ShapeSource):
+    """White boxes in black images, which are their own masks."""
+    labels, masks, box_places = 'boxes', True, 1
+
+    def __init__(self):
+        super().__init__()
+        images = [np.zeros((*shape, 3), np.uint8) for shape in SHAPES]
+        for image, box in zip(images, map(self.box, *zip(*SHAPES))):
+            image[box[0]:box[2], box[1]:box[3]] = 255
+        self._files = [tf.io.encode_png(image).numpy() for image in images]
+
+    @staticmethod
+    def box(height, width):
+        return [height // 4, width // 5, 3 * height // 4, 7 * width // 10]
+
+    def read_boxes(self, record, height, width):
+        return tf.cast(tf.stack([self.box(height, width)]), tf.float32)
+
+    def read_object(self, record):
+        return tf.io.decode_png(record['image'], channels=1)[..., 0] // 255
+
+
 @pytest.fixture
 def data():
     data = recipes.classification().data
@@ -165,6 +187,15 @@ def test_objects_lie_where_maps_are_made(digit_scenes_dir, whole, geometry, plac
     np.testing.assert_array_equal(
         first['object'], np.stack([mask[place].repeat(2, 0).repeat(2, 1) for mask in original]))
     assert last['object'].shape == first['object'].shape and not last['object'][10:].any()
+
+
+@pytest.mark.parametrize('whole', [False, True])
+def test_objects_of_oblong_images_lie_where_the_image_shows_them(data, whole):
+    for batch in evaluation_batches(MaskSource(), data, batch_size=4, whole_maps=whole):
+        image = batch['whole' if whole else 'image']
+        assert batch['object'].shape == image.shape[:3]
+        differ = (image[..., 0] > 127) != (batch['object'] > 0)  # bilinear and nearest at edges
+        assert differ.mean() < .02 and batch['object'].any()
 
 
 class BoxedObjects(tfds.core.GeneratorBasedBuilder):
