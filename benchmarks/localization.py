@@ -5,7 +5,7 @@
 
 Trains ResNet-18, DRN-A-18, DRN-B-26 and DRN-C-26 on digit_scenes with the same configuration,
 `configs/digit_scenes.py`, and three seeds each, evaluates them with --task=localization, and prints
-a table in Markdown: means and standard deviations over the seeds, in percent. Takes about an hour
+a table in Markdown: means and standard deviations over the seeds, in percent. Takes an hour or more
 on two cores; started again, it goes on where it was stopped.
 """
 import seeds

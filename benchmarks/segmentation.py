@@ -7,7 +7,7 @@ Trains ResNet-18, DRN-A-18, DRN-B-26 and DRN-C-26 with the same configuration,
 `configs/digit_scenes_segmentation.py`, and three seeds each. Each starts from its own classifier,
 trained by `configs/digit_scenes.py` with the same seed, which `benchmarks/localization.py` trains
 too. Prints a table in Markdown: means and standard deviations over the seeds, in percent. Takes
-about an hour on two cores; started again, it goes on where it was stopped.
+half an hour on two cores after that; started again, it goes on where it was stopped.
 """
 import seeds
 
