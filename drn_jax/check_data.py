@@ -16,7 +16,7 @@ where something would spoil training.
 """
 import ml_collections
 
-from drn_jax import commands
+from drn_jax import commands, paths
 from drn_jax.errors import InputError
 from drn_jax.training import reports
 
@@ -33,6 +33,8 @@ def main(argv):
                         help='which splits, with commas between them (default: all but test)')
     parser.add_argument('--output', metavar='DIR', help='where report.json goes (default: nowhere)')
     given, overrides = parser.parse_known_args(argv)
+    if given.output:
+        given.output = paths.directory(given.output, '--output')
     config = configuration(given, overrides)
 
     from drn_jax.data import inspection  # it imports TensorFlow, which takes seconds

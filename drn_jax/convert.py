@@ -16,7 +16,7 @@ Only .pth and .pt files need PyTorch: pip install 'drn_jax[torch]'. No code in t
 """
 import jax
 
-from drn_jax import cityscapes, commands, recipes
+from drn_jax import cityscapes, commands, paths, recipes
 from drn_jax.errors import InputError
 from drn_jax.models import variants, weight_files, weights
 from drn_jax.training import checkpoints, configurations, loading, reports
@@ -54,6 +54,7 @@ def parse_flags(argv):
             parser.error('--variant and --first_block go with --input, a checkpoint has its own')
         weight_files.check_new(given.output)
     else:
+        paths.directory(given.output, '--output')  # raises now, not after reading weights
         if given.step is not None:
             parser.error('--step goes with --checkpoint, not with --input')
         if given.output.endswith(weight_files.WRITTEN):

@@ -31,9 +31,8 @@ Segmentation:
 import re
 
 import jax
-from etils import epath
 
-from drn_jax import cityscapes, commands, tasks
+from drn_jax import cityscapes, commands, paths, tasks
 from drn_jax.errors import InputError
 from drn_jax.models.inference import optimize_for_inference
 from drn_jax.published import published
@@ -118,6 +117,8 @@ def parse_flags(argv):
     given, overrides = parser.parse_known_args(argv)
     if (given.images is None) != (given.labels is None):
         parser.error('--images and --labels go together')
+    if given.output:
+        given.output = paths.directory(given.output, '--output')
     given.save = tuple(filter(None, given.save.split(',')))
     if unknown := set(given.save) - set(SAVED):
         parser.error(f'--save={",".join(sorted(unknown))} is unknown; known are {", ".join(SAVED)}')
@@ -195,7 +196,7 @@ def output_directory(given, path, config, source):
     workdir = path.parent.parent if path.parent.name == loading.FOLDER else path.parent
     name = '_'.join(['step', path.name, source, config.data.validation_split, *how,
                      config.model.dtype])
-    output = epath.Path(given or workdir / 'evaluation' / re.sub(r'[^\w.-]+', '-', name))
+    output = given or workdir / 'evaluation' / re.sub(r'[^\w.-]+', '-', name)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

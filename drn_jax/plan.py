@@ -12,9 +12,8 @@ Every field of the configuration can be changed with --config.FIELD=VALUE, for e
 --config.mesh.space=4 or --config.model.rematerialize="('level1', 'level2')".
 """
 import jax
-from etils import epath
 
-from drn_jax import commands
+from drn_jax import commands, paths
 from drn_jax.errors import InputError
 from drn_jax.planning import chips, compiler, estimates, layouts, rooms, sizes
 from drn_jax.training import configurations, memory, meshes, reports, schedules, settings
@@ -78,6 +77,8 @@ def parse_flags(argv):
                              'instead of estimating it')
     parser.add_argument('--program', metavar='FILE', help='the compiled program goes there')
     given, overrides = parser.parse_known_args(argv)
+    if given.output:
+        given.output = paths.directory(given.output, '--output')
     if given.examples is not None and given.examples < 1:
         parser.error(f'--examples is {given.examples}, but it is at least 1')
     return given, overrides
@@ -87,7 +88,7 @@ def check_places(given):
     """Refuses places that cannot be written, before minutes of compiling."""
     try:
         if given.output:
-            epath.Path(given.output).mkdir(parents=True, exist_ok=True)
+            given.output.mkdir(parents=True, exist_ok=True)
         if given.program:
             with open(given.program, 'a', encoding='utf-8'):
                 pass

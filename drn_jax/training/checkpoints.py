@@ -7,9 +7,9 @@ import threading
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
+from drn_jax import paths
 from drn_jax.errors import InputError, Stopped, first_line
 from drn_jax.training import (
     configurations, loading, manifests, processes, reports, storage_memory)
@@ -42,7 +42,7 @@ class Checkpoints:
     def __init__(self, workdir, config):
         storage_memory.keep_flat()
         settings, lowest = config.checkpoint, config.checkpoint.best_is == 'lowest'
-        self.directory = epath.Path(workdir).resolve() / loading.FOLDER
+        self.directory = paths.directory(workdir, '--workdir') / loading.FOLDER
         self._config, self._lock = config, _lock(self.directory)
         self._finishing, self._failure = None, None  # thread and error of the save in progress
         if jax.process_index() == 0:
@@ -288,7 +288,7 @@ def save_variables(directory, config, variables, step=0):
         InputError: the directory cannot be made, or it holds something already; then it is left
             as it was.
     """
-    path = epath.Path(directory).resolve()
+    path = paths.directory(directory)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(f'{directory} exists and is not an empty directory; name a new one')
     try:

@@ -5,9 +5,8 @@ import json
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 
-from drn_jax import recipes
+from drn_jax import paths, recipes
 from drn_jax.errors import InputError, first_line
 from drn_jax.training import configurations, manifests
 
@@ -53,7 +52,7 @@ def find(directory, step=None):
     Raises:
         InputError: there is no checkpoint, or not that step, or its files have changed.
     """
-    root = epath.Path(directory).resolve()
+    root = paths.directory(directory)
     if not root.is_dir():
         raise InputError(f'{directory} is no directory; a checkpoint is given as the working '
                          'directory of a run, its checkpoint folder or the folder of one step')

@@ -4,9 +4,8 @@ import time
 
 import jax
 from clu import parameter_overview
-from etils import epath
 
-from drn_jax import data
+from drn_jax import data, paths
 from drn_jax.errors import InputError, Stopped
 from drn_jax.published import published
 from drn_jax.training import (checkpoints, configurations, endings, evaluation, loading, memory,
@@ -30,7 +29,7 @@ def train(config, workdir, command=''):
         InputError: a setting cannot be used, or the loss, a gradient or a parameter is not finite.
         Stopped: SIGTERM asked the run to end; its state is saved.
     """
-    workdir = epath.Path(workdir)
+    workdir = paths.directory(workdir, '--workdir')
     check_shares(config)
     if config.init_from:
         loading.find(config.init_from)  # raises now, not after hours of preparing data
