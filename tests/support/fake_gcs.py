@@ -66,7 +66,8 @@ class FakeGcs:
     Attributes:
         requests: all so far, a list of `Request`.
         latency_s: how long each request waits before it is answered.
-        fault: None, or a function (method, path) -> None, a status such as 503, or `SILENCE`.
+        fault: None, or a function (method, path) -> None, a status such as 503, or `SILENCE`; in
+            the path nothing is quoted.
     """
 
     def __init__(self):
@@ -139,7 +140,8 @@ class FakeGcs:
 
     def _ask(self, method, path, body=None):
         """Asks the server itself, uncounted."""
-        status, _, data = forward(self.connection(), method, path, {}, body)
+        with contextlib.closing(self.connection()) as connection:
+            status, _, data = forward(connection, method, path, {}, body)
         if status >= 300:
             raise OSError(f'{method} {path}: {status} {data.decode(errors="replace")}')
         return data
@@ -155,23 +157,24 @@ class FakeGcs:
             (status, list of headers, bytes), or None for silence.
         """
         time.sleep(self.latency_s)
-        status = self.fault and self.fault(method, path)
+        status = self.fault and self.fault(method, urllib.parse.unquote(path))
         if status == SILENCE:
             self._count(method, host, path, status)
             self._closing.wait()
             return None
-        answered = _problem(status) if status else self._known(method, path, headers) or forward(
-            connection, method, path, headers, body)
+        answered = _problem(status) if status else (
+            self._known(connection, method, path, headers)
+            or forward(connection, method, path, headers, body))
         if method == 'PUT' and 'upload_id=' in path and answered[0] in (200, 201):
             self._uploaded.add(path)
         self._count(method, host, path, answered[0])
         return answered
 
-    def _known(self, method, path, headers):
+    def _known(self, connection, method, path, headers):
         """Answers what the server does not know."""
         if path.partition('?')[0].endswith('/storageLayout'):
             bucket = path.partition('?')[0].removesuffix('/storageLayout')
-            status, *_ = forward(self.connection(), 'GET', bucket, {}, None)
+            status, *_ = forward(connection, 'GET', bucket, {}, None)
             return _problem(status) if status >= 300 else _json(200, {
                 'kind': 'storage#storageLayout', 'bucket': bucket.rpartition('/')[2],
                 'location': 'US', 'locationType': 'multi-region',
