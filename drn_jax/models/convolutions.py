@@ -13,7 +13,7 @@ CONVOLUTIONS = ('auto', *conv.ALGORITHMS)
 
 
 class Choice(NamedTuple):
-    """What `auto` takes on one platform for 3x3 convolutions of stride 1.
+    """What is fastest on one platform: for 3x3 convolutions of stride 1 what `auto` takes.
 
     Attributes:
         dense: algorithm where there is no dilation.
@@ -22,24 +22,30 @@ class Choice(NamedTuple):
             with fewer it is 'native'.
         folded: the same in the form that `optimize_for_inference` gives.
         plain: the same in the network's usual form when it does not train.
+        slices: whether training takes the pixels that a 1x1 convolution with a stride reads before
+            it multiplies, whatever the algorithm. Its gradient is then a small product spread out,
+            where that of a strided convolution is one over a map of zeros.
     """
     dense: str
     dilated: str
     training: float = 1
     folded: float = 1
     plain: float = 1
+    slices: bool = False
 
 
 # TPU: the compiler estimates a training step of DRN-C-26 on v5e:2x4 at 161.1 million cycles with
 # 'native', 174.4 with 'phase', and 162.1 with 'phase' for dilation 4 alone, where both are closest
-# (benchmarks/tpu_convolutions.py). GPU: XLA pads the kernel of a dilated convolution with zeros.
-# CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to compile for each
-# convolution, in training three, which pays where there is much to compute.
+# (benchmarks/tpu_convolutions.py); without slices at 165.5. GPU: weight gradients of 'native' become
+# convolutions with kernels as large as the map, and the compiler of jax 0.10.2 aborts where it fuses
+# a slice into a product. CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to
+# compile for each convolution, in training three, which pays where there is much to compute; with
+# slices ResNet-50 trains 1.15 times as fast.
 CHOICES = {
-    'tpu': Choice('native', 'native'),
+    'tpu': Choice('native', 'native', slices=True),
     'gpu': Choice('native', 'phase'),
     'any': Choice('native', 'native'),  # a file for several platforms
-    'cpu': Choice('winograd', 'winograd', training=256, folded=128, plain=math.inf),
+    'cpu': Choice('winograd', 'winograd', training=256, folded=128, plain=math.inf, slices=True),
 }
 
 
@@ -74,6 +80,22 @@ def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> st
             return 'native'
         algorithm = choice.dilated if spec.dilation > 1 else choice.dense
     return 'native' if algorithm == 'phase' and spec.dilation == 1 else algorithm
+
+
+def slices_first(platform: str, spec: variants.Conv) -> bool:
+    """Tells whether training slices the input of a convolution and multiplies without a stride.
+
+    Args:
+        platform: as `choose` takes it.
+        spec: the convolution.
+
+    Example:
+        >>> spec = variants.Conv('conv', 1, 64, 128, stride=2)
+        >>> [slices_first(platform, spec) for platform in ('tpu', 'cpu', 'gpu')]
+        [True, True, False]
+    """
+    choice = CHOICES.get(platform, CHOICES['any'])
+    return choice.slices and spec.kernel_size == 1 and spec.stride > 1
 
 
 @functools.cache

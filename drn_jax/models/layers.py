@@ -65,10 +65,7 @@ class Conv(nn.Module):
         if self.spec.kernel_size > 1:
             x = x.zero_outside()
         images, stride = x.array, self.spec.stride
-        if train and self.spec.kernel_size == 1:
-            # The same convolution, but its gradient is a small product spread out, where that of a
-            # strided convolution is one over a map of zeros. DRN-C-26, 128 images on a v5e chip:
-            # 160.9 million cycles a step by the TPU compiler's estimate, with a stride 165.5.
+        if train and convolutions.slices_first(self.form.platform, self.spec):
             images, stride = images[:, ::stride, ::stride], 1
         y = self._product(images.astype(self.form.dtype), stride, algorithm)
         if self.form.folded:

@@ -104,7 +104,16 @@ def _cut_rows(x, fill):
 
 
 def _product(rows, columns, maps):
-    return jnp.einsum('yh,bhwc,xw->byxc', rows, maps, columns, precision='highest')
+    def default(rows, columns, maps):
+        return jnp.einsum('yh,bhwc,xw->byxc', rows, maps, columns, precision='highest')
+
+    def cuda(rows, columns, maps):
+        # The same products. XLA of jax 0.10.2 finds no tiles for the first one in the form above,
+        # which is a third faster on CPUs.
+        upsampled = jnp.tensordot(rows, maps, (1, 1), precision='highest')
+        return jnp.einsum('ybwc,xw->byxc', upsampled, columns, precision='highest')
+
+    return jax.lax.platform_dependent(rows, columns, maps, cuda=cuda, default=default)
 
 
 def _both_weights(maps, height, width, stride, edges):

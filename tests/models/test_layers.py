@@ -49,10 +49,11 @@ def test_normalization_is_accurate_far_from_zero():
 
 
 @pytest.mark.parametrize('side', [8, 7])
-def test_projections_train_as_strided_convolutions(side):
+@pytest.mark.parametrize('platform', ['cpu', 'gpu', 'tpu'])
+def test_projections_train_as_strided_convolutions(side, platform):
     spec = variants.Conv('conv', 1, 3, 4, stride=2)
     x = jax.random.normal(jax.random.key(0), (2, side, side, 3))
-    conv = layers.Conv(spec)
+    conv = layers.Conv(spec, layers.Form(platform=platform))
     variables = conv.init(jax.random.key(1), PhaseMap.of(x))
     kernel = variables['params']['kernel']
 
@@ -69,6 +70,18 @@ def test_projections_train_as_strided_convolutions(side):
     np.testing.assert_allclose(ours(kernel, x), strided(kernel, x), rtol=1e-5, atol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
                  gradients(ours), gradients(strided))
+
+
+def test_no_slice_reaches_the_gpu_compiler():
+    """It fuses a slice into the product after it, and aborts (jax 0.10.2)."""
+    def program(platform):
+        conv = layers.Conv(variants.Conv('conv', 1, 3, 4, stride=2), layers.Form(platform=platform))
+        x, kernel = jnp.zeros((2, 8, 8, 3)), jnp.zeros((1, 1, 3, 4))
+        return str(jax.make_jaxpr(lambda kernel: conv.apply(
+            {'params': {'kernel': kernel}}, PhaseMap.of(x), True).array)(kernel))
+
+    assert 'dot_general' in program('tpu') and 'conv_general_dilated' not in program('tpu')
+    assert 'dot_general' not in program('gpu') and 'window_strides=(2, 2)' in program('gpu')
 
 
 def test_plain_layer_by_hand():
