@@ -27,6 +27,7 @@ weights and inputs. `scaling` is ours alone at several batch sizes, the cost of 
 
 All of it takes about 20 minutes on two cores.
 """
+
 import argparse
 import json
 import os
@@ -53,6 +54,7 @@ SCALING_BOUND = 1.1  # dearest image / cheapest image
 
 class Workload(NamedTuple):
     """One line of the table."""
+
     title: str
     variant: str
     job: str  # see `contestants.Work`
@@ -71,22 +73,39 @@ def _photographs(title, variant, batch, calls, wanted, job='classification', war
 
 
 WORKLOADS = {
-    'drn_c_26': _photographs('DRN-C-26, batch 8', 'drn_c_26', 8, 1, {'eager': 1.3, 'best': 1.}),
+    'drn_c_26': _photographs('DRN-C-26, batch 8', 'drn_c_26', 8, 1, {'eager': 1.3, 'best': 1.0}),
     'drn_c_26_single': _photographs('DRN-C-26, batch 1', 'drn_c_26', 1, 10, {'eager': 1.1}),
     'drn_c_42': _photographs('DRN-C-42, batch 8', 'drn_c_42', 8, 1, {'eager': 1.1}),
     'drn_d_54': _photographs('DRN-D-54, batch 8', 'drn_d_54', 8, 1, {'eager': 1.1}),
-    'training': _photographs('training step of DRN-C-26, batch 8', 'drn_c_26', 8, 1,
-                             {'eager': .9}, job='training', warm_calls=0),
-    'segmentation': Workload('DRN-D-22, segmentation of 1024 x 2048', 'drn_d_22', 'segmentation',
-                             1, 1024, 2048, 19, 1, {'eager': 1.2}, warm_calls=0,
-                             less_memory=True),
+    'training': _photographs(
+        'training step of DRN-C-26, batch 8',
+        'drn_c_26',
+        8,
+        1,
+        {'eager': 0.9},
+        job='training',
+        warm_calls=0,
+    ),
+    'segmentation': Workload(
+        'DRN-D-22, segmentation of 1024 x 2048',
+        'drn_d_22',
+        'segmentation',
+        1,
+        1024,
+        2048,
+        19,
+        1,
+        {'eager': 1.2},
+        warm_calls=0,
+        less_memory=True,
+    ),
 }
 
 
 def main():
     """Runs the benchmark with the flags of this process."""
     flags = parse_flags()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:flags.threads])  # inherited
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: flags.threads])  # inherited
     chosen = flags.only or [*WORKLOADS, 'scaling']
     rows = [row(WORKLOADS[name], flags) for name in chosen if name != 'scaling']
     if rows:
@@ -99,20 +118,42 @@ def main():
 def parse_flags():
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--only', action='append', choices=[*WORKLOADS, 'scaling'], metavar='NAME',
-                        help='a workload, perhaps several times: %(choices)s')
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--only',
+        action='append',
+        choices=[*WORKLOADS, 'scaling'],
+        metavar='NAME',
+        help='a workload, perhaps several times: %(choices)s',
+    )
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--threads', type=int, default=2, help='and cores')
-    parser.add_argument('--against', nargs='*', default=OTHERS, choices=OTHERS, metavar='NAME',
-                        help='besides eager: %(choices)s')
-    parser.add_argument('--convolution', default='auto', help="ours, see drn_jax.create_model")
-    parser.add_argument('--compiler_option', action='append', default=[], metavar='NAME=VALUE',
-                        help='of XLA, for ours')
+    parser.add_argument(
+        '--against',
+        nargs='*',
+        default=OTHERS,
+        choices=OTHERS,
+        metavar='NAME',
+        help='besides eager: %(choices)s',
+    )
+    parser.add_argument('--convolution', default='auto', help='ours, see drn_jax.create_model')
+    parser.add_argument(
+        '--compiler_option',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='of XLA, for ours',
+    )
     parser.add_argument('--size', type=int, metavar='PX', help='other images, to try things out')
-    parser.add_argument('--channels', type=float, default=1., metavar='SHARE',
-                        help='multiple of all channel counts, to try things out; with .125 '
-                        "PyTorch 2.13's training crashes")
+    parser.add_argument(
+        '--channels',
+        type=float,
+        default=1.0,
+        metavar='SHARE',
+        help='multiple of all channel counts, to try things out; with .125 '
+        "PyTorch 2.13's training crashes",
+    )
     return parser.parse_args()
 
 
@@ -135,8 +176,15 @@ def row(workload, flags):
 def write_inputs(folder, workload, flags):
     """Writes random weights and inputs and what is to be done with them."""
     options = dict(option.split('=', 1) for option in flags.compiler_option)
-    work = Work(workload.variant, workload.job, workload.classes, flags.channels, flags.threads,
-                flags.convolution, options)
+    work = Work(
+        workload.variant,
+        workload.job,
+        workload.classes,
+        flags.channels,
+        flags.threads,
+        flags.convolution,
+        options,
+    )
     rng = np.random.default_rng(0)
     (folder / 'work.json').write_text(json.dumps(work._asdict()))
     variables = drn_jax.from_torch(work.variant, random_state(work, rng))
@@ -156,13 +204,16 @@ def random_state(work, rng):
             return torch_names.bilinear(entry.shape)
         if len(entry.shape) > 1:
             return rng.standard_normal(entry.shape) * np.sqrt(
-                2 / (entry.shape[0] * np.prod(entry.shape[2:])))
+                2 / (entry.shape[0] * np.prod(entry.shape[2:]))
+            )
         if entry.name.endswith(('bias', 'running_mean')):
-            return .1 * rng.standard_normal(entry.shape)
-        return rng.uniform(.5, 1.5, entry.shape)
+            return 0.1 * rng.standard_normal(entry.shape)
+        return rng.uniform(0.5, 1.5, entry.shape)
 
-    return {entry.name: value(entry).astype(np.float32)
-            for entry in torch_names.entries(row, work.classes, work.task)}
+    return {
+        entry.name: value(entry).astype(np.float32)
+        for entry in torch_names.entries(row, work.classes, work.task)
+    }
 
 
 class Race:
@@ -175,7 +226,7 @@ class Race:
     """
 
     def __init__(self):
-        self.seconds, self.peak_bytes, self.waiting_share = {}, {}, 0.
+        self.seconds, self.peak_bytes, self.waiting_share = {}, {}, 0.0
         self._processes, self._asked = {}, {}
 
     def __enter__(self):
@@ -196,14 +247,26 @@ class Race:
             RuntimeError: it does not run and is not optional.
         """
         start = time.perf_counter()
-        environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'TF_CPP_MIN_LOG_LEVEL': '2',
-                       'OMP_NUM_THREADS': str(len(os.sched_getaffinity(0)))}
+        environment = {
+            **os.environ,
+            'JAX_PLATFORMS': 'cpu',
+            'TF_CPP_MIN_LOG_LEVEL': '2',
+            'OMP_NUM_THREADS': str(len(os.sched_getaffinity(0))),
+        }
         with open(folder / f'{name}.log', 'w') as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, pathlib.Path(__file__).with_name('contestants.py'),
-                 contestant or name, folder],
-                env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=log)
+                [
+                    sys.executable,
+                    pathlib.Path(__file__).with_name('contestants.py'),
+                    contestant or name,
+                    folder,
+                ],
+                env=environment,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
         reply = self._reply(name)
         if 'error' in reply:
             self.leave(name)
@@ -233,8 +296,10 @@ class Race:
             self.seconds[name].append(statistics.median(reply['seconds']))
             self.peak_bytes[name] = max(self.peak_bytes.get(name, 0), reply['peak_bytes'])
             self.waiting_share = max(self.waiting_share, reply['waiting_seconds'] / waited)
-        progress('  seconds of a call: ' + ', '.join(
-            f'{name} {self.seconds[name][-1]:.3f}' for name in self.names()))
+        progress(
+            '  seconds of a call: '
+            + ', '.join(f'{name} {self.seconds[name][-1]:.3f}' for name in self.names())
+        )
 
     def _reply(self, name):
         line = self._processes[name].stdout.readline()
@@ -277,17 +342,22 @@ def choose_best(race, workload):
 
 
 def cells(workload, race, best):
-    """Gives the row of one workload, {column: text}."""
+    """Returns the row of one workload, {column: text}."""
     ours, ratios = race.seconds['ours'], {}
     for column, name in (('eager', 'eager'), ('best', best), (THIRD, THIRD)):
         if race.seconds.get(name):
             ratios[column] = [theirs / own for theirs, own in zip(race.seconds[name], ours)]
     speed = summary([workload.batch / seconds for seconds in ours])
-    peaks = {name: race.peak_bytes[name] / 2 ** 20 for name in ('ours', 'eager', best, THIRD)
-             if name in race.peak_bytes}
+    peaks = {
+        name: race.peak_bytes[name] / 2**20
+        for name in ('ours', 'eager', best, THIRD)
+        if name in race.peak_bytes
+    }
     progress(f'  a waiting contestant used at most {race.waiting_share:.1%} of a core')
-    met = all(statistics.median(ratios.get(column, [0])) >= bound
-              for column, bound in workload.wanted.items())
+    met = all(
+        statistics.median(ratios.get(column, [0])) >= bound
+        for column, bound in workload.wanted.items()
+    )
     wanted = [f'{bound:g} x {column}' for column, bound in workload.wanted.items()]
     if workload.less_memory:
         met = met and peaks['ours'] <= peaks['eager']
@@ -316,14 +386,20 @@ def scaling(flags):
             race.enter(f'batch {batch}', folder, contestant='ours')
         for _ in range(flags.rounds):
             race.run_round(workload)
-        costs = {batch: [seconds / batch for seconds in race.seconds[f'batch {batch}']]
-                 for batch in SCALING_BATCHES}
+        costs = {
+            batch: [seconds / batch for seconds in race.seconds[f'batch {batch}']]
+            for batch in SCALING_BATCHES
+        }
     middle = {batch: statistics.median(cost) for batch, cost in costs.items()}
     spread = max(middle.values()) / min(middle.values())
-    rows = [{'DRN-C-26': f'batch {batch}', 'images/s': summary([1 / each for each in cost])}
-            for batch, cost in costs.items()]
-    return (f'{table(rows)}\n\nThe dearest image costs {spread:.2f} times the cheapest; wanted: at '
-            f'most {SCALING_BOUND:g}.')
+    rows = [
+        {'DRN-C-26': f'batch {batch}', 'images/s': summary([1 / each for each in cost])}
+        for batch, cost in costs.items()
+    ]
+    return (
+        f'{table(rows)}\n\nThe dearest image costs {spread:.2f} times the cheapest; wanted: at '
+        f'most {SCALING_BOUND:g}.'
+    )
 
 
 def summary(numbers):

@@ -12,6 +12,7 @@ go to sleep some milliseconds after their work (its default) and ONNX Runtime's 
 call returns (session.force_spinning_stop). Every reply tells the seconds of processor time that
 were used since the reply before it, so that this is checked.
 """
+
 import ctypes
 import functools
 import json
@@ -28,6 +29,7 @@ FOLDED_FORMS = ('folded', 'frozen', 'compiled')  # PyTorch's forms beside 'eager
 
 class Work(NamedTuple):
     """What all contestants compute."""
+
     variant: str
     job: str  # 'classification', 'segmentation' (labels of all pixels) or 'training' (a step)
     classes: int
@@ -63,8 +65,17 @@ def main():
         for _ in range(asked['warm_calls']):
             call()
         seconds = [timed(call) for _ in range(asked['calls'])]
-        print(json.dumps({'seconds': seconds, 'peak_bytes': resident_bytes('VmHWM') - before,
-                          'waiting_seconds': waited}), file=replies, flush=True)
+        print(
+            json.dumps(
+                {
+                    'seconds': seconds,
+                    'peak_bytes': resident_bytes('VmHWM') - before,
+                    'waiting_seconds': waited,
+                }
+            ),
+            file=replies,
+            flush=True,
+        )
         processor = time.process_time()
 
 
@@ -74,27 +85,27 @@ def read_work(folder):
 
 
 def timed(call):
-    """Gives the seconds of one call."""
+    """Returns the seconds of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def held_bytes():
-    """Gives the resident memory before the first call, and resets the peak to it."""
+    """Returns the resident memory before the first call, and resets the peak to it."""
     ctypes.CDLL(None).malloc_trim(0)  # what compilation and loading have freed
     pathlib.Path('/proc/self/clear_refs').write_text('5')
     return resident_bytes('VmRSS')
 
 
 def resident_bytes(field):
-    """Gives the resident memory of this process: VmRSS is what it holds now, VmHWM its peak."""
+    """Returns the resident memory of this process: VmRSS is what it holds now, VmHWM its peak."""
     status = pathlib.Path('/proc/self/status').read_text()
     return 1024 * int(status.partition(f'{field}:')[2].split()[0])
 
 
 def prepare(name, folder):
-    """Gives a function without arguments that computes once and gives the result.
+    """Returns a function without arguments that computes once and gives the result.
 
     Results are logits [B, classes], labels [B, H, W] or, in training, the loss.
     """
@@ -119,8 +130,10 @@ def ours(work, state, images):
     import drn_jax
     from drn_jax.models import convolutions
     from drn_jax.tasks import segmentation
+
     model, variables = drn_jax.optimize_for_inference(
-        our_model(work), drn_jax.from_torch(work.variant, state))
+        our_model(work), drn_jax.from_torch(work.variant, state)
+    )
 
     def compute(variables, images):
         if work.job == 'segmentation':
@@ -128,19 +141,24 @@ def ours(work, state, images):
         return model.apply(variables, images)
 
     arguments = jax.device_put((variables, images))
-    compiled = jax.jit(compute).lower(*arguments).compile(
-        compiler_options=convolutions.compiler_options('cpu') | work.compiler_options)
+    compiled = (
+        jax.jit(compute)
+        .lower(*arguments)
+        .compile(compiler_options=convolutions.compiler_options('cpu') | work.compiler_options)
+    )
     return lambda: jax.block_until_ready(compiled(*arguments))
 
 
 def train_ours(work, state, images, labels):
-    """Our training step; augmentation is left out, the images are normalised ones already."""
+    """Our training step; augmentation is left out, the images are normalized ones already."""
     import jax
     import jax.numpy as jnp
 
     import drn_jax
     from drn_jax import recipes, tasks
-    from drn_jax.training import meshes, states, steps
+    from drn_jax.distributed import meshes
+    from drn_jax.training import states, steps
+
     config, mesh = recipes.classification(), meshes.create_mesh(1)
     task = tasks.create_task(config, our_model(work))
     task = task._replace(prepare=lambda batch, key, train: batch)
@@ -148,10 +166,15 @@ def train_ours(work, state, images, labels):
     variables = drn_jax.from_torch(work.variant, state)
     first = states.TrainState(jnp.int32(0), variables, optimizer.init(variables['params']))
     key, carried = jax.device_put((jax.random.key(0), first), meshes.replicated(mesh))
-    batch = jax.device_put({'image': images, 'label': labels, 'mask': np.ones(len(labels), bool)},
-                           meshes.by_example(mesh))
-    step = steps.train_step(task, optimizer, mesh).lower(carried, batch, key).compile(
-        compiler_options=work.compiler_options)
+    batch = jax.device_put(
+        {'image': images, 'label': labels, 'mask': np.ones(len(labels), bool)},
+        meshes.batch_sharding(mesh),
+    )
+    step = (
+        steps.train_step(task, optimizer, mesh)
+        .lower(carried, batch, key)
+        .compile(compiler_options=work.compiler_options)
+    )
 
     def call():
         nonlocal carried
@@ -161,19 +184,26 @@ def train_ours(work, state, images, labels):
     return call
 
 
-RATE = .001  # of learning, low enough to stay finite over many steps on one batch
+RATE = 0.001  # of learning, low enough to stay finite over many steps on one batch
 
 
 def our_model(work):
     """Our network."""
     import drn_jax
-    return drn_jax.create_model(work.variant, num_classes=work.classes, task=work.task,
-                                width=work.width, convolution=work.convolution)
+
+    return drn_jax.create_model(
+        work.variant,
+        num_classes=work.classes,
+        task=work.task,
+        width=work.width,
+        convolution=work.convolution,
+    )
 
 
 def in_torch(form, work, state, images):
     """PyTorch's network as it is ('eager') or in one of `FOLDED_FORMS`."""
     import torch
+
     torch.set_num_threads(work.threads)
     network, images = torch_network(work, state), torch_images(images)
     if form != 'eager':
@@ -181,12 +211,14 @@ def in_torch(form, work, state, images):
     with torch.inference_mode():
         if form == 'compiled':
             import torch._inductor.config
+
             torch._inductor.config.freezing = True
             network = torch.compile(network)
             network(images)
         elif form == 'frozen':
             network = torch.jit.optimize_for_inference(
-                torch.jit.freeze(torch.jit.trace(network, images)))
+                torch.jit.freeze(torch.jit.trace(network, images))
+            )
 
     def call():
         with torch.inference_mode():
@@ -198,10 +230,11 @@ def in_torch(form, work, state, images):
 def train_torch(form, work, state, images, labels):
     """PyTorch's training step, eager or compiled."""
     import torch
+
     torch.set_num_threads(work.threads)
     network = torch_network(work, state).train()
     network = torch.compile(network) if form == 'compiled' else network
-    optimizer = torch.optim.SGD(network.parameters(), RATE, momentum=.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(network.parameters(), RATE, momentum=0.9, weight_decay=1e-4)
     images, labels = torch_images(images), torch.tensor(labels, dtype=torch.int64)
 
     def call():
@@ -217,14 +250,17 @@ def train_torch(form, work, state, images, labels):
 def torch_network(work, state):
     """PyTorch's network, in evaluation mode and channels last."""
     import torch_networks
-    network = torch_networks.create(work.variant, state, classes=work.classes, task=work.task,
-                                    width=work.width)
+
+    network = torch_networks.create(
+        work.variant, state, classes=work.classes, task=work.task, width=work.width
+    )
     return torch_networks.Labels(network) if work.job == 'segmentation' else network
 
 
 def torch_images(images):
     """[B, H, W, 3] as PyTorch's [B, 3, H, W] in channels last."""
     import torch
+
     return torch.tensor(images).permute(0, 3, 1, 2)
 
 
@@ -232,6 +268,7 @@ def onnxruntime_session(work, state, images, folder):
     """ONNX Runtime on what PyTorch exports."""
     import onnxruntime
     import torch
+
     path, images = folder / 'network.onnx', torch_images(images).contiguous()
     torch.onnx.export(torch_network(work, state), (images,), path, dynamo=True, verbose=False)
     options = onnxruntime.SessionOptions()

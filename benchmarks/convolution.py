@@ -13,6 +13,7 @@ this: a platform's `training` and `folded` are numbers of channels from which on
 is faster. They are settled on whole networks, where 'winograd' on few channels costs more than it
 does alone, and much time to compile. DRN-C-26 takes about two minutes on two cores.
 """
+
 import argparse
 import functools
 import statistics
@@ -35,17 +36,21 @@ def main():
         calls = contenders(spec, side, flags.batch, flags.training)
         seconds = race(calls, flags.rounds)
         cells = [ratio(seconds['native'], seconds[name]) for name in ('phase', 'winograd')]
-        print(f'{level} | {side} x {side} | {spec.inputs} to {spec.outputs} | {spec.dilation} | '
-              f'{1e3 * statistics.median(seconds["native"]):.2f} ms | {" | ".join(cells)}',
-              flush=True)
+        print(
+            f'{level} | {side} x {side} | {spec.inputs} to {spec.outputs} | {spec.dilation} | '
+            f'{1e3 * statistics.median(seconds["native"]):.2f} ms | {" | ".join(cells)}',
+            flush=True,
+        )
 
 
 def parse_flags():
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--variant', default='drn_c_26', choices=variants.list_models(),
-                        metavar='NAME')
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--variant', default='drn_c_26', choices=variants.list_models(), metavar='NAME'
+    )
     parser.add_argument('--size', type=int, default=224, metavar='PX')
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--rounds', type=int, default=7)
@@ -67,27 +72,33 @@ def convolutions(variant, size):
 
 
 def contenders(spec, side, batch, training):
-    """Gives the compiled calls by algorithm."""
+    """Returns the compiled calls by algorithm."""
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.standard_normal((batch, side, side, spec.inputs)), jnp.float32)
-    sorted_images = phases.split(images, spec.dilation)
+    sorted_images = phases.space_to_batch(images, spec.dilation)
     kernel = jnp.asarray(rng.standard_normal((3, 3, spec.inputs, spec.outputs)), jnp.float32)
     native = functools.partial(conv.dilated_conv, dilation=spec.dilation)
     if training:
-        return {'native': compiled(both_gradients(native), images, kernel),
-                'phase': compiled(both_gradients(conv.dilated_conv), sorted_images, kernel),
-                'winograd': compiled(both_gradients(winograd.conv), sorted_images, kernel)}
+        return {
+            'native': compiled(both_gradients(native), images, kernel),
+            'phase': compiled(both_gradients(conv.dilated_conv), sorted_images, kernel),
+            'winograd': compiled(both_gradients(winograd.conv), sorted_images, kernel),
+        }
     points = jax.jit(winograd.transform_kernel)(kernel)
-    return {'native': compiled(native, images, kernel),
-            'phase': compiled(conv.dilated_conv, sorted_images, kernel),
-            'winograd': compiled(winograd.transformed_conv, sorted_images, points)}
+    return {
+        'native': compiled(native, images, kernel),
+        'phase': compiled(conv.dilated_conv, sorted_images, kernel),
+        'winograd': compiled(winograd.transformed_conv, sorted_images, points),
+    }
 
 
 def both_gradients(function):
-    """Gives the function that computes the convolution and its two gradients."""
+    """Returns the function that computes the convolution and its two gradients."""
+
     def run(x, kernel):
         y, backward = jax.vjp(function, x, kernel)
         return y, backward(y)
+
     return run
 
 
@@ -97,7 +108,7 @@ def compiled(function, *arrays):
 
 
 def race(calls, rounds):
-    """Gives the seconds of every round, by name; the first round is not counted."""
+    """Returns the seconds of every round, by name; the first round is not counted."""
     seconds = {name: [] for name in calls}
     for _ in range(rounds + 1):
         for name, call in calls.items():
@@ -108,7 +119,7 @@ def race(calls, rounds):
 
 
 def ratio(base, times):
-    """Gives how many times as fast it was: median, smallest and largest."""
+    """Returns how many times as fast it was: median, smallest and largest."""
     ratios = [before / after for before, after in zip(base, times)]
     return f'{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})'
 

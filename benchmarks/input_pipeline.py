@@ -16,6 +16,7 @@ faster: the median over the rounds, and the range. Cropping saves decoding, resi
 the ratios are lower where files are smaller. They are lower for batches of more than 32 MB too (213
 images), because the C library takes such memory from the system anew every time.
 """
+
 import argparse
 import io
 import os
@@ -33,7 +34,7 @@ from drn_jax import recipes
 
 HEIGHT, WIDTH = 375, 500
 SYNSET = 'n01440764'  # ImageNet's first class
-CHROMA = {'444': 0, '422': 1, '420': 2}  # Pillow's numbers for the subsampling of colours
+CHROMA = {'444': 0, '422': 1, '420': 2}  # Pillow's numbers for the subsampling of colors
 
 
 def main():
@@ -44,27 +45,36 @@ def main():
         data = recipes.classification().data
         data.data_dir = data.manual_dir = directory
         data.threads = flags.threads
-        data.streams = 1  # of one file, each of several streams would read all that lies before it
+        data.shards = 1  # of one file, each of several shards would read all that lies before it
         source = data_floor.open_source(data)
         runs = [
             Run('bare', bare_batches(source, flags.batch_size, flags.threads), flags),
-            Run('pipeline', data_floor.training_batches(
-                source, data, batch_size=flags.batch_size, seed=0), flags)]
+            Run(
+                'pipeline',
+                data_floor.training_batches(source, data, batch_size=flags.batch_size, seed=0),
+                flags,
+            ),
+        ]
         for _ in range(flags.rounds):
             for run in runs:
                 run.time_round()
 
-    print(f'{flags.images} images of {WIDTH} x {HEIGHT}, {kilobytes:.0f} KB, {flags.chroma}; '
-          f'median of {flags.rounds} rounds of {flags.batches} batches of {flags.batch_size}')
-    print(f'{"":10}{"images/s":>10}{"ratio":>7}{"range":>13}'
-          f'{"ms/image":>10}{"ratio":>7}{"range":>13}')
+    print(
+        f'{flags.images} images of {WIDTH} x {HEIGHT}, {kilobytes:.0f} KB, {flags.chroma}; '
+        f'median of {flags.rounds} rounds of {flags.batches} batches of {flags.batch_size}'
+    )
+    print(
+        f'{"":10}{"images/s":>10}{"ratio":>7}{"range":>13}{"ms/image":>10}{"ratio":>7}{"range":>13}'
+    )
     bare = runs[0]
     for run in runs:
         by_clock = [ours / theirs for theirs, ours in zip(run.seconds, bare.seconds)]
         by_processor = [ours / theirs for theirs, ours in zip(run.cpu_seconds, bare.cpu_seconds)]
         images = flags.batches * flags.batch_size
-        print(f'{run.name:10}{images / statistics.median(run.seconds):10.0f}{summary(by_clock)}'
-              f'{1000 * statistics.median(run.cpu_seconds) / images:10.2f}{summary(by_processor)}')
+        print(
+            f'{run.name:10}{images / statistics.median(run.seconds):10.0f}{summary(by_clock)}'
+            f'{1000 * statistics.median(run.cpu_seconds) / images:10.2f}{summary(by_processor)}'
+        )
 
 
 def summary(ratios):
@@ -75,12 +85,14 @@ def summary(ratios):
 def parse_flags():
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--images', type=int, default=512, help='different files')
     parser.add_argument('--quality', type=int, default=96, help='of the JPEG files')
-    parser.add_argument('--chroma', default='444', choices=CHROMA, help='resolution of colours')
-    parser.add_argument('--threads', type=int, default=0,
-                        help='that decode, in both; 0: one for each core')
+    parser.add_argument('--chroma', default='444', choices=CHROMA, help='resolution of colors')
+    parser.add_argument(
+        '--threads', type=int, default=0, help='that decode, in both; 0: one for each core'
+    )
     parser.add_argument('--batch_size', type=int, default=128)
     parser.add_argument('--batches', type=int, default=16, help='timed in a round')
     parser.add_argument('--rounds', type=int, default=8)
@@ -95,8 +107,9 @@ def bare_batches(source, batch_size, threads):
     import tensorflow as tf  # after drn_jax.data has set its environment
 
     def decode(record):
-        return tf.size(tf.io.decode_jpeg(record['image'], channels=3,
-                                         dct_method='INTEGER_ACCURATE'))
+        return tf.size(
+            tf.io.decode_jpeg(record['image'], channels=3, dct_method='INTEGER_ACCURATE')
+        )
 
     records = source.records('train', 0, source.num_examples('train')).repeat()
     decoded = records.map(decode, num_parallel_calls=threads or os.cpu_count())
@@ -125,8 +138,10 @@ def write_tars(directory, count, quality, subsampling):
     """Writes ImageNet's two tars, with one class of `count` images; gives their mean size in KB."""
     files = [jpeg(number, quality, subsampling) for number in range(count)]
     synset = tar_of({f'{SYNSET}_{number}.JPEG': file for number, file in enumerate(files)})
-    tars = {'train': tar_of({f'{SYNSET}.tar': synset}),
-            'val': tar_of({'ILSVRC2012_val_00000001.JPEG': files[0]})}
+    tars = {
+        'train': tar_of({f'{SYNSET}.tar': synset}),
+        'val': tar_of({'ILSVRC2012_val_00000001.JPEG': files[0]}),
+    }
     for name, tar in tars.items():
         with open(f'{directory}/ILSVRC2012_img_{name}.tar', 'wb') as file:
             file.write(tar)
@@ -151,10 +166,11 @@ def jpeg(number, quality, subsampling):
     height = random.randint(260, 428)
     width = height * WIDTH // HEIGHT
     y, x = random.randint(428 - height), random.randint(641 - width)
-    part = Image.fromarray(photograph[y:y + height, x:x + width])
+    part = Image.fromarray(photograph[y : y + height, x : x + width])
     buffer = io.BytesIO()
     part.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(
-        buffer, 'JPEG', quality=quality, subsampling=subsampling)
+        buffer, 'JPEG', quality=quality, subsampling=subsampling
+    )
     return buffer.getvalue()
 
 

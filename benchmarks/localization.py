@@ -8,6 +8,7 @@ Trains ResNet-18, DRN-A-18, DRN-B-26 and DRN-C-26 on digit_scenes with the same 
 a table in Markdown: means and standard deviations over the seeds, in percent. Takes an hour or more
 on two cores; started again, it goes on where it was stopped.
 """
+
 import seeds
 
 COLUMNS = {
@@ -19,8 +20,10 @@ COLUMNS = {
     'PxAP': 'pxap',
     'gridding of class maps': 'gridding/class_maps',
 }
-BASELINES = {'centred box': 'centred_box/localization_gt_known_error',
-             'whole image': 'whole_image/localization_gt_known_error'}
+BASELINES = {
+    'centered box': 'centred_box/localization_gt_known_error',
+    'whole image': 'whole_image/localization_gt_known_error',
+}
 
 
 def main():
@@ -30,8 +33,12 @@ def main():
         for seed in flags.seeds:
             for variant in flags.variants:
                 localize(flags.runs, variant, seed)
-    found = seeds.collect({variant: [report(flags.runs, variant, seed) for seed in flags.seeds]
-                           for variant in flags.variants})
+    found = seeds.collect(
+        {
+            variant: [report(flags.runs, variant, seed) for seed in flags.seeds]
+            for variant in flags.variants
+        }
+    )
     print('\n' + seeds.table(found, COLUMNS))
     for name, metric in BASELINES.items():
         values = [each[metric] for metrics in found.values() for each in metrics]
@@ -43,12 +50,13 @@ def localize(runs, variant, seed):
     workdir = seeds.train_classifier(runs, variant, seed)
     path = report(runs, variant, seed)
     if not path.exists():
-        seeds.command('evaluate', f'--checkpoint={workdir}', '--task=localization',
-                      f'--output={path.parent}')
+        seeds.command(
+            'evaluate', f'--checkpoint={workdir}', '--task=localization', f'--output={path.parent}'
+        )
 
 
 def report(runs, variant, seed):
-    """Gives where the report of one network lies."""
+    """Returns where the report of one network lies."""
     return runs / 'localization' / f'{variant}_{seed}' / 'report.json'
 
 

@@ -10,6 +10,7 @@ wanted is a share of at most 2 %. The second saves again and again and prints re
 files and threads after every tenth of the saves; after the first three tenths they should stay
 within what malloc scatters, some 10 MiB up or down.
 """
+
 import argparse
 import ctypes
 import os
@@ -20,15 +21,18 @@ import time
 import jax
 
 from drn_jax import recipes
-from drn_jax.training import checkpoints, configurations, loop, meshes, states
+from drn_jax.checkpoints import manager
+from drn_jax.distributed import meshes
+from drn_jax.training import configurations, loop, states
 
-WANTED = .02
+WANTED = 0.02
 
 
 def main():
     """Runs the benchmark with the flags of this process."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--steps', type=int, default=0, help='0: as the configuration says')
     parser.add_argument('--saves', type=int, default=0, help='saves alone, so many')
     flags = parser.parse_args()
@@ -46,7 +50,7 @@ def train(config, workdir):
     waited, calls, began = [], [], time.monotonic()
 
     def timed(name):
-        method = getattr(checkpoints.Checkpoints, name)
+        method = getattr(manager.Checkpoints, name)
 
         def call(*args, **kwargs):
             start = time.monotonic()
@@ -55,45 +59,52 @@ def train(config, workdir):
             finally:
                 waited.append(time.monotonic() - start)
                 calls.append(name)
+
         return call
 
-    class Timed(checkpoints.Checkpoints):
+    class Timed(manager.Checkpoints):
         """Checkpoints that note how long the loop waits for them."""
+
         save, add_metrics, __exit__ = map(timed, ('save', 'add_metrics', '__exit__'))
 
-    checkpoints.Checkpoints = Timed
+    manager.Checkpoints = Timed
     loop.train(config, workdir)
     total = time.monotonic() - began
     share = sum(waited) / total
-    print(f'\n{calls.count("save")} saves: the loop waited {sum(waited):.2f} s of {total:.1f} s, '
-          f'{share:.2%} (start and compiling included); wanted: at most {WANTED:.0%}')
+    print(
+        f'\n{calls.count("save")} saves: the loop waited {sum(waited):.2f} s of {total:.1f} s, '
+        f'{share:.2%} (start and compiling included); wanted: at most {WANTED:.0%}'
+    )
 
 
 def save_again_and_again(config, workdir, saves):
     """Saves a state many times and prints what the process holds."""
     config.model.num_classes = 10
     mesh = meshes.create_mesh()
-    optimizer = states.create_optimizer(config, .1)
+    optimizer = states.create_optimizer(config, 0.1)
     state = states.initialize(configurations.model_of(config), optimizer, jax.random.key(0), mesh)
     print('saves | resident MiB | open files | threads')
-    with checkpoints.Checkpoints(workdir, config) as saved:
+    with manager.Checkpoints(workdir, config) as saved:
         for number in range(1, saves + 1):
             saved.save(state.replace(step=jax.device_put(number, state.step.sharding)))
             saved.add_metrics(number, {'top1_error': 1 / number})
             if number % max(saves // 10, 1) == 0:
-                print(f'{number} | {resident() / 2 ** 20:.0f} | {open_files()} | '
-                      f'{threading.active_count()}', flush=True)
+                print(
+                    f'{number} | {resident() / 2**20:.0f} | {open_files()} | '
+                    f'{threading.active_count()}',
+                    flush=True,
+                )
 
 
 def resident():
-    """Gives the resident memory of this process in bytes, without what is only free in malloc."""
+    """Returns the resident memory of this process in bytes, without what is only free in malloc."""
     ctypes.CDLL(None).malloc_trim(0)
     with open('/proc/self/statm') as file:
         return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 def open_files():
-    """Gives how many file descriptors this process holds."""
+    """Returns how many file descriptors this process holds."""
     return len(os.listdir('/proc/self/fd'))
 
 

@@ -1,4 +1,5 @@
 """Runs of several networks with several seeds, and tables of their means and deviations."""
+
 import argparse
 import json
 import pathlib
@@ -7,20 +8,31 @@ import subprocess
 import sys
 
 VARIANTS = ('resnet_18', 'drn_a_18', 'drn_b_26', 'drn_c_26')
-NAMES = {'resnet_18': 'ResNet-18', 'drn_a_18': 'DRN-A-18', 'drn_b_26': 'DRN-B-26',
-         'drn_c_26': 'DRN-C-26'}
+NAMES = {
+    'resnet_18': 'ResNet-18',
+    'drn_a_18': 'DRN-A-18',
+    'drn_b_26': 'DRN-B-26',
+    'drn_c_26': 'DRN-C-26',
+}
 
 
 def parse_flags(description):
     """Reads the flags that say what is compared, and where."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--runs', type=pathlib.Path, default=pathlib.Path('runs/comparison'),
-                        metavar='DIR', help='of the runs; what is done there is not done again')
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--runs',
+        type=pathlib.Path,
+        default=pathlib.Path('runs/comparison'),
+        metavar='DIR',
+        help='of the runs; what is done there is not done again',
+    )
     parser.add_argument('--variants', nargs='+', default=VARIANTS, metavar='NAME')
     parser.add_argument('--seeds', type=int, nargs='+', default=(0, 1, 2), metavar='N')
-    parser.add_argument('--only_table', action='store_true',
-                        help='makes the table of the runs that are done')
+    parser.add_argument(
+        '--only_table', action='store_true', help='makes the table of the runs that are done'
+    )
     return parser.parse_args()
 
 
@@ -38,13 +50,18 @@ def train_classifier(runs, variant, seed):
     """Trains a network by `configs/digit_scenes.py`, or goes on; gives its working directory."""
     workdir = runs / 'classification' / f'{variant}_{seed}'
     if not (workdir / 'report.json').exists():
-        command('main', f'--config={config_file("digit_scenes")}', f'--workdir={workdir}',
-                f'--config.model.variant={variant}', f'--config.seed={seed}')
+        command(
+            'main',
+            f'--config={config_file("digit_scenes")}',
+            f'--workdir={workdir}',
+            f'--config.model.variant={variant}',
+            f'--config.seed={seed}',
+        )
     return workdir
 
 
 def config_file(name):
-    """Gives the path of a configuration."""
+    """Returns the path of a configuration."""
     return pathlib.Path(__file__).parent.parent / 'configs' / f'{name}.py'
 
 
@@ -54,8 +71,10 @@ def collect(paths):
     Args:
         paths: {variant: paths of report.json, one for each seed}.
     """
-    found = {variant: [json.loads(path.read_text())['metrics'] for path in reports if path.exists()]
-             for variant, reports in paths.items()}
+    found = {
+        variant: [json.loads(path.read_text())['metrics'] for path in reports if path.exists()]
+        for variant, reports in paths.items()
+    }
     return {variant: metrics for variant, metrics in found.items() if metrics}
 
 
@@ -78,15 +97,16 @@ def table(found, columns):
     """
     lines = [f'| network | seeds | {" | ".join(columns)} |', '|---' * (len(columns) + 2) + '|']
     for variant, metrics in found.items():
-        cells = [cell([each[name] for each in metrics if name in each])
-                 for name in columns.values()]
+        cells = [
+            cell([each[name] for each in metrics if name in each]) for name in columns.values()
+        ]
         name = NAMES.get(variant, variant)
         lines.append(f'| {name} | {len(metrics)} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
 
 def cell(values):
-    """Gives the mean and deviation of fractions, in percent.
+    """Returns the mean and deviation of fractions, in percent.
 
     Example:
         >>> cell([.5]), cell([.1, .3]), cell([])

@@ -9,10 +9,14 @@ trained by `configs/digit_scenes.py` with the same seed, which `benchmarks/local
 too. Prints a table in Markdown: means and standard deviations over the seeds, in percent. Takes
 half an hour on two cores after that; started again, it goes on where it was stopped.
 """
+
 import seeds
 
-COLUMNS = {'mean IoU': 'mean_iou', 'pixel accuracy': 'pixel_accuracy',
-           'IoU of the background': 'iou/background'}
+COLUMNS = {
+    'mean IoU': 'mean_iou',
+    'pixel accuracy': 'pixel_accuracy',
+    'IoU of the background': 'iou/background',
+}
 
 
 def main():
@@ -22,8 +26,12 @@ def main():
         for seed in flags.seeds:
             for variant in flags.variants:
                 segment(flags.runs, variant, seed)
-    found = seeds.collect({variant: [workdir(flags.runs, variant, seed) / 'report.json'
-                                     for seed in flags.seeds] for variant in flags.variants})
+    found = seeds.collect(
+        {
+            variant: [workdir(flags.runs, variant, seed) / 'report.json' for seed in flags.seeds]
+            for variant in flags.variants
+        }
+    )
     print('\n' + seeds.table(found, COLUMNS))
 
 
@@ -31,14 +39,18 @@ def segment(runs, variant, seed):
     """Trains one network, if that is not done yet."""
     classifier = seeds.train_classifier(runs, variant, seed)
     if not (workdir(runs, variant, seed) / 'report.json').exists():
-        seeds.command('main', f'--config={seeds.config_file("digit_scenes_segmentation")}',
-                      f'--workdir={workdir(runs, variant, seed)}',
-                      f'--config.model.variant={variant}', f'--config.seed={seed}',
-                      f'--config.init_from={classifier}')
+        seeds.command(
+            'main',
+            f'--config={seeds.config_file("digit_scenes_segmentation")}',
+            f'--workdir={workdir(runs, variant, seed)}',
+            f'--config.model.variant={variant}',
+            f'--config.seed={seed}',
+            f'--config.init_from={classifier}',
+        )
 
 
 def workdir(runs, variant, seed):
-    """Gives the working directory of one network."""
+    """Returns the working directory of one network."""
     return runs / 'segmentation' / f'{variant}_{seed}'
 
 

@@ -10,11 +10,12 @@ too. Prints, for each slice: cycles and milliseconds of a step, those of the col
 time for an image, and its ratio to that on the first slice. drn_jax/planning says what the
 estimates rest on.
 """
+
 import argparse
 
 from drn_jax import commands
+from drn_jax.distributed import meshes
 from drn_jax.planning import chips, compiler, estimates, sizes
-from drn_jax.training import meshes
 
 SLICES = tuple(f'v5e:{shape}' for shape in ('2x4', '4x4', '4x8', '8x8', '8x16', '16x16'))
 
@@ -23,9 +24,12 @@ def main():
     """Runs the benchmark with the flags of this process."""
     flags = parse_flags()
     compiler.keep_off_accelerators()
-    print(f'{flags.config}, {flags.images} images on each chip, {flags.dtype}\n'
-          f'{"slice":12}{"chips":>6}{"million cycles":>16}{"step ms":>9}{"collectives ms":>16}'
-          f'{"us an image":>13}{"ratio":>7}', flush=True)
+    print(
+        f'{flags.config}, {flags.images} images on each chip, {flags.dtype}\n'
+        f'{"slice":12}{"chips":>6}{"million cycles":>16}{"step ms":>9}{"collectives ms":>16}'
+        f'{"us an image":>13}{"ratio":>7}',
+        flush=True,
+    )
     parts = [chips.find(name) for name in flags.topology or SLICES]
     first = each = None
     for part in parts:
@@ -35,19 +39,27 @@ def main():
         costs = estimates.of_tpu(program, part, None if is_compiled else parts[0])
         image = costs.seconds / flags.images
         each = each or image
-        print(f'{part.name:12}{part.chips:6}{costs.cycles / 1e6:16.1f}{1000 * costs.seconds:9.2f}'
-              f'{1000 * costs.collective_seconds:16.2f}{1e6 * image:13.1f}{image / each:7.3f}'
-              f'{"" if is_compiled else "  program of the first"}', flush=True)
+        print(
+            f'{part.name:12}{part.chips:6}{costs.cycles / 1e6:16.1f}{1000 * costs.seconds:9.2f}'
+            f'{1000 * costs.collective_seconds:16.2f}{1e6 * image:13.1f}{image / each:7.3f}'
+            f'{"" if is_compiled else "  program of the first"}',
+            flush=True,
+        )
     print(estimates.basis(part))
 
 
 def parse_flags():
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--config', default='configs/drn_c_26.py', metavar='FILE')
-    parser.add_argument('--topology', action='append', metavar='NAME',
-                        help=f'a slice; may be given several times (default: {" ".join(SLICES)})')
+    parser.add_argument(
+        '--topology',
+        action='append',
+        metavar='NAME',
+        help=f'a slice; may be given several times (default: {" ".join(SLICES)})',
+    )
     parser.add_argument('--each', action='store_true', help='compile for every slice')
     parser.add_argument('--images', type=int, default=128, help='images on each chip')
     parser.add_argument('--dtype', default='bfloat16', choices=('float32', 'bfloat16'))
@@ -56,9 +68,14 @@ def parse_flags():
 
 def compiled(flags, part, *overrides):
     """Compiles the step for a slice: a `compiler.Program`."""
-    config = commands.load_config(flags.config, [
-        f'--config.batch_size={flags.images * part.chips}', f'--config.model.dtype={flags.dtype}',
-        *overrides])
+    config = commands.load_config(
+        flags.config,
+        [
+            f'--config.batch_size={flags.images * part.chips}',
+            f'--config.model.dtype={flags.dtype}',
+            *overrides,
+        ],
+    )
     size = sizes.find(config)
     config.model.num_classes = size.classes
     mesh = meshes.create_mesh(known=compiler.devices_of(part))

@@ -3,6 +3,7 @@
 They are made from the records of `drn_jax.models.variants` and take the state dicts that
 `drn_jax.to_torch` gives. Modules are named as our parameters are (`level3.block0.conv1`).
 """
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -11,8 +12,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from drn_jax.models import torch_names, variants
 
 # Our names of arrays -> PyTorch's.
-ARRAYS = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean',
-          'var': 'running_var'}
+ARRAYS = {
+    'kernel': 'weight',
+    'scale': 'weight',
+    'bias': 'bias',
+    'mean': 'running_mean',
+    'var': 'running_var',
+}
 
 
 class Layers(nn.Module):
@@ -23,9 +29,18 @@ class Layers(nn.Module):
         self.names = [(conv.name, conv.name.replace('conv', 'bn')) for conv in convs]
         for conv, (name, norm) in zip(convs, self.names):
             reach = conv.dilation * (conv.kernel_size // 2)
-            self.add_module(name, nn.Conv2d(
-                conv.inputs, conv.outputs, conv.kernel_size, conv.stride, reach, conv.dilation,
-                bias=False))
+            self.add_module(
+                name,
+                nn.Conv2d(
+                    conv.inputs,
+                    conv.outputs,
+                    conv.kernel_size,
+                    conv.stride,
+                    reach,
+                    conv.dilation,
+                    bias=False,
+                ),
+            )
             self.add_module(norm, nn.BatchNorm2d(conv.outputs))
 
     def forward(self, x):
@@ -119,12 +134,13 @@ class Labels(nn.Module):
 
     def forward(self, images):
         """[B, 3, H, W] -> uint8 [B, H, W]."""
-        scores = F.interpolate(self.network(images), images.shape[2:], mode='bilinear',
-                               align_corners=False)
+        scores = F.interpolate(
+            self.network(images), images.shape[2:], mode='bilinear', align_corners=False
+        )
         return scores.argmax(1).to(torch.uint8)
 
 
-def create(variant, state_dict, *, classes, task, width=1., first_block='paper'):
+def create(variant, state_dict, *, classes, task, width=1.0, first_block='paper'):
     """Builds a network in evaluation mode and channels last, with the weights of a state dict.
 
     Args:

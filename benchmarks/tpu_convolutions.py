@@ -11,6 +11,7 @@ counts for the level that asks for it, but fused operations count for one level 
 algorithms are close, --dilation gives one algorithm to the convolutions of one dilation, native to
 the others, and the whole step decides.
 """
+
 import argparse
 
 import slices
@@ -28,14 +29,18 @@ def main():
     flags = parse_flags()
     compiler.keep_off_accelerators()
     part = chips.find(flags.topology)
-    print(f'{flags.config}, {flags.images} images on each chip of {part.name}, {flags.dtype}, '
-          f"'auto' is {convolutions.CHOICES['tpu'].dense} and, with dilation, "
-          f"{convolutions.CHOICES['tpu'].dilated}; million cycles", flush=True)
+    print(
+        f'{flags.config}, {flags.images} images on each chip of {part.name}, {flags.dtype}, '
+        f"'auto' is {convolutions.CHOICES['tpu'].dense} and, with dilation, "
+        f'{convolutions.CHOICES["tpu"].dilated}; million cycles',
+        flush=True,
+    )
     by_algorithm = {}
     for algorithm in flags.algorithm or DEFAULT:
         costs = estimates.of_tpu(compiled(flags, part, algorithm), part)
-        by_algorithm[algorithm] = {level: sum(cycles) / 1e6 for level, cycles in
-                                   costs.by_level.items()} | {'whole step': costs.cycles / 1e6}
+        by_algorithm[algorithm] = {
+            level: sum(cycles) / 1e6 for level, cycles in costs.by_level.items()
+        } | {'whole step': costs.cycles / 1e6}
         print(f'{algorithm}: {costs.cycles / 1e6:.1f}', flush=True)
     print('\n' + table(by_algorithm))
 
@@ -43,12 +48,18 @@ def main():
 def parse_flags():
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--config', default='configs/drn_c_26.py', metavar='FILE')
     parser.add_argument('--topology', default='v5e:2x4', metavar='NAME')
-    parser.add_argument('--algorithm', action='append', choices=conv.ALGORITHMS, metavar='NAME',
-                        help='may be given several times: %(choices)s, of which the last takes the '
-                             f'compiler longest (default: {" ".join(DEFAULT)})')
+    parser.add_argument(
+        '--algorithm',
+        action='append',
+        choices=conv.ALGORITHMS,
+        metavar='NAME',
+        help='may be given several times: %(choices)s, of which the last takes the '
+        f'compiler longest (default: {" ".join(DEFAULT)})',
+    )
     parser.add_argument('--images', type=int, default=128, help='images on each chip')
     parser.add_argument('--dtype', default='bfloat16', choices=('float32', 'bfloat16'))
     parser.add_argument('--dilation', type=int, help='of which convolutions alone')
@@ -58,8 +69,9 @@ def parse_flags():
 def compiled(flags, part, algorithm):
     """Compiles the step with an algorithm: a `compiler.Program`."""
     if flags.dilation:
-        convolutions.choose = lambda convolution, platform, use, spec: (
-            CHOOSE(algorithm if spec.dilation == flags.dilation else 'native', platform, use, spec))
+        convolutions.choose = lambda convolution, platform, use, spec: CHOOSE(
+            algorithm if spec.dilation == flags.dilation else 'native', platform, use, spec
+        )
     return slices.compiled(flags, part, f'--config.model.convolution={algorithm}')
 
 
@@ -68,8 +80,11 @@ def table(by_algorithm):
     lines = [f'{"level":16}' + ''.join(f'{name:>10}' for name in by_algorithm) + '  cheapest']
     for level in next(iter(by_algorithm.values())):
         row = {name: costs[level] for name, costs in by_algorithm.items()}
-        lines.append(f'{level:16}' + ''.join(f'{cycles:10.2f}' for cycles in row.values())
-                     + f'  {min(row, key=row.get)}')
+        lines.append(
+            f'{level:16}'
+            + ''.join(f'{cycles:10.2f}' for cycles in row.values())
+            + f'  {min(row, key=row.get)}'
+        )
     return '\n'.join(lines)
 
 

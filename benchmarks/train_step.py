@@ -8,6 +8,7 @@ devices already. With several variants their steps take turns, round after round
 ratios mean something on a machine that is not quiet. Prints, for each variant, seconds to compile,
 images per second (median over the rounds, and the range), and the ratio to the first variant.
 """
+
 import argparse
 import statistics
 import time
@@ -17,7 +18,8 @@ import numpy as np
 
 import drn_jax
 from drn_jax import recipes, tasks
-from drn_jax.training import meshes, states, steps
+from drn_jax.distributed import meshes
+from drn_jax.training import states, steps
 
 
 def main():
@@ -33,26 +35,36 @@ def main():
             run.time_round(flags.steps)
 
     device = f'{jax.device_count()} x {jax.devices()[0].device_kind}'
-    print(f'batch {flags.batch_size}, {flags.size} px, {flags.dtype}, on {device}, '
-          f'median of {flags.rounds} rounds of {flags.steps} steps')
+    print(
+        f'batch {flags.batch_size}, {flags.size} px, {flags.dtype}, on {device}, '
+        f'median of {flags.rounds} rounds of {flags.steps} steps'
+    )
     print(f'{"variant":12}{"compile s":>10}{"images/s":>10}{"range":>16}{"ratio":>7}')
     first = statistics.median(runs[0].speeds)
     for run in runs:
         middle = statistics.median(run.speeds)
         spread = f'{min(run.speeds):.2f}-{max(run.speeds):.2f}'
-        print(f'{run.variant:12}{run.compile_seconds:10.1f}{middle:10.2f}{spread:>16}'
-              f'{middle / first:7.2f}')
+        print(
+            f'{run.variant:12}{run.compile_seconds:10.1f}{middle:10.2f}{spread:>16}'
+            f'{middle / first:7.2f}'
+        )
 
 
 def parse_flags():
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--variant', action='append', choices=drn_jax.list_models(),
-                        metavar='NAME', help='a network; may be given several times')
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--variant',
+        action='append',
+        choices=drn_jax.list_models(),
+        metavar='NAME',
+        help='a network; may be given several times',
+    )
     parser.add_argument('--batch_size', type=int, default=8, help='images a step')
     parser.add_argument('--size', type=int, default=224, help='pixels a side')
-    parser.add_argument('--width', type=float, default=1., help='multiple of all channel counts')
+    parser.add_argument('--width', type=float, default=1.0, help='multiple of all channel counts')
     parser.add_argument('--dtype', default='float32', choices=('float32', 'bfloat16'))
     parser.add_argument('--classes', type=int, default=1000)
     parser.add_argument('--steps', type=int, default=3, help='steps in a round')
@@ -71,24 +83,32 @@ class Run:
     def __init__(self, variant, flags):
         config = recipes.classification()
         config.batch_size = flags.batch_size
-        model = drn_jax.create_model(variant, num_classes=flags.classes, width=flags.width,
-                                     dtype=flags.dtype)
+        model = drn_jax.create_model(
+            variant, num_classes=flags.classes, width=flags.width, dtype=flags.dtype
+        )
         task, mesh = tasks.create_task(config, model), meshes.create_mesh()
         meshes.check_batch_size(flags.batch_size, mesh.devices.size, '--batch_size')
-        optimizer = states.create_optimizer(config, .1)
+        optimizer = states.create_optimizer(config, 0.1)
         self.variant, self._batch_size, self.speeds = variant, flags.batch_size, []
         self._state = states.initialize(model, optimizer, jax.random.key(0), mesh)
         rng = np.random.default_rng(0)
         rows = flags.batch_size
         self._batch = jax.device_put(
-            {'image': rng.integers(0, 256, (rows, flags.size, flags.size, 3), np.uint8),
-             'label': rng.integers(0, flags.classes, rows).astype(np.int32),
-             'mask': np.ones(rows, bool), 'index': np.arange(rows, dtype=np.uint32)},
-            meshes.by_example(mesh))
+            {
+                'image': rng.integers(0, 256, (rows, flags.size, flags.size, 3), np.uint8),
+                'label': rng.integers(0, flags.classes, rows).astype(np.int32),
+                'mask': np.ones(rows, bool),
+                'index': np.arange(rows, dtype=np.uint32),
+            },
+            meshes.batch_sharding(mesh),
+        )
         self._key = jax.device_put(jax.random.key(1), meshes.replicated(mesh))
         start = time.perf_counter()
-        self._step = steps.train_step(task, optimizer, mesh).lower(
-            self._state, self._batch, self._key).compile()
+        self._step = (
+            steps.train_step(task, optimizer, mesh)
+            .lower(self._state, self._batch, self._key)
+            .compile()
+        )
         self.compile_seconds = time.perf_counter() - start
         self.time_round(1)
         self.speeds.clear()

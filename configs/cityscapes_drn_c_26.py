@@ -11,11 +11,12 @@ Validation mean IoU in %, images as they are
 
 Source of the published number: table 3 of the paper.
 """
+
 from drn_jax import recipes
 
 
 def get_config():
-    """Gives the configuration of this experiment."""
+    """Returns the configuration of this experiment."""
     config = recipes.segmentation()
     config.model.variant = 'drn_c_26'
     return config

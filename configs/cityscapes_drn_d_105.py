@@ -11,18 +11,19 @@ Validation mean IoU in %, images as they are
 
 Source of the published number: the README of the authors' release.
 """
+
 from drn_jax import recipes
 
 
 def get_config():
-    """Gives the configuration of this experiment."""
+    """Returns the configuration of this experiment."""
     config = recipes.segmentation()
     config.model.variant = 'drn_d_105'
     config.batch_size = 16
-    config.epochs = 500.
+    config.epochs = 500.0
     config.data.crop_px = 840
-    config.data.scale = (.5, 2.)
+    config.data.scale = (0.5, 2.0)
     config.data.rotation_degrees = 10
-    config.optimizer.rate_batch = 16
+    config.optimizer.base_batch_size = 16
     config.optimizer.schedule = 'poly'
     return config

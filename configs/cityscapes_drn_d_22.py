@@ -11,11 +11,12 @@ Validation mean IoU in %, images as they are
 
 Source of the published number: the README of the authors' release.
 """
+
 from drn_jax import recipes
 
 
 def get_config():
-    """Gives the configuration of this experiment."""
+    """Returns the configuration of this experiment."""
     config = recipes.segmentation()
     config.model.variant = 'drn_d_22'
     return config

@@ -6,9 +6,10 @@
 Without --config.init_from, which names the classifier that launch/local.sh trains, it starts from
 scratch.
 """
+
 from drn_jax import recipes
 
 
 def get_config():
-    """Gives the configuration of this experiment."""
+    """Returns the configuration of this experiment."""
     return recipes.digit_scenes_segmentation()

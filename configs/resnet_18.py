@@ -9,11 +9,12 @@ Validation error in %   1 crop: top-1  top-5   10 crops: top-1  top-5
 
 Source of the published numbers: table 1 of the paper.
 """
+
 from drn_jax import recipes
 
 
 def get_config():
-    """Gives the configuration of this experiment."""
+    """Returns the configuration of this experiment."""
     config = recipes.classification()
     config.model.variant = 'resnet_18'
     return config

@@ -11,14 +11,15 @@ are, before anything is built of them; other data sets are prepared first.
 
 Shows how often every class occurs, the sizes of images, their mean and standard deviation, and by
 file what cannot be used: images that lack label maps or differ from them in size, label maps of 16
-bits or of colours, values out of range, label ids taken for train ids. Ends with exit status 1
+bits or of colors, values out of range, label ids taken for train ids. Ends with exit status 1
 where something would spoil training.
 """
+
 import ml_collections
 
-from drn_jax import commands
+from drn_jax import commands, paths
 from drn_jax.errors import InputError
-from drn_jax.training import reports
+from drn_jax.reporting import progress, reports
 
 _OWN, _SHOWN = 'label_maps', 20  # problems printed; report.json holds all
 
@@ -27,116 +28,167 @@ def main(argv):
     """Runs the command with these flags; see the module's text."""
     parser = commands.Parser('check_data', __doc__)
     parser.add_argument('--config', metavar='FILE', help='configuration whose data set to inspect')
-    parser.add_argument('--data_dir', metavar='DIR',
-                        help='directory of your own data, in place of a configuration')
-    parser.add_argument('--split', metavar='NAMES',
-                        help='which splits, with commas between them (default: all but test)')
+    parser.add_argument(
+        '--data_dir', metavar='DIR', help='directory of your own data, in place of a configuration'
+    )
+    parser.add_argument(
+        '--split',
+        metavar='NAMES',
+        help='which splits, with commas between them (default: all but test)',
+    )
     parser.add_argument('--output', metavar='DIR', help='where report.json goes (default: nowhere)')
     given, overrides = parser.parse_known_args(argv)
+    if given.output:
+        given.output = paths.directory(given.output, '--output')
     config = configuration(given, overrides)
 
-    from drn_jax.data import inspection  # it imports TensorFlow, which takes seconds
+    from drn_jax.data import dataset_checks  # it imports TensorFlow, which takes seconds
+
     inspect = inspect_own if config.data.name == _OWN else inspect_prepared
-    class_names, surveys, problems, remarks = inspect(config.data, given.split, inspection)
+    class_names, surveys, problems, remarks = inspect(config.data, given.split)
     splits = {split: summary(survey, class_names) for split, survey in surveys.items()}
     for split, survey in surveys.items():
-        reports.say('', *table(split, splits[split]))
+        progress.say('', *table(split, splits[split]))
         problems += [f'{split}: {problem}' for problem in survey.problems]
         if not survey.problems and not sum(splits[split]['pixels'].values()):
             problems.append(f'{split}: no pixel has a class')
-        absent = inspection.absent_classes(survey, class_names)
+        absent = dataset_checks.absent_classes(survey, class_names)
         remarks += [f'{split}: no pixel has the classes {", ".join(absent)}'] if absent else []
-    reports.say('', *[f'remark: {remark}' for remark in remarks],
-                *[f'problem: {problem}' for problem in problems[:_SHOWN]])
+    progress.say(
+        '',
+        *[f'remark: {remark}' for remark in remarks],
+        *[f'problem: {problem}' for problem in problems[:_SHOWN]],
+    )
     if given.output:
-        reports.say(f'''report: {reports.write_report(
-            given.output, command=commands.typed('check_data', argv), config=config, metrics={},
-            published={}, data={'name': config.data.name, 'splits': splits}, problems=problems,
-            remarks=remarks)}''')
+        progress.say(
+            f"""report: {
+                reports.write_report(
+                    given.output,
+                    command=commands.command_line('check_data', argv),
+                    config=config,
+                    metrics={},
+                    published={},
+                    data={'name': config.data.name, 'splits': splits},
+                    problems=problems,
+                    remarks=remarks,
+                )
+            }"""
+        )
     if problems:
-        more = (f' (the first {_SHOWN} are listed, all are in report.json where --output is given)'
-                if len(problems) > _SHOWN else '')
+        more = (
+            f' (the first {_SHOWN} are listed, all are in report.json where --output is given)'
+            if len(problems) > _SHOWN
+            else ''
+        )
         number = f'{len(problems)} problems' if len(problems) > 1 else 'One problem'
         raise InputError(f'{number} would spoil training{more}; correct the files and check again')
-    reports.say('No problems were found.')
+    progress.say('No problems were found.')
 
 
 def configuration(given, overrides):
-    """Gives the configuration of --config with its overrides, or that of --data_dir.
+    """Returns the configuration of --config with its overrides, or that of --data_dir.
 
     Raises:
         InputError: neither or both are given, or a flag is not understood.
     """
     if bool(given.config) == bool(given.data_dir):
-        raise InputError('give either --config=FILE or --data_dir=DIR; python -m '
-                         'drn_jax.check_data --help explains both')
+        raise InputError(
+            'give either --config=FILE or --data_dir=DIR; python -m '
+            'drn_jax.check_data --help explains both'
+        )
     if given.config:
         config = commands.load_config(given.config, overrides)
     else:
-        config = commands.override(ml_collections.ConfigDict(
-            {'data': {'name': _OWN, 'data_dir': given.data_dir, 'manual_dir': '', 'threads': 0}}),
-            overrides)
+        config = commands.override(
+            ml_collections.ConfigDict(
+                {'data': {'name': _OWN, 'data_dir': given.data_dir, 'manual_dir': '', 'threads': 0}}
+            ),
+            overrides,
+        )
     with config.unlocked():  # every image as it is, and all that cannot be read
-        config.data.evaluation_size, config.data.max_unreadable_share = (0, 0), 1.
+        config.data.evaluation_size, config.data.max_unreadable_fraction = (0, 0), 1.0
     return config
 
 
-def inspect_own(data, names, inspection):
+def inspect_own(data, names):
     """Inspects files of the user's own: class names, {split: Survey}, problems, remarks."""
-    from drn_jax.data import info_files, label_maps
-    info, found = info_files.read_info(data.data_dir), label_maps.find_splits(data.data_dir)
+    from drn_jax.data import dataset_checks, dataset_info, label_maps
+
+    info, found = dataset_info.read_info(data.data_dir), label_maps.find_splits(data.data_dir)
     surveys = {}
     for split in names.split(',') if names else found:
         if split not in found:
             raise InputError(f'split {split!r} is unknown; known: {", ".join(found)}')
-        with reports.Progress(len(found[split]), what='image') as progress:
-            surveys[split] = inspection.survey_files(found[split], info, progress)
-    return (info.class_names, surveys, inspection.own_problems(found, info, surveys),
-            inspection.own_remarks(found, surveys, info))
+        with progress.Progress(len(found[split]), what='image') as bar:
+            surveys[split] = dataset_checks.survey_files(found[split], info, bar)
+    return (
+        info.class_names,
+        surveys,
+        dataset_checks.own_problems(found, info, surveys),
+        dataset_checks.own_remarks(found, surveys, info),
+    )
 
 
-def inspect_prepared(data, names, inspection):
+def inspect_prepared(data, names):
     """Inspects a data set that TFDS knows, like `inspect_own`."""
-    from drn_jax.data import open_source
-    reports.say(f'Opening {data.name}; if it is not prepared yet, that happens now, once.')
+    from drn_jax.data import dataset_checks, open_source
+
+    progress.say(f'Opening {data.name}; if it is not prepared yet, that happens now, once.')
     source, surveys = open_source(data, 'maps'), {}
     for split in names.split(',') if names else [name for name in source.splits if name != 'test']:
-        with reports.Progress(source.num_examples(split), what='image') as progress:
-            surveys[split] = inspection.survey_split(source, data, split, progress)
+        with progress.Progress(source.num_examples(split), what='image') as bar:
+            surveys[split] = dataset_checks.survey_split(source, data, split, bar)
     declared = (data.mean, data.std) if 'mean' in data else None
-    return (source.class_names, surveys, [],
-            inspection.statistics_remarks(surveys, declared, 'config.data'))
+    return (
+        source.class_names,
+        surveys,
+        [],
+        dataset_checks.statistics_remarks(surveys, declared, 'config.data'),
+    )
 
 
 def summary(survey, class_names):
-    """Gives what report.json says of a split."""
+    """Returns what report.json says of a split."""
     mean, std = survey.mean_std()
     wrong = {str(value): int(count) for value, count in enumerate(survey.wrong) if count}
     return {
         'images': survey.images,
-        'sizes': {f'{height} x {width}': count
-                  for (height, width), count in survey.sizes.most_common()},
+        'sizes': {
+            f'{height} x {width}': count for (height, width), count in survey.sizes.most_common()
+        },
         'pixels': {name: int(count) for name, count in zip(class_names, survey.pixels)},
         'pixels_without_class': int(survey.pixels[-1]),
         'pixels_out_of_range': wrong,
-        'mean': mean, 'std': std}
+        'mean': mean,
+        'std': std,
+    }
 
 
 def table(split, found):
     """Lays out what was found in a split: lines."""
-    counts = {**found['pixels'], '(none)': found['pixels_without_class'],
-              **{f'(out of range: {value})': count
-                 for value, count in found['pixels_out_of_range'].items()}}
+    counts = {
+        **found['pixels'],
+        '(none)': found['pixels_without_class'],
+        **{
+            f'(out of range: {value})': count
+            for value, count in found['pixels_out_of_range'].items()
+        },
+    }
     width, total = max(map(len, ['class', *counts])), max(sum(counts.values()), 1)
     sizes = [f'{size} ({count})' for size, count in found['sizes'].items()]
     return [
         f'{split}: {found["images"]} images, of the sizes {", ".join(sizes[:5])}'
         f'{f", and {len(sizes) - 5} more" if len(sizes) > 5 else ""}',
-        'mean ' + ' '.join(f'{number:.6f}' for number in found['mean'])
-        + ', deviation ' + ' '.join(f'{number:.6f}' for number in found['std']),
+        'mean '
+        + ' '.join(f'{number:.6f}' for number in found['mean'])
+        + ', deviation '
+        + ' '.join(f'{number:.6f}' for number in found['std']),
         f'{"class":{width}}{"pixels":>16}{"share":>11}',
-        *[f'{name:{width}}{count:16,}{100 * count / total:9.3f} %'
-          for name, count in counts.items()]]
+        *[
+            f'{name:{width}}{count:16,}{100 * count / total:9.3f} %'
+            for name, count in counts.items()
+        ],
+    ]
 
 
 if __name__ == '__main__':

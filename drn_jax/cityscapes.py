@@ -1,7 +1,8 @@
-"""Cityscapes' 19 classes: names, colours, and the label ids that become them."""
+"""Cityscapes' 19 classes: names, colors, and the label ids that become them."""
+
 import numpy as np
 
-# Label id, name and official colour of every class that is trained and evaluated, in order.
+# Label id, name and official color of every class that is trained and evaluated, in order.
 _CLASSES = (
     (7, 'road', (128, 64, 128)),
     (8, 'sidewalk', (244, 35, 232)),
@@ -25,7 +26,7 @@ _CLASSES = (
 )
 CLASS_NAMES = tuple(name for _, name, _ in _CLASSES)
 LABEL_ID_OF_CLASS = tuple(label_id for label_id, _, _ in _CLASSES)
-PALETTE = tuple(colour for _, _, colour in _CLASSES)
+PALETTE = tuple(color for _, _, color in _CLASSES)
 IMAGE_SIZE = (1024, 2048)
 LABEL_IDS = 34  # there are ids 0 to 33
 

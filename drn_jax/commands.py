@@ -1,4 +1,5 @@
 """What all commands share: flags, configurations from the command line, errors in one sentence."""
+
 import argparse
 import logging as python_logging
 import os
@@ -25,32 +26,50 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, command, description):
-        super().__init__(prog=f'python -m drn_jax.{command}', description=description,
-                         allow_abbrev=False, formatter_class=argparse.RawTextHelpFormatter)
+        super().__init__(
+            prog=f'python -m drn_jax.{command}',
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawTextHelpFormatter,
+        )
 
     def error(self, message):
         raise InputError(f'{message}; {self.prog} --help lists the flags')
 
 
 def add_process_flags(parser):
-    """Adds the flags of commands that several processes run together: `processes.joined`."""
+    """Adds the flags of commands that several processes run together: `processes.initialize`."""
     group = parser.add_argument_group(
-        'several processes', 'Found without flags on Cloud TPUs, under Slurm, mpirun, and in '
-        'indexed jobs of\nKubernetes; elsewhere start the command once on every machine, with')
+        'several processes',
+        'Found without flags on Cloud TPUs, under Slurm, mpirun, and in '
+        'indexed jobs of\nKubernetes; elsewhere start the command once on every machine, with',
+    )
     group.add_argument('--coordinator', metavar='HOST:PORT', help='a free port of process 0')
     group.add_argument('--processes', type=int, metavar='N', help='how many; 1: look for no others')
     group.add_argument('--process', type=int, metavar='I', help='which one this is, from 0')
-    group.add_argument('--join_seconds', type=int, default=300, metavar='S',
-                       help='how long to wait for the others (300)')
-    group.add_argument('--silent_seconds', type=int, default=100, metavar='S',
-                       help='when one has not been heard of for so long, all end (100)')
+    group.add_argument(
+        '--join_seconds',
+        type=int,
+        default=300,
+        metavar='S',
+        help='how long to wait for the others (300)',
+    )
+    group.add_argument(
+        '--silent_seconds',
+        type=int,
+        default=100,
+        metavar='S',
+        help='when one has not been heard of for so long, all end (100)',
+    )
 
 
-def joined(given):
-    """Enters the context `processes.joined` with the flags of `add_process_flags`."""
-    from drn_jax.training import processes  # after the flags: it imports JAX
-    return processes.joined(given.coordinator, given.processes, given.process, given.join_seconds,
-                            given.silent_seconds)
+def initialize(given):
+    """Enters the context `processes.initialize` with the flags of `add_process_flags`."""
+    from drn_jax.distributed import processes  # after the flags: it imports JAX
+
+    return processes.initialize(
+        given.coordinator, given.processes, given.process, given.join_seconds, given.silent_seconds
+    )
 
 
 def load_config(path, overrides):
@@ -68,8 +87,10 @@ def load_config(path, overrides):
     """
     file, _, argument = path.partition(':')
     if not os.path.isfile(file):
-        raise InputError(f'--config={path} is no file; the configurations lie in configs/, for '
-                         'example configs/digit_scenes.py')
+        raise InputError(
+            f'--config={path} is no file; the configurations lie in configs/, for '
+            'example configs/digit_scenes.py'
+        )
     try:
         get_config = runpy.run_path(file).get('get_config')
         if get_config is None:
@@ -78,8 +99,9 @@ def load_config(path, overrides):
     except InputError:
         raise
     except Exception as error:  # it is the user's code
-        raise InputError(f'--config={path} does not run: {type(error).__name__}: '
-                         f'{_one_line(error)}') from error
+        raise InputError(
+            f'--config={path} does not run: {type(error).__name__}: {_one_line(error)}'
+        ) from error
     return override(config, overrides)
 
 
@@ -106,7 +128,8 @@ def override(config, overrides):
     values, argv = flags.FlagValues(), ['', *overrides]
     try:
         holder = config_flags.DEFINE_config_dict(
-            'config', config, flag_values=values, sys_argv=argv)
+            'config', config, flag_values=values, sys_argv=argv
+        )
         rest = values(argv)[1:]
     except (flags.Error, TypeError, ValueError) as error:
         raise InputError(_one_line(error)) from error
@@ -121,8 +144,10 @@ def _check_field(name, config):
     for part in name.split('.') if name else ():
         fields = list(config) if isinstance(config, ml_collections.ConfigDict) else []
         if part not in fields:
-            raise InputError(f'{parent} has no field {part!r}; it has '
-                             f'{", ".join(fields) or "none"}, explained in drn_jax/recipes.py')
+            raise InputError(
+                f'{parent} has no field {part!r}; it has '
+                f'{", ".join(fields) or "none"}, explained in drn_jax/recipes.py'
+            )
         config, parent = config[part], f'{parent}.{part}'
 
 
@@ -163,13 +188,13 @@ def run(main):
 
 def _which_process():
     """Names this process where it has joined others."""
-    processes = sys.modules.get('drn_jax.training.processes')
+    processes = sys.modules.get('drn_jax.distributed.processes')
     return processes.name() if processes else ''
 
 
 def _end(status):
     if _which_process():
-        sys.modules['drn_jax.training.processes'].leave(status)
+        sys.modules['drn_jax.distributed.processes'].exit_now(status)
     sys.exit(status)
 
 
@@ -182,6 +207,6 @@ def show_warnings():
     logger.propagate = False
 
 
-def typed(command, argv):
-    """Gives the command line as one would type it again."""
+def command_line(command, argv):
+    """Returns the command line as one would type it again."""
     return shlex.join(['python', '-m', f'drn_jax.{command}', *argv])

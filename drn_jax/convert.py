@@ -14,12 +14,15 @@ DRN-A of the same depth. So --variant decides; without it the fitting ones are n
 
 Only .pth and .pt files need PyTorch: pip install 'drn_jax[torch]'. No code in them is run.
 """
+
 import jax
 
-from drn_jax import cityscapes, commands, recipes
+from drn_jax import cityscapes, commands, paths, recipes
+from drn_jax.checkpoints import manager, restore
 from drn_jax.errors import InputError
 from drn_jax.models import variants, weight_files, weights
-from drn_jax.training import checkpoints, configurations, loading, reports
+from drn_jax.reporting import progress
+from drn_jax.training import configurations
 
 
 def main(argv):
@@ -36,29 +39,45 @@ def parse_flags(argv):
     parser = commands.Parser('convert', __doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--input', metavar='FILE', help='weights: .pth, .pt or .safetensors')
-    source.add_argument('--checkpoint', metavar='DIR',
-                        help='working directory of a run, its checkpoint folder or one step')
-    parser.add_argument('--output', required=True, metavar='PATH',
-                        help='with --input a new directory, local or gs://;\n'
-                             'with --checkpoint a new file, .pth, .pt or .safetensors')
+    source.add_argument(
+        '--checkpoint',
+        metavar='DIR',
+        help='working directory of a run, its checkpoint folder or one step',
+    )
+    parser.add_argument(
+        '--output',
+        required=True,
+        metavar='PATH',
+        help='with --input a new directory, local or gs://;\n'
+        'with --checkpoint a new file, .pth, .pt or .safetensors',
+    )
     parser.add_argument('--variant', metavar='NAME', help='the network that --input is for')
-    parser.add_argument('--first_block', metavar='NAME',
-                        help='DRN-A only: dilation of the first block of a group, paper (default)\n'
-                             'or release, as in the drn_a_50 of the authors\' code')
-    parser.add_argument('--step', type=int, metavar='N',
-                        help='step of --checkpoint (default: the best by validation, else the '
-                             'latest)')
+    parser.add_argument(
+        '--first_block',
+        metavar='NAME',
+        help='DRN-A only: dilation of the first block of a group, paper (default)\n'
+        "or release, as in the drn_a_50 of the authors' code",
+    )
+    parser.add_argument(
+        '--step',
+        type=int,
+        metavar='N',
+        help='step of --checkpoint (default: the best by validation, else the latest)',
+    )
     given = parser.parse_args(argv)
     if given.input is None:
         if given.variant or given.first_block:
             parser.error('--variant and --first_block go with --input, a checkpoint has its own')
         weight_files.check_new(given.output)
     else:
+        paths.directory(given.output, '--output')  # raises now, not after reading weights
         if given.step is not None:
             parser.error('--step goes with --checkpoint, not with --input')
         if given.output.endswith(weight_files.WRITTEN):
-            parser.error(f'--output={given.output} looks like a file, but --input gives a '
-                         'checkpoint, a directory')
+            parser.error(
+                f'--output={given.output} looks like a file, but --input gives a '
+                'checkpoint, a directory'
+            )
     return given
 
 
@@ -69,12 +88,13 @@ def file_to_checkpoint(given):
     state_dict = weight_files.read(given.input)
     if not given.variant:
         fitting = weights.fitting_variants(state_dict)
-        raise InputError(f'--variant is missing; {given.input} fits '
-                         f'{" and ".join(fitting) or "no variant"}'
-                         f'{", add --variant with the one you mean" if fitting else ""}')
+        raise InputError(
+            f'--variant is missing; {given.input} fits '
+            f'{" and ".join(fitting) or "no variant"}'
+            f'{", add --variant with the one you mean" if fitting else ""}'
+        )
     settings = weights.torch_settings(given.variant, state_dict)
-    config = (recipes.segmentation if settings.task == 'segmentation' else
-              recipes.classification)()
+    config = (recipes.segmentation if settings.task == 'segmentation' else recipes.classification)()
     config.model.variant = given.variant
     config.model.first_block = given.first_block or 'paper'
     config.model.num_classes, config.model.width = settings.num_classes, settings.width
@@ -84,23 +104,27 @@ def file_to_checkpoint(given):
     variables = weights.from_torch(given.variant, state_dict)
     del state_dict  # for its memory
     variables = jax.device_put(variables)  # Orbax would copy NumPy's arrays once more
-    checkpoints.save_variables(given.output, config, variables)
-    reports.say(f'{given.input}: {summary(model, variables)}',
-                f'{given.output}: written; use it as --checkpoint={given.output}, '
-                f'--config.init_from={given.output} or drn_jax.load({given.output!r})')
+    manager.save_variables(given.output, config, variables)
+    progress.say(
+        f'{given.input}: {summary(model, variables)}',
+        f'{given.output}: written; use it as --checkpoint={given.output}, '
+        f'--config.init_from={given.output} or drn_jax.load({given.output!r})',
+    )
 
 
 def checkpoint_to_file(given):
     """Writes the network of a checkpoint as a file of weights."""
-    path = loading.find(given.checkpoint, given.step)
-    model, variables = loading.load(path)
+    path = restore.find(given.checkpoint, given.step)
+    model, variables = restore.load(path)
     weight_files.write(given.output, weights.to_torch(model.variant, variables, model.task))
-    reports.say(f'{given.checkpoint}, step {path.name}: {summary(model, variables)}',
-                f'{given.output}: written, with the names of the authors\' PyTorch code')
+    progress.say(
+        f'{given.checkpoint}, step {path.name}: {summary(model, variables)}',
+        f"{given.output}: written, with the names of the authors' PyTorch code",
+    )
 
 
 def summary(model, variables):
-    """Gives a network in one line.
+    """Returns a network in one line.
 
     Example:
         >>> import drn_jax, numpy as np
@@ -110,8 +134,10 @@ def summary(model, variables):
     """
     choice = f' (first_block {model.first_block})' if model.table.family == 'drn_a' else ''
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
-    return (f'{model.variant}{choice}, {model.task}, {model.num_classes or "no"} classes, '
-            f'width {model.width:g}, {parameters:,} parameters')
+    return (
+        f'{model.variant}{choice}, {model.task}, {model.num_classes or "no"} classes, '
+        f'width {model.width:g}, {parameters:,} parameters'
+    )
 
 
 if __name__ == '__main__':

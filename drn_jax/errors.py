@@ -26,7 +26,7 @@ class Stopped(Exception):
 
 
 def first_line(error):
-    """Gives the first line of what an exception says, or its kind; long ones without their middle.
+    """Returns the first line of what an exception says, or its kind; long ones without their middle.
 
     Example:
         >>> first_line(OSError(28, 'No space left on device'))

@@ -13,13 +13,13 @@ The configuration is the one stored with the checkpoint. Its fields can be chang
   --config.data.validation_split=NAME  the images to evaluate
 
 Classification and localization:
-  --config.evaluation.crops=10         centre, four corners and their mirror images
+  --config.evaluation.crops=10         center, four corners and their mirror images
   --config.evaluation.average=logits   what ten crops average, instead of probabilities
 
 Localization, boxes from a classifier's class maps; thresholds are chosen on other images:
   --config.evaluation.maps=whole       maps of the whole image instead of the central crop
   --config.evaluation.threshold=.5     of the responses, instead of a chosen one; then nothing is
-                                       chosen, and there is no centred box
+                                       chosen, and there is no centered box
   --config.data.boxes=DIR              ImageNet's boxes: where its archives lie, or a CSV file
 
 Segmentation:
@@ -28,35 +28,40 @@ Segmentation:
   --config.evaluation.tile_px=512      computes large images tile by tile, for less memory
   --images=DIR --labels=DIR            other images and their label maps, such as generated ones
 """
+
 import re
 
 import jax
-from etils import epath
 
-from drn_jax import cityscapes, commands, tasks
+from drn_jax import cityscapes, commands, paths, tasks
+from drn_jax.checkpoints import restore
+from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
 from drn_jax.models.inference import optimize_for_inference
 from drn_jax.published import published
-from drn_jax.training import configurations, loading, memory, meshes, reports
+from drn_jax.reporting import progress, reports
+from drn_jax.training import configurations
 
 # What the network of a task can be evaluated for.
-EVALUATES = {'classification': ('classification', 'localization'),
-             'segmentation': ('segmentation',)}
-SAVED = ('labels', 'colours', 'overlays', 'zip')
+EVALUATES = {
+    'classification': ('classification', 'localization'),
+    'segmentation': ('segmentation',),
+}
+SAVED = ('labels', 'colors', 'overlays', 'zip')
 
 
 def main(argv):
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
-    with commands.joined(given):
-        evaluate(given, overrides, commands.typed('evaluate', argv))
+    with commands.initialize(given):
+        evaluate(given, overrides, commands.command_line('evaluate', argv))
 
 
 def evaluate(given, overrides, command):
     """Evaluates what the flags name; `command` is what was typed."""
-    path = loading.find(given.checkpoint, given.step)
-    stored = loading.read_config(path)
-    stored.mesh.devices, stored.mesh.space = 0, 1  # all that there are here, whatever the run had
+    path = restore.find(given.checkpoint, given.step)
+    stored = restore.read_config(path)
+    stored.mesh.devices, stored.mesh.spatial = 0, 1  # all that there are here, whatever the run had
     config = commands.override(stored.copy_and_resolve_references(), overrides)
     configurations.check_same_network(stored, config)
     config.task = chosen_task(given.task, stored)
@@ -64,60 +69,98 @@ def evaluate(given, overrides, command):
         config.data.evaluation_size = given.size
 
     from drn_jax.training import evaluation, setups  # these import TensorFlow, which takes seconds
+
     setup = setups.set_up(config, open_source=source_opener(given, config), trained=True)
     output = output_directory(given.output, path, config, given.images or setup.source.name)
-    variables = loading.read_variables(path, setup.task.model, meshes.replicated(setup.mesh))
+    variables = restore.read_variables(path, setup.task.model, meshes.replicated(setup.mesh))
     model, variables = optimize_for_inference(setup.task.model, variables)
     setup = setup._replace(task=tasks.create_task(config, model))
-    reports.say(f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
-                f'{setup.source.name}')
+    progress.say(
+        f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
+        f'{setup.source.name}'
+    )
     files = label_files(given.save, output, config)
-    with memory.sufficient(f'{config.evaluation.batch_size} images', memory.EVALUATE):
+    with memory.explain_out_of_memory(f'{config.evaluation.batch_size} images', memory.EVALUATE):
         setup, choice = evaluation.calibrate(config, setup, variables)
         batches = evaluation.batch_count(config, setup.source)
-        with reports.Progress(batches, what='batch') as progress:
-            result = evaluation.evaluator(config, setup, take=files)(variables, progress)
+        with progress.Progress(batches, what='batch') as bar:
+            result = evaluation.evaluator(config, setup, take=files)(variables, bar)
     if files:
         files.close()
     details = setup.task.details(result.counts) if setup.task.details else {}
-    reports.say(reports.table(result.metrics, published(config)))
+    progress.say(reports.table(result.metrics, published(config)))
     if without := details.get('gridding_not_applicable'):
-        reports.say('gridding score not applicable (no dilation, or too few cells): '
-                    f'{", ".join(without)}')
+        progress.say(
+            f'gridding score not applicable (no dilation, or too few cells): {", ".join(without)}'
+        )
     report = reports.write_report(
-        output, command=command, config=config, metrics=result.metrics,
-        published=published(config), step=int(path.name), **details, **choice,
+        output,
+        command=command,
+        config=config,
+        metrics=result.metrics,
+        published=published(config),
+        step=int(path.name),
+        **details,
+        **choice,
         **({'unreadable_images': result.unreadable} if result.unreadable else {}),
-        data={'name': setup.source.name, 'split': config.data.validation_split,
-              **segmentation_data(given, config)})
+        data={
+            'name': setup.source.name,
+            'split': config.data.validation_split,
+            **segmentation_data(given, config),
+        },
+    )
     write_confusion(output, details, config)
-    reports.say(f'report: {report}')
+    progress.say(f'report: {report}')
 
 
 def parse_flags(argv):
     """Reads the command line; gives the flags and those that change the configuration."""
     parser = commands.Parser('evaluate', __doc__)
-    parser.add_argument('--checkpoint', required=True, metavar='DIR',
-                        help='working directory of a run, its checkpoint folder or one step')
-    parser.add_argument('--step', type=int, metavar='N',
-                        help='step to evaluate (default: the best by validation, else the latest)')
-    parser.add_argument('--task', metavar='NAME',
-                        help="what to evaluate: the checkpoint's own task (default), or, for a\n"
-                             'classifier, localization')
-    parser.add_argument('--output', metavar='DIR',
-                        help='where report.json goes (default: inside the working directory)')
-    parser.add_argument('--save', default='', metavar='KIND,...',
-                        help='segmentation: also write labels, colours, overlays, or zip, the\n'
-                             'label ids that the evaluation server of Cityscapes takes')
+    parser.add_argument(
+        '--checkpoint',
+        required=True,
+        metavar='DIR',
+        help='working directory of a run, its checkpoint folder or one step',
+    )
+    parser.add_argument(
+        '--step',
+        type=int,
+        metavar='N',
+        help='step to evaluate (default: the best by validation, else the latest)',
+    )
+    parser.add_argument(
+        '--task',
+        metavar='NAME',
+        help="what to evaluate: the checkpoint's own task (default), or, for a\n"
+        'classifier, localization',
+    )
+    parser.add_argument(
+        '--output',
+        metavar='DIR',
+        help='where report.json goes (default: inside the working directory)',
+    )
+    parser.add_argument(
+        '--save',
+        default='',
+        metavar='KIND,...',
+        help='segmentation: also write labels, colors, overlays, or zip, the\n'
+        'label ids that the evaluation server of Cityscapes takes',
+    )
     parser.add_argument('--images', metavar='DIR', help='segmentation: images of a directory')
     parser.add_argument('--labels', metavar='DIR', help='and their label maps, of equal names')
-    parser.add_argument('--size', type=image_size, metavar='HxW',
-                        help='segmentation: images (bilinear, antialiased) and label maps\n'
-                             '(nearest pixel) are resized to this; default: as they are')
+    parser.add_argument(
+        '--size',
+        type=image_size,
+        metavar='HxW',
+        help='segmentation: images (bilinear, antialiased) and label maps\n'
+        '(nearest pixel) are resized to this; default: as they are',
+    )
     commands.add_process_flags(parser)
     given, overrides = parser.parse_known_args(argv)
     if (given.images is None) != (given.labels is None):
         parser.error('--images and --labels go together')
+    if given.output:
+        given.output = paths.directory(given.output, '--output')
     given.save = tuple(filter(None, given.save.split(',')))
     if unknown := set(given.save) - set(SAVED):
         parser.error(f'--save={",".join(sorted(unknown))} is unknown; known are {", ".join(SAVED)}')
@@ -138,28 +181,32 @@ def image_size(text):
 
 
 def chosen_task(given, stored):
-    """Gives the task to evaluate.
+    """Returns the task to evaluate.
 
     Raises:
         InputError: the network of the checkpoint cannot be evaluated for it.
     """
     possible = EVALUATES[stored.task]
     if (given or stored.task) not in possible:
-        raise InputError(f'--task={given} cannot be evaluated with a network for {stored.task}; '
-                         f'possible: {", ".join(possible)}')
+        raise InputError(
+            f'--task={given} cannot be evaluated with a network for {stored.task}; '
+            f'possible: {", ".join(possible)}'
+        )
     return given or stored.task
 
 
 def source_opener(given, config):
-    """Gives the function that opens the data set: the configuration's, or the given directories.
+    """Returns the function that opens the data set: the configuration's, or the given directories.
 
     Raises:
         InputError: flags of segmentation are given for another task.
     """
     if config.task != 'segmentation':
         if given.images or given.size or given.save:
-            raise InputError('--images, --labels, --size and --save are for segmentation; this '
-                             f'checkpoint is evaluated for {config.task}')
+            raise InputError(
+                '--images, --labels, --size and --save are for segmentation; this '
+                f'checkpoint is evaluated for {config.task}'
+            )
         return None
     if not given.images:
         return None
@@ -168,10 +215,14 @@ def source_opener(given, config):
     def open_source(_):
         from drn_jax import data
         from drn_jax.pictures import palettes
+
         # A converted file names no classes.
         named = palettes.of_data(config.data.name, config.model.num_classes)
-        return data.open_pairs(given.images, given.labels, like=(
-            config.data.class_names or named.names, config.data.palette or named.colours))
+        return data.open_pairs(
+            given.images,
+            given.labels,
+            like=(config.data.class_names or named.names, config.data.palette or named.colors),
+        )
 
     return open_source
 
@@ -185,22 +236,27 @@ def output_directory(given, path, config, source):
     settings = config.evaluation
     if config.task == 'segmentation':
         scales = 'x'.join(f'{scale:g}' for scale in settings.scales)
-        how = [f'scales{scales}' if settings.scales != (1.,) else 'whole',
-               *['mirror'] * settings.mirror,
-               *['x'.join(map(str, config.data.evaluation_size))]
-               * any(config.data.evaluation_size)]
+        how = [
+            f'scales{scales}' if settings.scales != (1.0,) else 'whole',
+            *['mirror'] * settings.mirror,
+            *['x'.join(map(str, config.data.evaluation_size))] * any(config.data.evaluation_size),
+        ]
     else:
-        how = [f'10crops_{settings.average}' if settings.crops == 10 else '1crop',
-               *localization_settings(config)]
-    workdir = path.parent.parent if path.parent.name == loading.FOLDER else path.parent
-    name = '_'.join(['step', path.name, source, config.data.validation_split, *how,
-                     config.model.dtype])
-    output = epath.Path(given or workdir / 'evaluation' / re.sub(r'[^\w.-]+', '-', name))
+        how = [
+            f'10crops_{settings.average}' if settings.crops == 10 else '1crop',
+            *localization_settings(config),
+        ]
+    workdir = path.parent.parent if path.parent.name == restore.FOLDER else path.parent
+    name = '_'.join(
+        ['step', path.name, source, config.data.validation_split, *how, config.model.dtype]
+    )
+    output = given or workdir / 'evaluation' / re.sub(r'[^\w.-]+', '-', name)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f'{output} cannot be made ({error.strerror}); give another --output'
-                         ) from error
+        raise InputError(
+            f'{output} cannot be made ({error.strerror}); give another --output'
+        ) from error
     return output
 
 
@@ -219,13 +275,15 @@ def localization_settings(config):
     settings = config.evaluation
     # All digits: the best thresholds lie close to 1.
     given = {name: getattr(settings, name) for name in ('threshold', 'scaled_threshold')}
-    return [f'localization_{settings.maps}',
-            *[f'{name}{number!r}' for name, number in given.items() if number >= 0],
-            *[f'by_{settings.threshold_split}'] * bool(settings.threshold_split)]
+    return [
+        f'localization_{settings.maps}',
+        *[f'{name}{number!r}' for name, number in given.items() if number >= 0],
+        *[f'by_{settings.threshold_split}'] * bool(settings.threshold_split),
+    ]
 
 
 def segmentation_data(given, config):
-    """Gives what a report on segmentation says of its images: where they lie, how they are resized.
+    """Returns what a report on segmentation says of its images: where they lie, how they are resized.
 
     Example:
         >>> from drn_jax import recipes
@@ -239,14 +297,19 @@ def segmentation_data(given, config):
     if config.task != 'segmentation':
         return {}
     size = config.data.evaluation_size
-    resizing = 'none' if not any(size) else (
-        f'to {size[0]} x {size[1]}: images bilinear and antialiased, label maps by nearest pixel')
+    resizing = (
+        'none'
+        if not any(size)
+        else (
+            f'to {size[0]} x {size[1]}: images bilinear and antialiased, label maps by nearest pixel'
+        )
+    )
     folders = {'images': given.images, 'labels': given.labels} if given.images else {}
     return {'resizing': resizing, **folders}
 
 
 def label_files(kinds, output, config):
-    """Gives what writes the predicted label maps, or None.
+    """Returns what writes the predicted label maps, or None.
 
     Raises:
         InputError: there are several processes, each of which sees a part of the images.
@@ -254,21 +317,28 @@ def label_files(kinds, output, config):
     if not kinds:
         return None
     if jax.process_count() > 1:
-        raise InputError(f'--save={",".join(kinds)} writes the files of all images, for which '
-                         f'{jax.process_count()} processes are too many; use one')
+        raise InputError(
+            f'--save={",".join(kinds)} writes the files of all images, for which '
+            f'{jax.process_count()} processes are too many; use one'
+        )
     from drn_jax.pictures.label_files import LabelFiles
-    ids = cityscapes.LABEL_ID_OF_CLASS if (
-        tuple(config.data.class_names) == cityscapes.CLASS_NAMES) else None
+
+    ids = (
+        cityscapes.LABEL_ID_OF_CLASS
+        if (tuple(config.data.class_names) == cityscapes.CLASS_NAMES)
+        else None
+    )
     return LabelFiles(output, kinds, config.data.palette, ids)
 
 
 def write_confusion(output, details, config):
     """Writes the confusion matrix, where there is one, as a table and as a picture."""
     if 'confusion' in details and jax.process_index() == 0:
-        from drn_jax.pictures import confusion, files
+        from drn_jax.pictures import confusion_plot, files
+
         names, matrix = config.data.class_names, details['confusion']
-        confusion.write_confusion(output / 'confusion.csv', matrix, names)
-        files.write_png(output / 'confusion.png', confusion.confusion_picture(matrix, names))
+        confusion_plot.write_confusion(output / 'confusion.csv', matrix, names)
+        files.write_png(output / 'confusion.png', confusion_plot.confusion_picture(matrix, names))
 
 
 if __name__ == '__main__':

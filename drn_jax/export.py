@@ -18,14 +18,24 @@ lacks are written, not run.
 
 Fields of the stored configuration, except those of the network, change with --config.FIELD=VALUE.
 """
+
 import argparse
 
 from drn_jax import commands
-from drn_jax.exporting import (answers, artifacts, cards, checks, files, onnx, signatures, sources,
-                               stablehlo)
+from drn_jax.exporting import (
+    artifacts,
+    cards,
+    checks,
+    forward,
+    new_files,
+    onnx,
+    signatures,
+    sources,
+    stablehlo,
+)
 from drn_jax.ops import conv
 from drn_jax.prediction import flags
-from drn_jax.training import reports
+from drn_jax.reporting import progress
 
 FORMS = ('stablehlo', 'onnx')
 
@@ -33,14 +43,14 @@ FORMS = ('stablehlo', 'onnx')
 def main(argv):
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
-    files.check_output(given.output, given.overwrite)
+    new_files.check_output(given.output, given.overwrite)
     if given.format == 'onnx':
         for name in onnx.LIBRARIES:  # before the checkpoint is read, which takes longer
             onnx.library(name)
     source = sources.read(given.checkpoint, given.step, overrides)
-    signature = signatures.settle(source.model, given.input, given.answers, given.size)
+    signature = signatures.make_signature(source.model, given.input, given.answers, given.size)
     card = cards.make(source, signature, given.format, given.platforms)
-    with files.writing(given.output) as partial:
+    with new_files.writing(given.output) as partial:
         write(partial, source, signature, card)
         outcomes = [] if given.no_check else checks.check(partial, source, signature)
     tell(given, card, outcomes)
@@ -49,31 +59,61 @@ def main(argv):
 def parse_flags(argv):
     """Reads the command line: the flags, and those of the form --config.field=value."""
     parser = commands.Parser('export', __doc__)
-    parser.add_argument('--checkpoint', required=True, metavar='DIR',
-                        help='working directory of a run, its checkpoint folder or one step')
-    parser.add_argument('--step', type=int, metavar='N',
-                        help='step of it (default: the best by validation, else the latest)')
+    parser.add_argument(
+        '--checkpoint',
+        required=True,
+        metavar='DIR',
+        help='working directory of a run, its checkpoint folder or one step',
+    )
+    parser.add_argument(
+        '--step',
+        type=int,
+        metavar='N',
+        help='step of it (default: the best by validation, else the latest)',
+    )
     parser.add_argument('--output', required=True, metavar='FILE', help='the file, local')
     parser.add_argument('--overwrite', action='store_true', help='replace a file that is there')
-    parser.add_argument('--format', choices=FORMS,
-                        help='default: onnx where the name ends in .onnx, else stablehlo')
-    parser.add_argument('--platforms', type=platforms, metavar='NAMES',
-                        help='StableHLO: what it is for, of cpu,cuda,tpu (default: all)')
-    parser.add_argument('--size', type=size, metavar='PX|HxW',
-                        help='side of square images, or height and width, in pixels (default:\n'
-                             'any; ONNX needs it)')
-    parser.add_argument('--input', choices=signatures.PIXELS, default='uint8',
-                        help='uint8: raw pixels, which the file normalizes (default);\n'
-                             'normalized: float32, which the caller normalizes as the card says')
-    parser.add_argument('--answers', choices=signatures.ANSWERS,
-                        help='logits (default); class_maps: of a classifier, the scores at every\n'
-                             'position; labels: of segmentation, the class of every pixel, which\n'
-                             'needs --size')
-    parser.add_argument('--dtype', choices=('float32', 'bfloat16'),
-                        help='of activations (default: as in training; ONNX: float32)')
-    parser.add_argument('--convolution', choices=conv.ALGORITHMS, default='native',
-                        help='StableHLO: algorithm of the 3x3 convolutions (default: native, for\n'
-                             'any size); phase and winograd, faster on some devices, need --size')
+    parser.add_argument(
+        '--format', choices=FORMS, help='default: onnx where the name ends in .onnx, else stablehlo'
+    )
+    parser.add_argument(
+        '--platforms',
+        type=platforms,
+        metavar='NAMES',
+        help='StableHLO: what it is for, of cpu,cuda,tpu (default: all)',
+    )
+    parser.add_argument(
+        '--size',
+        type=size,
+        metavar='PX|HxW',
+        help='side of square images, or height and width, in pixels (default:\nany; ONNX needs it)',
+    )
+    parser.add_argument(
+        '--input',
+        choices=signatures.PIXELS,
+        default='uint8',
+        help='uint8: raw pixels, which the file normalizes (default);\n'
+        'normalized: float32, which the caller normalizes as the card says',
+    )
+    parser.add_argument(
+        '--answers',
+        choices=signatures.ANSWERS,
+        help='logits (default); class_maps: of a classifier, the scores at every\n'
+        'position; labels: of segmentation, the class of every pixel, which\n'
+        'needs --size',
+    )
+    parser.add_argument(
+        '--dtype',
+        choices=('float32', 'bfloat16'),
+        help='of activations (default: as in training; ONNX: float32)',
+    )
+    parser.add_argument(
+        '--convolution',
+        choices=conv.ALGORITHMS,
+        default='native',
+        help='StableHLO: algorithm of the 3x3 convolutions (default: native, for\n'
+        'any size); phase and winograd, faster on some devices, need --size',
+    )
     parser.add_argument('--no_check', action='store_true', help='do not compare the file')
     given, rest = parser.parse_known_args(argv)
     overrides = [flag for flag in rest if flag.startswith('--config.')]
@@ -85,8 +125,10 @@ def parse_flags(argv):
     if given.format == 'onnx':
         check_onnx(given, parser)
     elif given.convolution != 'native' and given.size is None:
-        parser.error(f'--convolution={given.convolution} needs a fixed image size; add for example '
-                     '--size=224 or --size=512x1024')
+        parser.error(
+            f'--convolution={given.convolution} needs a fixed image size; add for example '
+            '--size=224 or --size=512x1024'
+        )
     else:
         given.platforms = given.platforms or stablehlo.PLATFORMS
     overrides += [f'--config.model.convolution={given.convolution}']
@@ -101,16 +143,21 @@ def check_onnx(given, parser):
         InputError: there are some.
     """
     if given.size is None:
-        parser.error('--size is missing, and ONNX files have a fixed image size; add for example '
-                     '--size=224 or --size=512x1024')
+        parser.error(
+            '--size is missing, and ONNX files have a fixed image size; add for example '
+            '--size=224 or --size=512x1024'
+        )
     if given.platforms:
         parser.error('--platforms is for StableHLO, ONNX Runtime has its own; leave it out')
     if given.dtype == 'bfloat16':
-        parser.error('--dtype=bfloat16 is for StableHLO, ONNX files compute in float32; leave it '
-                     'out')
+        parser.error(
+            '--dtype=bfloat16 is for StableHLO, ONNX files compute in float32; leave it out'
+        )
     if given.convolution != 'native':
-        parser.error(f'--convolution={given.convolution} is for StableHLO, ONNX Runtime has its '
-                     'own; leave it out')
+        parser.error(
+            f'--convolution={given.convolution} is for StableHLO, ONNX Runtime has its '
+            'own; leave it out'
+        )
     given.platforms, given.dtype = (), 'float32'
 
 
@@ -123,8 +170,9 @@ def platforms(text):
     """
     names = tuple(dict.fromkeys(text.split(',')))
     if unknown := [name for name in names if name not in stablehlo.PLATFORMS]:
-        raise argparse.ArgumentTypeError(f'{unknown[0]!r} is unknown; known: '
-                                         f'{", ".join(stablehlo.PLATFORMS)}')
+        raise argparse.ArgumentTypeError(
+            f'{unknown[0]!r} is unknown; known: {", ".join(stablehlo.PLATFORMS)}'
+        )
     return names
 
 
@@ -145,27 +193,34 @@ def write(path, source, signature, card):
         InputError: a library is missing.
     """
     if card['form'] == 'onnx':
-        onnx.write(path, answers.for_onnx(source, signature), signature, card)
+        onnx.write(path, forward.for_onnx(source, signature), signature, card)
     else:
-        function = answers.for_stablehlo(source, signature, card['platforms'])
+        function = forward.for_stablehlo(source, signature, card['platforms'])
         stablehlo.write(path, function, signature, card)
 
 
 def tell(given, card, outcomes):
     """Says what was written and how well it answers."""
     entry, answer = card['input'], card['output']
-    reports.say(f'{card["variant"]}, step {card["step"]}: {entry["name"]} '
-                f'{artifacts.text(entry)} -> {answer["name"]} {artifacts.text(answer)}')
+    progress.say(
+        f'{card["variant"]}, step {card["step"]}: {entry["name"]} '
+        f'{artifacts.text(entry)} -> {answer["name"]} {artifacts.text(answer)}'
+    )
     for outcome in outcomes:
-        what = ('share of other labels' if answer['name'] == 'labels' else
-                f'answers up to {outcome.largest:.3g}, largest difference')
-        reports.say(f'checked on {outcome.platform}: {what} {outcome.difference:.2g}, allowed '
-                    f'{outcome.bound:.2g}')
+        what = (
+            'share of other labels'
+            if answer['name'] == 'labels'
+            else f'answers up to {outcome.largest:.3g}, largest difference'
+        )
+        progress.say(
+            f'checked on {outcome.platform}: {what} {outcome.difference:.2g}, allowed '
+            f'{outcome.bound:.2g}'
+        )
     checked = [outcome.platform for outcome in outcomes]
     if unchecked := [name for name in card['platforms'] if name not in checked]:
         why = 'asked for with --no_check' if given.no_check else 'this machine has none'
-        reports.say(f'written for, but not run on: {", ".join(unchecked)} ({why})')
-    reports.say(f'{given.output}: written; read it with drn_jax.load_exported({given.output!r})')
+        progress.say(f'written for, but not run on: {", ".join(unchecked)} ({why})')
+    progress.say(f'{given.output}: written; read it with drn_jax.load_exported({given.output!r})')
 
 
 if __name__ == '__main__':

@@ -19,24 +19,33 @@ The same command, given again, goes on at the last checkpoint, so a run may be k
 SIGTERM saves first and ends with status 143; what cannot be used ends with status 1. Where several
 processes share a run, all of them get the same command, and a --workdir that all of them see.
 """
-from drn_jax import commands
+
+from drn_jax import commands, paths
 
 
 def main(argv):
     """Runs the command with these flags; see the module's text."""
     parser = commands.Parser('main', __doc__)
-    parser.add_argument('--config', required=True, metavar='FILE',
-                        help='configuration of the run, such as configs/drn_c_26.py')
-    parser.add_argument('--workdir', required=True, metavar='DIR',
-                        help='checkpoints, report and TensorBoard files go here, local or gs://')
+    parser.add_argument(
+        '--config',
+        required=True,
+        metavar='FILE',
+        help='configuration of the run, such as configs/drn_c_26.py',
+    )
+    parser.add_argument(
+        '--workdir',
+        required=True,
+        metavar='DIR',
+        help='checkpoints, report and TensorBoard files go here, local or gs://',
+    )
     commands.add_process_flags(parser)
     given, overrides = parser.parse_known_args(argv)
-    if not given.workdir:
-        parser.error('--workdir is empty; name a directory')
+    workdir = paths.directory(given.workdir, '--workdir')
     config = commands.load_config(given.config, overrides)
-    with commands.joined(given):
+    with commands.initialize(given):
         from drn_jax.training import loop  # it imports TensorFlow, which takes seconds
-        loop.train(config, given.workdir, commands.typed('main', argv))
+
+        loop.train(config, workdir, commands.command_line('main', argv))
 
 
 if __name__ == '__main__':

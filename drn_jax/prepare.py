@@ -11,22 +11,27 @@ The most used fields of the configuration:
 Where the data set is prepared already, this only says what it holds. Runs prepare it themselves
 too, but where several processes share a run, all of them would.
 """
+
 from drn_jax import commands
 
 
 def main(argv):
     """Runs the command with these flags; see the module's text."""
     parser = commands.Parser('prepare', __doc__)
-    parser.add_argument('--config', required=True, metavar='FILE',
-                        help='configuration whose data set to prepare')
+    parser.add_argument(
+        '--config', required=True, metavar='FILE', help='configuration whose data set to prepare'
+    )
     given, overrides = parser.parse_known_args(argv)
     config = commands.load_config(given.config, overrides)
 
     from drn_jax import data  # after the flags: it imports TensorFlow, which takes seconds
+
     print(f'Preparing {config.data.name}, unless it is prepared already ...', flush=True)
     source = data.open_source(config.data, 'maps' if config.task == 'segmentation' else 'classes')
-    print(f'{source.name} is ready: {source.num_classes} classes; ' + ', '.join(
-        f'{split} {source.num_examples(split):,} images' for split in source.splits))
+    print(
+        f'{source.name} is ready: {source.num_classes} classes; '
+        + ', '.join(f'{split} {source.num_examples(split):,} images' for split in source.splits)
+    )
 
 
 if __name__ == '__main__':

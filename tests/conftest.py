@@ -1,4 +1,5 @@
 """Eight CPU devices for every test, so that sharded code meets more than one; fast compilation."""
+
 import os
 import tempfile
 
@@ -20,7 +21,8 @@ jax.config.update('jax_num_cpu_devices', 8)
 @pytest.fixture(scope='session')
 def digit_scenes_dir(tmp_path_factory):
     """The directory in which `digit_scenes` was built, once for all tests."""
-    from drn_jax.data.prepared import PreparedSource  # takes seconds
+    from drn_jax.data.tfds_sources import PreparedSource  # takes seconds
+
     directory = tmp_path_factory.mktemp('digit_scenes')
     PreparedSource('digit_scenes', data_dir=str(directory))
     return directory

@@ -1,14 +1,14 @@
 """The check_data command: what it counts, what it finds wrong, how it ends."""
+
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-
 from data.own_maps import write, write_folders, write_info, write_listed, write_lists, write_pair
-from drn_jax import check_data
-from drn_jax import cityscapes
+
+from drn_jax import check_data, cityscapes
 from drn_jax.errors import InputError
 
 
@@ -35,7 +35,7 @@ def test_what_a_good_data_set_holds_is_counted(tmp_path, capsys):
     assert train['mean'] == pytest.approx([5 / 255] * 3)  # images of 0 and of 10
     assert train['std'] == pytest.approx([5 / 255] * 3)
     assert report['data']['splits']['validation']['mean'] == [0, 0, 0]
-    remark, = report['remarks']
+    (remark,) = report['remarks']
     assert remark.startswith('mean and std of info.json are more than 0.02 off; measured are "mean')
     printed = capsys.readouterr().out
     assert 'train: 2 images, of the sizes 12 x 16 (2)' in printed
@@ -63,7 +63,8 @@ def test_every_problem_is_told_by_file(tmp_path, capsys):
         'in every pixel',
         f'train: {tmp_path}/images/train/a/3.jpg has 12 x 16 pixels, {labels[7:]}/3.png 6 x 16; '
         'both must have the same',
-        f'train: {image} cannot be read as an image; repair or replace it']
+        f'train: {image} cannot be read as an image; repair or replace it',
+    ]
     assert report['data']['splits']['train']['pixels_out_of_range'] == {'7': 192}
     printed = capsys.readouterr().out
     assert '(out of range: 7)' in printed and printed.count('problem: ') == 5
@@ -73,8 +74,9 @@ def test_label_ids_and_train_ids_are_told_apart(tmp_path):
     write_listed(tmp_path, train=1, val=1, value=26)
     write_info(tmp_path, classes=list(cityscapes.CLASS_NAMES))
     report, error = check(tmp_path)
-    assert error and all('they look like Cityscapes label ids' in problem
-                         for problem in report['problems'])
+    assert error and all(
+        'they look like Cityscapes label ids' in problem for problem in report['problems']
+    )
     (tmp_path / 'info.json').write_text('{"label_ids": true}')
     report, error = check(tmp_path)
     assert error is None and report['data']['splits']['train']['pixels']['car'] == 192
@@ -97,8 +99,10 @@ def test_images_in_two_splits_and_maps_of_nothing(tmp_path):
     write_lists(tmp_path, val_images=['photos/train0.png'])
     report, error = check(tmp_path)
     assert report['problems'] == ['train: no pixel has a class', 'validation: no pixel has a class']
-    assert f'1 images are in train and in validation, such as {tmp_path}/photos/train0.png' in (
-        report['remarks'])
+    assert (
+        f'1 images are in train and in validation, such as {tmp_path}/photos/train0.png'
+        in (report['remarks'])
+    )
 
 
 def test_many_problems_are_all_in_the_report(tmp_path, capsys):
@@ -109,8 +113,14 @@ def test_many_problems_are_all_in_the_report(tmp_path, capsys):
 
 
 def test_a_data_set_of_tfds_is_inspected(tmp_path, digit_scenes_dir, capsys):
-    check_data.main(['--config=configs/digit_scenes.py', '--split=tune[:10],validation[:5]',
-                     f'--config.data.data_dir={digit_scenes_dir}', f'--output={tmp_path}'])
+    check_data.main(
+        [
+            '--config=configs/digit_scenes.py',
+            '--split=tune[:10],validation[:5]',
+            f'--config.data.data_dir={digit_scenes_dir}',
+            f'--output={tmp_path}',
+        ]
+    )
     splits = json.loads((tmp_path / 'report.json').read_text())['data']['splits']
     assert splits['tune[:10]']['images'] == 10 and splits['tune[:10]']['sizes'] == {'96 x 96': 10}
     assert sum(splits['tune[:10]']['pixels'].values()) == 10 * 96 * 96
@@ -118,11 +128,18 @@ def test_a_data_set_of_tfds_is_inspected(tmp_path, digit_scenes_dir, capsys):
     assert 'No problems were found.' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('flags, message', [
-    ([], 'give either --config=FILE or --data_dir=DIR'),
-    (['--data_dir=x', '--config=y'], 'give either'),
-    (['--data_dir=nowhere'], "config.data.data_dir 'nowhere' is no directory; give the one that"),
-    (['--data_dir=x', '--config.data.crop=1'], "config.data has no field 'crop'")])
+@pytest.mark.parametrize(
+    'flags, message',
+    [
+        ([], 'give either --config=FILE or --data_dir=DIR'),
+        (['--data_dir=x', '--config=y'], 'give either'),
+        (
+            ['--data_dir=nowhere'],
+            "config.data.data_dir 'nowhere' is no directory; give the one that",
+        ),
+        (['--data_dir=x', '--config.data.crop=1'], "config.data has no field 'crop'"),
+    ],
+)
 def test_flags_that_cannot_be_used(flags, message):
     with pytest.raises(InputError, match=message):
         check_data.main(flags)
@@ -135,8 +152,12 @@ def test_an_unknown_split_is_named(tmp_path):
 
 def test_the_command_ends_with_status_1_where_there_are_problems(tmp_path):
     write_listed(tmp_path, train=1, val=1, value=9)
-    ended = subprocess.run([sys.executable, '-m', 'drn_jax.check_data', f'--data_dir={tmp_path}'],
-                           capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, '-m', 'drn_jax.check_data', f'--data_dir={tmp_path}'],
+        capture_output=True,
+        text=True,
+    )
     assert ended.returncode == 1
     assert ended.stderr.strip().splitlines()[-1] == (
-        'error: 2 problems would spoil training; correct the files and check again')
+        'error: 2 problems would spoil training; correct the files and check again'
+    )

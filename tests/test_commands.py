@@ -1,4 +1,5 @@
 """Flags, configurations and errors of the commands, without training anything."""
+
 import os
 import pathlib
 import subprocess
@@ -18,8 +19,13 @@ CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
 def python_m(*arguments):
     """Runs `python -m drn_jax.<...>` in a process of its own."""
     return subprocess.run(
-        [sys.executable, '-m', *arguments], cwd=ROOT, capture_output=True, text=True,
-        env={**os.environ, 'JAX_PLATFORMS': 'cpu'}, timeout=120)
+        [sys.executable, '-m', *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -31,8 +37,11 @@ def test_configs_are_recipes_with_changes(path):
     assert f'--config=configs/{path.name}' in path.read_text()
 
 
-@pytest.mark.parametrize('path', [path for path in CONFIGS if path.stem in drn_jax.list_models()],
-                         ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    'path',
+    [path for path in CONFIGS if path.stem in drn_jax.list_models()],
+    ids=lambda path: path.stem,
+)
 def test_config_headers_quote_the_published_numbers(path):
     config = commands.load_config(str(path), [])
     assert config.model.variant == path.stem
@@ -45,37 +54,68 @@ def test_config_headers_quote_the_published_numbers(path):
 
 
 def test_every_row_of_table_1_and_of_the_release_has_a_config():
-    wanted = {'resnet_18', 'resnet_34', 'resnet_50', 'resnet_101', 'drn_a_18', 'drn_a_34',
-              'drn_a_50', 'drn_b_26', 'drn_c_26', 'drn_c_42', 'drn_c_58', 'drn_d_22', 'drn_d_38',
-              'drn_d_54', 'drn_d_105'}
+    wanted = {
+        'resnet_18',
+        'resnet_34',
+        'resnet_50',
+        'resnet_101',
+        'drn_a_18',
+        'drn_a_34',
+        'drn_a_50',
+        'drn_b_26',
+        'drn_c_26',
+        'drn_c_42',
+        'drn_c_58',
+        'drn_d_22',
+        'drn_d_38',
+        'drn_d_54',
+        'drn_d_105',
+    }
     assert wanted <= {path.stem for path in CONFIGS}
 
 
 def test_nothing_is_published_for_other_data_and_widths():
     config = recipes.classification()
-    assert published(config)['top5_error_10crop'] == .0639
-    config.model.width = .5
+    assert published(config)['top5_error_10crop'] == 0.0639
+    config.model.width = 0.5
     assert published(config) == {}
     assert published(recipes.digit_scenes()) == {}
 
 
 def test_overrides_keep_the_type_of_the_field():
-    config = commands.load_config(str(ROOT / 'configs/drn_c_26.py'), [
-        '--config.batch_size=512', '--config.model.variant=drn_a_50', '--config.epochs=60',
-        '--config.data.crop_area=(.25,1.)', '--config.augmentation.mirror=False'])
-    assert (config.batch_size, config.model.variant, config.epochs) == (512, 'drn_a_50', 60.)
-    assert config.data.crop_area == (.25, 1.) and not config.augmentation.mirror
+    config = commands.load_config(
+        str(ROOT / 'configs/drn_c_26.py'),
+        [
+            '--config.batch_size=512',
+            '--config.model.variant=drn_a_50',
+            '--config.epochs=60',
+            '--config.data.crop_area=(.25,1.)',
+            '--config.augmentation.mirror=False',
+        ],
+    )
+    assert (config.batch_size, config.model.variant, config.epochs) == (512, 'drn_a_50', 60.0)
+    assert config.data.crop_area == (0.25, 1.0) and not config.augmentation.mirror
 
 
-@pytest.mark.parametrize('flag, message', [
-    ('--config.batch_sise=8', "config has no field 'batch_sise'; it has augmentation, batch_size"),
-    ('--config.loss.smooth=1', "config.loss has no field 'smooth'; it has label_smoothing, exp"),
-    ('--config.seed.of=1', "config.seed has no field 'of'; it has none"),
-    ('--config.batch_size=many', "batch_size=many: invalid literal"),
-    ('--config.batch_size=1.5', 'batch_size=1.5'),
-    ('--config.model=drn_c_26', 'config'),
-    ('--confgi.batch_size=8', 'confgi'),
-    ('batch_size=8', 'batch_size=8 is not understood; flags have the form --name=value')])
+@pytest.mark.parametrize(
+    'flag, message',
+    [
+        (
+            '--config.batch_sise=8',
+            "config has no field 'batch_sise'; it has augmentation, batch_size",
+        ),
+        (
+            '--config.loss.smooth=1',
+            "config.loss has no field 'smooth'; it has label_smoothing, exp",
+        ),
+        ('--config.seed.of=1', "config.seed has no field 'of'; it has none"),
+        ('--config.batch_size=many', 'batch_size=many: invalid literal'),
+        ('--config.batch_size=1.5', 'batch_size=1.5'),
+        ('--config.model=drn_c_26', 'config'),
+        ('--confgi.batch_size=8', 'confgi'),
+        ('batch_size=8', 'batch_size=8 is not understood; flags have the form --name=value'),
+    ],
+)
 def test_bad_overrides_are_one_line(flag, message):
     with pytest.raises(InputError) as error:
         commands.override(recipes.classification(), [flag])
@@ -87,10 +127,14 @@ def test_a_configuration_that_is_not_there():
         commands.load_config('configs/drn_c_27.py', [])
 
 
-@pytest.mark.parametrize('text, message', [
-    ('def get_config(', 'does not run: SyntaxError'),
-    ('import no_such_module', 'does not run: ModuleNotFoundError: No module named'),
-    ('x = 1', r'has no get_config\(\)')])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('def get_config(', 'does not run: SyntaxError'),
+        ('import no_such_module', 'does not run: ModuleNotFoundError: No module named'),
+        ('x = 1', r'has no get_config\(\)'),
+    ],
+)
 def test_a_configuration_that_does_not_run(tmp_path, text, message):
     (tmp_path / 'config.py').write_text(text)
     with pytest.raises(InputError, match=message) as error:
@@ -123,8 +167,10 @@ def test_help_explains(command):
 def test_errors_are_one_line_with_status_1(tmp_path):
     result = python_m('drn_jax.main', '--config=configs/nothing.py', f'--workdir={tmp_path}/run')
     assert result.returncode == 1
-    assert result.stderr == ('error: --config=configs/nothing.py is no file; the configurations '
-                             'lie in configs/, for example configs/digit_scenes.py\n')
+    assert result.stderr == (
+        'error: --config=configs/nothing.py is no file; the configurations '
+        'lie in configs/, for example configs/digit_scenes.py\n'
+    )
     assert not (tmp_path / 'run').exists()
 
 
@@ -134,24 +180,31 @@ def test_importing_the_package_does_not_import_tensorflow():
 
 
 def test_preparing_says_what_there_is(digit_scenes_dir, capsys):
-    prepare.main([f'--config={ROOT}/configs/digit_scenes.py',
-                  f'--config.data.data_dir={digit_scenes_dir}'])
+    prepare.main(
+        [f'--config={ROOT}/configs/digit_scenes.py', f'--config.data.data_dir={digit_scenes_dir}']
+    )
     assert capsys.readouterr().out.splitlines()[-1] == (
         'digit_scenes is ready: 10 classes; train 6,000 images, tune 500 images, '
-        'validation 1,000 images')
+        'validation 1,000 images'
+    )
 
 
 def test_files_of_images_are_for_one_process(monkeypatch, tmp_path):
     monkeypatch.setattr('jax.process_count', lambda: 2)
     assert evaluate.label_files((), tmp_path, None) is None
-    with pytest.raises(InputError, match='--save=labels,zip writes the files of all images, for wh'
-                                         'ich 2 processes are too many; use one'):
+    with pytest.raises(
+        InputError,
+        match='--save=labels,zip writes the files of all images, for wh'
+        'ich 2 processes are too many; use one',
+    ):
         evaluate.label_files(('labels', 'zip'), tmp_path, None)
 
 
 def test_what_a_failed_save_leaves_behind_is_not_shown():
-    code = ('import logging; from drn_jax import commands; '
-            "commands.run(lambda argv: logging.getLogger('asyncio').error('never retrieved'))")
+    code = (
+        'import logging; from drn_jax import commands; '
+        "commands.run(lambda argv: logging.getLogger('asyncio').error('never retrieved'))"
+    )
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b'')
 

@@ -1,4 +1,5 @@
 """The convert command, there and back; the networks are narrow and their weights random."""
+
 import os
 import pathlib
 import pickle
@@ -8,14 +9,15 @@ import sys
 import jax
 import numpy as np
 import pytest
+from golden import rebuild
+from models.fills import random_variables
 
 import drn_jax
 from drn_jax import cityscapes, convert, recipes
+from drn_jax.checkpoints import manager, restore
 from drn_jax.errors import InputError
 from drn_jax.models import weight_files
-from drn_jax.training import checkpoints, configurations, loading
-from golden import rebuild
-from models.fills import random_variables
+from drn_jax.training import configurations
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -59,18 +61,28 @@ def checkpoint(tmp_path_factory):
 
 # ------------------------------------------------------------------------------- to a checkpoint
 
-@pytest.mark.parametrize('variant, num_classes, task, summary', [
-    ('resnet_18', 3, 'classification', 'resnet_18, classification, 3 classes'),
-    ('drn_d_22', 19, 'segmentation', 'drn_d_22, segmentation, 19 classes'),
-    ('drn_a_18', 0, 'classification', 'drn_a_18 (first_block paper), classification, no classes')])
+
+@pytest.mark.parametrize(
+    'variant, num_classes, task, summary',
+    [
+        ('resnet_18', 3, 'classification', 'resnet_18, classification, 3 classes'),
+        ('drn_d_22', 19, 'segmentation', 'drn_d_22, segmentation, 19 classes'),
+        (
+            'drn_a_18',
+            0,
+            'classification',
+            'drn_a_18 (first_block paper), classification, no classes',
+        ),
+    ],
+)
 def test_a_checkpoint_gives_the_network_of_the_file(
-        tmp_path, capsys, variant, num_classes, task, summary):
+    tmp_path, capsys, variant, num_classes, task, summary
+):
     file = file_of(tmp_path, variant, num_classes=num_classes, task=task)
     output = f'{tmp_path}/new/{variant}'
     convert.main([f'--variant={variant}', f'--input={file}', f'--output={output}'])
     printed = capsys.readouterr().out
-    parameters = drn_jax.describe(
-        variant, num_classes=num_classes, width=1 / 16).total.parameters
+    parameters = drn_jax.describe(variant, num_classes=num_classes, width=1 / 16).total.parameters
     assert f'{file}: {summary}, width 0.0625, {parameters:,} parameters\n' in printed
     assert f'drn_jax.load({output!r})' in printed
 
@@ -84,28 +96,35 @@ def test_a_checkpoint_gives_the_network_of_the_file(
 
 
 def test_a_checkpoint_has_the_configuration_of_a_run(checkpoint):
-    path = loading.find(checkpoint)
+    path = restore.find(checkpoint)
     assert path.name == '0'
     wanted = recipes.segmentation()
     wanted.model.variant = 'drn_d_22'
     wanted.model.num_classes, wanted.model.width = 19, 1 / 16
     wanted.data.class_names = cityscapes.CLASS_NAMES
-    found = loading.read_config(path)
+    found = restore.read_config(path)
     assert configurations.differences(found, wanted) == []
     assert type(found.model.width) is float
 
 
 def test_a_checkpoint_of_weights_is_no_run_to_go_on_with(checkpoint):
-    config = loading.read_config(loading.find(checkpoint))
-    with checkpoints.Checkpoints(checkpoint, config) as saved, pytest.raises(
-            InputError, match='holds weights and no run to go on with; name it with --config.init'):
+    config = restore.read_config(restore.find(checkpoint))
+    with (
+        manager.Checkpoints(checkpoint, config) as saved,
+        pytest.raises(
+            InputError, match='holds weights and no run to go on with; name it with --config.init'
+        ),
+    ):
         saved.check_same_run()
 
 
-@pytest.mark.parametrize('options', [
-    {}, {'_use_new_zipfile_serialization': False}], ids=['zip', '2017'])
-@pytest.mark.parametrize('variant, prefix, counters', [
-    ('drn_c_58', '', False), ('drn_c_58', 'module.', True), ('resnet_18', 'module.', False)])
+@pytest.mark.parametrize(
+    'options', [{}, {'_use_new_zipfile_serialization': False}], ids=['zip', '2017']
+)
+@pytest.mark.parametrize(
+    'variant, prefix, counters',
+    [('drn_c_58', '', False), ('drn_c_58', 'module.', True), ('resnet_18', 'module.', False)],
+)
 def test_files_of_pytorch(tmp_path, caplog, options, variant, prefix, counters):
     torch = pytest.importorskip('torch')
     state = state_of(variant)
@@ -115,8 +134,9 @@ def test_files_of_pytorch(tmp_path, caplog, options, variant, prefix, counters):
     if prefix:
         content = {'epoch': 3, 'arch': variant, 'best_prec1': 70.5, 'state_dict': content}
     torch.save(content, f'{tmp_path}/model.pth.tar', **options)
-    convert.main([f'--variant={variant}', f'--input={tmp_path}/model.pth.tar',
-                  f'--output={tmp_path}/output'])
+    convert.main(
+        [f'--variant={variant}', f'--input={tmp_path}/model.pth.tar', f'--output={tmp_path}/output']
+    )
     assert_same(drn_jax.load(f'{tmp_path}/output')[1], drn_jax.from_torch(variant, state))
     assert ('bn1.num_batches_tracked' in caplog.text) == counters
     assert ('layer7.0.downsample.0.weight' in caplog.text) == (variant == 'drn_c_58')
@@ -129,8 +149,9 @@ def test_the_first_block_is_chosen(tmp_path, capsys):
         flags = ['--first_block=release'] if choice == 'release' else []
         convert.main(['--variant=drn_a_50', f'--input={file}', f'--output={output}', *flags])
         assert f'drn_a_50 (first_block {choice}), ' in capsys.readouterr().out
-        assert configurations.model_of(
-            loading.read_config(loading.find(output))).first_block == choice
+        assert (
+            configurations.model_of(restore.read_config(restore.find(output))).first_block == choice
+        )
 
 
 def test_an_empty_directory_may_be_there(tmp_path, c_26):
@@ -140,6 +161,7 @@ def test_an_empty_directory_may_be_there(tmp_path, c_26):
 
 
 # -------------------------------------------------------------------------------------- to a file
+
 
 @pytest.mark.parametrize('ending', ['.pth', '.pt', '.safetensors'])
 def test_a_checkpoint_becomes_the_file_that_it_came_from(tmp_path, capsys, checkpoint, ending):
@@ -157,13 +179,16 @@ def test_a_checkpoint_becomes_the_file_that_it_came_from(tmp_path, capsys, check
 
 # -------------------------------------------------------------------------------------- bad input
 
+
 def test_without_a_variant_those_that_fit_are_named(tmp_path, c_26):
     assert error_of(f'--input={c_26}', f'--output={tmp_path}/output') == (
         f'--variant is missing; {c_26} fits drn_b_26 and drn_c_26, add --variant with the one you '
-        'mean')
+        'mean'
+    )
     weight_files.write(f'{tmp_path}/a.safetensors', {'a': np.zeros(3, np.float32)})
     assert error_of(f'--input={tmp_path}/a.safetensors', f'--output={tmp_path}/output') == (
-        f'--variant is missing; {tmp_path}/a.safetensors fits no variant')
+        f'--variant is missing; {tmp_path}/a.safetensors fits no variant'
+    )
     assert os.listdir(tmp_path) == ['a.safetensors']
 
 
@@ -171,12 +196,17 @@ def test_another_variant_is_refused_with_those_that_fit(tmp_path, c_26):
     text = error_of('--variant=drn_d_22', f'--input={c_26}', f'--output={tmp_path}/output')
     assert text.startswith("the state dict does not fit 'drn_d_22', it fits drn_b_26 and drn_c_26,")
     assert "variant 'drn_c_27' is unknown; known: drn_a_18," in error_of(
-        '--variant=drn_c_27', f'--input={c_26}', f'--output={tmp_path}/output')
+        '--variant=drn_c_27', f'--input={c_26}', f'--output={tmp_path}/output'
+    )
     assert "first_block 'old' is unknown" in error_of(
-        '--variant=drn_a_18', '--first_block=old', f'--input={c_26}', f'--output={tmp_path}/output')
+        '--variant=drn_a_18', '--first_block=old', f'--input={c_26}', f'--output={tmp_path}/output'
+    )
     assert 'is a choice in drn_a variants only' in error_of(
-        '--variant=drn_c_26', '--first_block=release', f'--input={c_26}',
-        f'--output={tmp_path}/output')
+        '--variant=drn_c_26',
+        '--first_block=release',
+        f'--input={c_26}',
+        f'--output={tmp_path}/output',
+    )
     assert not os.listdir(tmp_path)
 
 
@@ -185,53 +215,75 @@ def test_numbers_must_be_finite(tmp_path):
     state['layer5.0.bn1.bias'][1] = np.nan
     weight_files.write(f'{tmp_path}/a.safetensors', state)
     assert 'numbers that are not finite in layer5.0.bn1.bias; use an undamaged file' in error_of(
-        '--variant=drn_c_26', f'--input={tmp_path}/a.safetensors', f'--output={tmp_path}/output')
+        '--variant=drn_c_26', f'--input={tmp_path}/a.safetensors', f'--output={tmp_path}/output'
+    )
     assert os.listdir(tmp_path) == ['a.safetensors']
 
 
 def test_what_is_there_stays_as_it_was(tmp_path, c_26, checkpoint):
     (tmp_path / 'notes').write_text('kept')
     assert error_of('--variant=drn_c_26', f'--input={c_26}', f'--output={tmp_path}') == (
-        f'{tmp_path} exists and is not an empty directory; name a new one')
+        f'{tmp_path} exists and is not an empty directory; name a new one'
+    )
     assert 'exists and is not an empty directory' in error_of(
-        '--variant=drn_c_26', f'--input={c_26}', f'--output={tmp_path}/notes')
+        '--variant=drn_c_26', f'--input={c_26}', f'--output={tmp_path}/notes'
+    )
     assert 'notes/output cannot be made: ' in error_of(
-        '--variant=drn_c_26', f'--input={c_26}', f'--output={tmp_path}/notes/output')
+        '--variant=drn_c_26', f'--input={c_26}', f'--output={tmp_path}/notes/output'
+    )
     (tmp_path / 'a.pth').write_text('kept')
     assert 'a.pth exists and is not overwritten' in error_of(
-        f'--checkpoint={checkpoint}', f'--output={tmp_path}/a.pth')
+        f'--checkpoint={checkpoint}', f'--output={tmp_path}/a.pth'
+    )
     assert sorted(os.listdir(tmp_path)) == ['a.pth', 'notes']
     assert {path.read_text() for path in tmp_path.iterdir()} == {'kept'}
 
 
-@pytest.mark.parametrize('flags, message', [
-    ([], '--output'),
-    (['--output=a'], '--input --checkpoint is required'),
-    (['--input=a.pth', '--checkpoint=b', '--output=c'], 'not allowed with'),
-    (['--input=a.pth', '--step=3', '--output=c'], '--step goes with --checkpoint'),
-    (['--input=a.pth', '--output=b.safetensors'], 'looks like a file, but --input gives a checkp'),
-    (['--input=', '--variant=drn_c_26', '--output=b'], 'is a directory'),
-    (['--checkpoint=b', '--variant=drn_c_26', '--output=c.pth'], '--variant and --first_block go'),
-    (['--checkpoint=b', '--output=c'], 'c does not end in .pth, .pt or .safetensors'),
-    (['--checkpoint=b', '--output=gs://c/d.pth'], '--output=gs://c/d.pth is not local; give a'),
-    (['--checkpoint=nowhere', '--output=c.pth'], 'nowhere is no directory'),
-    (['--checkpoint=b', '--output=c.pth', '--config.seed=1'], '--config.seed=1'),
-    (['--checkpoint=b', '--step=last', '--output=c.pth'], "invalid int value: 'last'")])
+@pytest.mark.parametrize(
+    'flags, message',
+    [
+        ([], '--output'),
+        (['--output=a'], '--input --checkpoint is required'),
+        (['--input=a.pth', '--checkpoint=b', '--output=c'], 'not allowed with'),
+        (['--input=a.pth', '--step=3', '--output=c'], '--step goes with --checkpoint'),
+        (
+            ['--input=a.pth', '--output=b.safetensors'],
+            'looks like a file, but --input gives a checkp',
+        ),
+        (['--input=', '--variant=drn_c_26', '--output=b'], 'is a directory'),
+        (
+            ['--checkpoint=b', '--variant=drn_c_26', '--output=c.pth'],
+            '--variant and --first_block go',
+        ),
+        (['--checkpoint=b', '--output=c'], 'c does not end in .pth, .pt or .safetensors'),
+        (['--checkpoint=b', '--output=gs://c/d.pth'], '--output=gs://c/d.pth is not local; give a'),
+        (['--checkpoint=nowhere', '--output=c.pth'], 'nowhere is no directory'),
+        (['--checkpoint=b', '--output=c.pth', '--config.seed=1'], '--config.seed=1'),
+        (['--checkpoint=b', '--step=last', '--output=c.pth'], "invalid int value: 'last'"),
+    ],
+)
 def test_flags_that_do_not_go_together(flags, message):
     assert message in error_of(*flags)
 
 
 def test_a_step_that_is_not_there(tmp_path, checkpoint):
     assert 'holds no step 7; it holds 0' in error_of(
-        f'--checkpoint={checkpoint}', '--step=7', f'--output={tmp_path}/a.safetensors')
+        f'--checkpoint={checkpoint}', '--step=7', f'--output={tmp_path}/a.safetensors'
+    )
     assert not os.listdir(tmp_path)
 
 
 # -------------------------------------------------------------------------------- as a user types
 
+
 def python_m(*flags):
-    return subprocess.run([sys.executable, '-m', 'drn_jax.convert', *flags], cwd=ROOT, timeout=120,
-                          capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, '-m', 'drn_jax.convert', *flags],
+        cwd=ROOT,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_what_is_left_out_is_said_in_plain_lines(tmp_path):
@@ -239,7 +291,8 @@ def test_what_is_left_out_is_said_in_plain_lines(tmp_path):
     result = python_m('--variant=drn_c_58', f'--input={file}', f'--output={tmp_path}/output')
     assert result.returncode == 0
     assert result.stdout.splitlines()[0] == (
-        f'{file}: drn_c_58, classification, 3 classes, width 0.0625, 159,962 parameters')
+        f'{file}: drn_c_58, classification, 3 classes, width 0.0625, 159,962 parameters'
+    )
     assert result.stderr.startswith('warning: drn_c_58: left out what the network does not use, 5')
     assert len(result.stderr.splitlines()) == 1
 
@@ -252,8 +305,9 @@ def test_a_file_that_would_run_code_ends_in_one_line(tmp_path):
             return os.system, (f'touch {tmp_path}/marker',)
 
     (tmp_path / 'a.pth').write_bytes(pickle.dumps({'fc.bias': Payload()}))
-    result = python_m('--variant=drn_c_26', f'--input={tmp_path}/a.pth',
-                      f'--output={tmp_path}/output')
+    result = python_m(
+        '--variant=drn_c_26', f'--input={tmp_path}/a.pth', f'--output={tmp_path}/output'
+    )
     assert (result.returncode, result.stdout) == (1, '')
     assert result.stderr.startswith(f'error: {tmp_path}/a.pth is refused, because to read it')
     assert f"'{os.system.__module__}.system'; nothing was run" in result.stderr

@@ -1,4 +1,5 @@
 """The export command; the networks are narrow and their weights random."""
+
 import os
 import pathlib
 import subprocess
@@ -6,20 +7,20 @@ import sys
 
 import numpy as np
 import pytest
+from exporting import narrow
 
 import drn_jax
 from drn_jax import export
+from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
 from drn_jax.exporting import artifacts, checks, onnx
-from drn_jax.training import checkpoints
-from exporting import narrow
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 
 def checkpoint_of(directory, **options):
     source = narrow.source(**options)
-    checkpoints.save_variables(directory, source.config, source.variables)
+    manager.save_variables(directory, source.config, source.variables)
     return str(directory)
 
 
@@ -30,8 +31,9 @@ def classifier(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def segmenter(tmp_path_factory):
-    return checkpoint_of(tmp_path_factory.mktemp('checkpoint') / 'd_22', variant='drn_d_22',
-                         task='segmentation')
+    return checkpoint_of(
+        tmp_path_factory.mktemp('checkpoint') / 'd_22', variant='drn_d_22', task='segmentation'
+    )
 
 
 def run(checkpoint, output, *flags):
@@ -53,12 +55,14 @@ def test_a_file_for_all_platforms(tmp_path, capsys, classifier):
     output = f'{tmp_path}/new/d_22.stablehlo'
     run(classifier, output)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == ('drn_d_22, step 0: images uint8 [batch, height, width, 3] -> logits '
-                        'float32 [batch, 3]')
+    assert lines[0] == (
+        'drn_d_22, step 0: images uint8 [batch, height, width, 3] -> logits float32 [batch, 3]'
+    )
     assert lines[1].startswith('checked on cpu: answers up to ')
     assert lines[2:] == [
         'written for, but not run on: cuda, tpu (this machine has none)',
-        f'{output}: written; read it with drn_jax.load_exported({output!r})']
+        f'{output}: written; read it with drn_jax.load_exported({output!r})',
+    ]
     network = drn_jax.load_exported(output)
     assert network(images(2, 40, 24)).shape == (2, 3)
     assert os.listdir(tmp_path / 'new') == ['d_22.stablehlo']
@@ -66,15 +70,28 @@ def test_a_file_for_all_platforms(tmp_path, capsys, classifier):
 
 def test_the_choices_reach_the_file(tmp_path, capsys, segmenter):
     output = f'{tmp_path}/labels'
-    run(segmenter, output, '--answers=labels', '--size=16x24', '--platforms=cpu', '--no_check',
-        '--input=normalized', '--dtype=bfloat16', '--config.data.mean=(0.5,0.5,0.5)')
+    run(
+        segmenter,
+        output,
+        '--answers=labels',
+        '--size=16x24',
+        '--platforms=cpu',
+        '--no_check',
+        '--input=normalized',
+        '--dtype=bfloat16',
+        '--config.data.mean=(0.5,0.5,0.5)',
+    )
     assert capsys.readouterr().out.splitlines() == [
         'drn_d_22, step 0: images float32 [batch, 16, 24, 3] -> labels uint8 [batch, 16, 24]',
         'written for, but not run on: cpu (asked for with --no_check)',
-        f'{output}: written; read it with drn_jax.load_exported({output!r})']
+        f'{output}: written; read it with drn_jax.load_exported({output!r})',
+    ]
     card = drn_jax.load_exported(output).card
     assert card['normalization'] == {
-        'mean': [.5, .5, .5], 'std': [.182954, .186566, .184475], 'done_by': 'the caller'}
+        'mean': [0.5, 0.5, 0.5],
+        'std': [0.182954, 0.186566, 0.184475],
+        'done_by': 'the caller',
+    }
     assert card['compute_dtype'] == 'bfloat16' and card['platforms'] == ['cpu']
 
 
@@ -89,7 +106,8 @@ def test_a_checkpoint_without_a_classifier_gives_its_last_map(tmp_path, capsys):
     run(checkpoint, f'{tmp_path}/backbone.stablehlo', '--platforms=cpu', '--size=16', '--no_check')
     assert '-> features float32 [batch, 2, 2, 32]' in capsys.readouterr().out
     assert error_of(checkpoint, f'{tmp_path}/b', '--answers=class_maps').startswith(
-        '--answers=class_maps needs a classifier, but the checkpoint has none; leave it out')
+        '--answers=class_maps needs a classifier, but the checkpoint has none; leave it out'
+    )
 
 
 def test_an_onnx_file(tmp_path, capsys, segmenter):
@@ -98,21 +116,24 @@ def test_an_onnx_file(tmp_path, capsys, segmenter):
     output = f'{tmp_path}/d_22.onnx'
     run(segmenter, output, '--size=24x40')
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == ('drn_d_22, step 0: images uint8 [batch, 24, 40, 3] -> logits float32 '
-                        '[batch, 3, 5, 3]')
+    assert lines[0] == (
+        'drn_d_22, step 0: images uint8 [batch, 24, 40, 3] -> logits float32 [batch, 3, 5, 3]'
+    )
     assert len(lines) == 3 and lines[1].startswith('checked on cpu: ')
     assert drn_jax.load_exported(output).card['form'] == 'onnx'
 
 
 # -------------------------------------------------------------------------------------- bad input
 
+
 def test_numbers_must_be_finite(tmp_path):
     source = narrow.source('drn_d_22')
     source.variables['params']['level5']['block0']['bn1']['bias'][1] = np.nan
-    checkpoints.save_variables(f'{tmp_path}/nan', source.config, source.variables)
+    manager.save_variables(f'{tmp_path}/nan', source.config, source.variables)
     assert error_of(f'{tmp_path}/nan', f'{tmp_path}/file') == (
         f'the checkpoint {tmp_path}/nan/checkpoints/0 holds numbers that are not finite in '
-        'params/level5/block0/bn1/bias; choose another step with --step')
+        'params/level5/block0/bn1/bias; choose another step with --step'
+    )
     assert os.listdir(tmp_path) == ['nan']
 
 
@@ -120,13 +141,17 @@ def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path, classifier):
     output = tmp_path / 'file'
     output.write_text('kept')
     assert error_of(classifier, output) == (
-        f'--output={output} exists; name another file, or add --overwrite to replace it')
+        f'--output={output} exists; name another file, or add --overwrite to replace it'
+    )
     assert error_of(classifier, tmp_path, '--overwrite') == (
-        f'--output={tmp_path} is a directory; name a file')
+        f'--output={tmp_path} is a directory; name a file'
+    )
     assert error_of(classifier, 'gs://bucket/file') == (
-        '--output=gs://bucket/file is not local; give a local path and copy it afterwards')
+        '--output=gs://bucket/file is not local; give a local path and copy it afterwards'
+    )
     assert error_of(classifier, output / 'below') == (
-        f'--output={output}/below cannot be written, because {output} is a file; name another file')
+        f'--output={output}/below cannot be written, because {output} is a file; name another file'
+    )
     assert output.read_text() == 'kept'
     run(classifier, output, '--overwrite', '--platforms=cpu', '--size=8', '--no_check')
     assert drn_jax.load_exported(output).card['platforms'] == ['cpu']
@@ -136,10 +161,10 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch, classi
     output = tmp_path / 'file'
     output.write_text('kept')
     run_as_it_is = artifacts.Artifact.__call__
-    monkeypatch.setattr(artifacts.Artifact, '__call__',
-                        lambda *args: run_as_it_is(*args) + 100)
+    monkeypatch.setattr(artifacts.Artifact, '__call__', lambda *args: run_as_it_is(*args) + 100)
     assert error_of(classifier, output, '--overwrite', '--platforms=cpu', '--size=8').startswith(
-        'the file answers unlike the network on cpu, by ')
+        'the file answers unlike the network on cpu, by '
+    )
     assert os.listdir(tmp_path) == ['file'] and output.read_text() == 'kept'
 
 
@@ -152,28 +177,46 @@ def test_missing_libraries_are_named(tmp_path, monkeypatch, library):
     assert text.endswith("): pip install 'drn_jax[onnx]'")
 
 
-@pytest.mark.parametrize('flags, message', [
-    (['--platforms=cpu,gpu'],
-     "argument --platforms: 'gpu' is unknown; known: cpu, cuda, tpu"),
-    (['--platforms='], "argument --platforms: '' is unknown; known: cpu, cuda, tpu"),
-    (['--size=0'], "argument --size: '0' is given, but it is a whole number, at least 1"),
-    (['--size=8x'], "argument --size: '' is given, but it is a whole number, at least 1"),
-    (['--format=onnx'], '--size is missing, and ONNX files have a fixed image size; add for '
-                        'example --size=224 or --size=512x1024'),
-    (['--format=onnx', '--size=8', '--platforms=cpu'],
-     '--platforms is for StableHLO, ONNX Runtime has its own; leave it out'),
-    (['--format=onnx', '--size=8', '--dtype=bfloat16'],
-     '--dtype=bfloat16 is for StableHLO, ONNX files compute in float32; leave it out'),
-    (['--format=onnx', '--size=8', '--convolution=phase'],
-     '--convolution=phase is for StableHLO, ONNX Runtime has its own; leave it out'),
-    (['--convolution=winograd'], '--convolution=winograd needs a fixed image size; add for example '
-                                 '--size=224 or --size=512x1024'),
-    (['--config.model.convolution=native'],
-     '--config.model.convolution is for training; give --convolution'),
-    (['photograph.jpg'], 'photograph.jpg is not understood')])
+@pytest.mark.parametrize(
+    'flags, message',
+    [
+        (['--platforms=cpu,gpu'], "argument --platforms: 'gpu' is unknown; known: cpu, cuda, tpu"),
+        (['--platforms='], "argument --platforms: '' is unknown; known: cpu, cuda, tpu"),
+        (['--size=0'], "argument --size: '0' is given, but it is a whole number, at least 1"),
+        (['--size=8x'], "argument --size: '' is given, but it is a whole number, at least 1"),
+        (
+            ['--format=onnx'],
+            '--size is missing, and ONNX files have a fixed image size; add for '
+            'example --size=224 or --size=512x1024',
+        ),
+        (
+            ['--format=onnx', '--size=8', '--platforms=cpu'],
+            '--platforms is for StableHLO, ONNX Runtime has its own; leave it out',
+        ),
+        (
+            ['--format=onnx', '--size=8', '--dtype=bfloat16'],
+            '--dtype=bfloat16 is for StableHLO, ONNX files compute in float32; leave it out',
+        ),
+        (
+            ['--format=onnx', '--size=8', '--convolution=phase'],
+            '--convolution=phase is for StableHLO, ONNX Runtime has its own; leave it out',
+        ),
+        (
+            ['--convolution=winograd'],
+            '--convolution=winograd needs a fixed image size; add for example '
+            '--size=224 or --size=512x1024',
+        ),
+        (
+            ['--config.model.convolution=native'],
+            '--config.model.convolution is for training; give --convolution',
+        ),
+        (['photograph.jpg'], 'photograph.jpg is not understood'),
+    ],
+)
 def test_flags_that_cannot_be(flags, message):
     assert error_of('nowhere', 'file', *flags) == (
-        f'{message}; python -m drn_jax.export --help lists the flags')
+        f'{message}; python -m drn_jax.export --help lists the flags'
+    )
 
 
 def test_other_bad_flags(tmp_path, classifier):
@@ -181,11 +224,14 @@ def test_other_bad_flags(tmp_path, classifier):
     assert 'nowhere is no directory; a checkpoint is given as' in error_of('nowhere', file)
     assert 'holds no step 7; it holds 0' in error_of(classifier, file, '--step=7')
     assert error_of(classifier, file, '--config.model.width=1.0') == (
-        'the network of a checkpoint cannot be changed: model.width was 0.0625 and is now 1.0')
+        'the network of a checkpoint cannot be changed: model.width was 0.0625 and is now 1.0'
+    )
     assert error_of(classifier, file, "--config.data.class_names=('road',)") == (
-        f'{classifier} has 3 classes, but 1 names; change config.data.class_names')
+        f'{classifier} has 3 classes, but 1 names; change config.data.class_names'
+    )
     assert error_of(classifier, file, '--answers=labels').startswith(
-        '--answers=labels is for segmentation, but the checkpoint is for classification;')
+        '--answers=labels is for segmentation, but the checkpoint is for classification;'
+    )
     assert not os.listdir(tmp_path)
 
 
@@ -195,7 +241,12 @@ def test_the_check_runs_on_what_is_here():
 
 
 def test_help_explains():
-    result = subprocess.run([sys.executable, '-m', 'drn_jax.export', '--help'], cwd=ROOT,
-                            timeout=120, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, '-m', 'drn_jax.export', '--help'],
+        cwd=ROOT,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0 and not result.stderr
     assert 'python -m drn_jax.export --checkpoint=runs/drn_c_26 --output=' in result.stdout

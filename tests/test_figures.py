@@ -1,4 +1,5 @@
 """The figures command, with narrow networks and random weights."""
+
 import json
 import os
 import pathlib
@@ -7,17 +8,17 @@ import sys
 
 import numpy as np
 import pytest
+from models.fills import random_variables
+from pictures.test_page import Reader
 from PIL import Image
 
 import drn_jax
 from drn_jax import figures, recipes
+from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
+from drn_jax.prediction import activations, labels, maps
 from drn_jax.prediction import figures as drawings
-from drn_jax.prediction import labels, maps, views
 from drn_jax.prediction.trained import Trained
-from drn_jax.training import checkpoints
-from models.fills import random_variables
-from pictures.test_page import Reader
 
 ROOT = pathlib.Path(__file__).parent.parent
 SIDE = 32  # of what classifiers see
@@ -31,7 +32,7 @@ def save_checkpoint(directory, variant, config, num_classes):
         config.data.crop, config.data.image_size = False, SIDE
         config.data.class_names = ('cat', 'dog', 'owl')[:num_classes]
     model = drn_jax.create_model(variant, num_classes, config.task, width=1 / 16)
-    checkpoints.save_variables(directory, config, random_variables(model))
+    manager.save_variables(directory, config, random_variables(model))
     return f'--checkpoint={directory}'
 
 
@@ -51,8 +52,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def classifiers(folder):
-    return [save_checkpoint(folder / variant, variant, recipes.classification(), 3)
-            for variant in ('drn_a_18', 'drn_b_26')]
+    return [
+        save_checkpoint(folder / variant, variant, recipes.classification(), 3)
+        for variant in ('drn_a_18', 'drn_b_26')
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -66,6 +69,7 @@ def pixels_of(path):
 
 
 # ---------------------------------------------------------------------------------------- pictures
+
 
 def test_a_single_pixel_becomes_a_grid():
     pixels, output = drawings.figure_4(dilation=2, side=9)
@@ -81,19 +85,19 @@ def test_what_enters_level_3_is_pooled_in_drn_a_only():
     assert pooled[0, ..., 0].tolist() == [[5, 7], [13, 15]]
     plain = maps.entering_level3(drn_jax.create_model('drn_b_26'), {'level2': values})
     assert plain is values
-    assert views.strides_of(drn_jax.create_model('drn_b_26'))['entering'] == 2
-    assert views.strides_of(drn_jax.create_model('resnet_18'))['entering'] == 4
+    assert activations.strides_of(drn_jax.create_model('drn_b_26'))['entering'] == 2
+    assert activations.strides_of(drn_jax.create_model('resnet_18'))['entering'] == 4
 
 
 def test_the_class_is_the_likeliest_over_networks():
     def view(scores):
-        return views.View(np.array(scores, np.float32).reshape(1, 1, -1), {}, None, {}, None)
+        return activations.View(np.array(scores, np.float32).reshape(1, 1, -1), {}, None, {}, None)
 
-    assert drawings.common_class([view([5., 0., 4.9]), view([0., 0., 3.])]) == 2
+    assert drawings.common_class([view([5.0, 0.0, 4.9]), view([0.0, 0.0, 3.0])]) == 2
 
 
 def test_cells_cover_what_they_stand_for():
-    picture = views.cells(np.array([[0., 1.], [0., 0.]]), 4, (6, 7, 3), low=0., high=1.)
+    picture = activations.cells(np.array([[0.0, 1.0], [0.0, 0.0]]), 4, (6, 7, 3), low=0.0, high=1.0)
     yellow = (picture == (253, 231, 37)).all(-1)
     assert picture.shape == (6, 7, 3)
     assert yellow[:4, 4:].all() and yellow.sum() == 4 * 3
@@ -101,12 +105,18 @@ def test_cells_cover_what_they_stand_for():
 
 # ------------------------------------------------------------------------------------- the command
 
+
 def test_classifiers_side_by_side(folder, classifiers, tmp_path, capsys):
     figures.main([*classifiers, str(folder / 'photographs'), f'--output={tmp_path}/out'])
     out = tmp_path / 'out'
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob('*.png'))
-    assert found == ['figure_3/001.png', 'figure_4/gridding.png', 'figure_6/001.png',
-                     'figure_7/a.png', 'figure_7/b.png']
+    assert found == [
+        'figure_3/001.png',
+        'figure_4/gridding.png',
+        'figure_6/001.png',
+        'figure_7/a.png',
+        'figure_7/b.png',
+    ]
     height, width, _ = pixels_of(out / 'figure_3/001.png').shape
     assert 2 * 200 < height < 2 * 200 + 60 and 3 * 200 < width < 3 * 200 + 120
     height, width, _ = pixels_of(out / 'figure_7/a.png').shape
@@ -114,7 +124,8 @@ def test_classifiers_side_by_side(folder, classifiers, tmp_path, capsys):
     reader = Reader((out / 'index.html').read_text())
     assert len(reader.images) == 5
     assert [text for tag, text in reader.texts if tag == 'h2'] == [
-        drawings.TITLES[number] for number in (4, 3, 6, 7)]
+        drawings.TITLES[number] for number in (4, 3, 6, 7)
+    ]
     report = json.loads((out / 'report.json').read_text())
     assert report['metrics'] == {'examples': 2, 'unreadable': 1}
     assert [path.split('/')[-3] for path in report['checkpoints']] == ['drn_a_18', 'drn_b_26']
@@ -122,25 +133,41 @@ def test_classifiers_side_by_side(folder, classifiers, tmp_path, capsys):
 
 
 def test_figure_3_shows_the_probability_of_the_class(folder, classifiers, tmp_path):
-    figures.main([classifiers[0], str(folder / 'photographs' / 'a.png'), '--figure=3',
-                  '--class=owl', f'--output={tmp_path}'])
+    figures.main(
+        [
+            classifiers[0],
+            str(folder / 'photographs' / 'a.png'),
+            '--figure=3',
+            '--class=owl',
+            f'--output={tmp_path}',
+        ]
+    )
     picture = pixels_of(tmp_path / 'figure_3' / '001.png')
     model, variables = drn_jax.load(folder / 'drn_a_18')
     data = recipes.classification().data
     image = Image.open(folder / 'photographs' / 'a.png').resize((SIDE, SIDE), 2)
     image = (np.asarray(image) / 255 - np.array(data.mean)) / np.array(data.std)
-    scores = np.asarray(model.apply(variables, image[None].astype(np.float32),
-                                    method='class_maps')[0])
+    scores = np.asarray(
+        model.apply(variables, image[None].astype(np.float32), method='class_maps')[0]
+    )
     wanted = (np.exp(scores) / np.exp(scores).sum(-1, keepdims=True))[..., 2]
-    colours = drawings.overlays.heat_map(wanted, low=0., high=1.)  # 4 x 4 cells of 50 pixels
-    shown = picture[-8 - 200:-8, -8 - 200:-8][25::50, 25::50]
-    assert np.abs(shown.astype(int) - colours).max() <= 6
+    colors = drawings.overlays.heat_map(wanted, low=0.0, high=1.0)  # 4 x 4 cells of 50 pixels
+    shown = picture[-8 - 200 : -8, -8 - 200 : -8][25::50, 25::50]
+    assert np.abs(shown.astype(int) - colors).max() <= 6
 
 
 def test_label_maps_beside_the_ground_truth(folder, segmenter, tmp_path):
     photographs = [str(folder / 'photographs' / name) for name in ('a.png', 'b.png')]
-    figures.main([segmenter, segmenter, *photographs, f'--output={tmp_path}', '--figure=8',
-                  f'--labels={folder / "labels"}'])
+    figures.main(
+        [
+            segmenter,
+            segmenter,
+            *photographs,
+            f'--output={tmp_path}',
+            '--figure=8',
+            f'--labels={folder / "labels"}',
+        ]
+    )
     picture = pixels_of(tmp_path / 'figure_8' / '001.png')
     assert 2 * 240 < picture.shape[0] < 2 * 240 + 60 and 4 * 360 < picture.shape[1] < 4 * 360 + 60
     text = (tmp_path / 'index.html').read_text()
@@ -149,8 +176,9 @@ def test_label_maps_beside_the_ground_truth(folder, segmenter, tmp_path):
 
 def test_networks_are_told_apart():
     def names(*paths):
-        return figures.network_names([Trained(None, None, config, (), (), None, pathlib.Path(path))
-                                      for path in paths])
+        return figures.network_names(
+            [Trained(None, None, config, (), (), None, pathlib.Path(path)) for path in paths]
+        )
 
     config = recipes.classification()
     assert names('runs/a/checkpoints/7') == ['drn_c_26']
@@ -165,6 +193,7 @@ def test_figure_4_needs_no_checkpoint(tmp_path):
 
 # --------------------------------------------------------------------------------------- bad input
 
+
 def error_of(*flags):
     with pytest.raises(InputError) as error:
         figures.main(list(flags))
@@ -176,22 +205,25 @@ def test_bad_flags(folder, classifiers, segmenter, tmp_path):
     photograph, output = str(folder / 'photographs' / 'a.png'), f'--output={tmp_path}/out'
     other = save_checkpoint(tmp_path / 'other', 'drn_a_18', recipes.classification(), 2)
     for flags, message in [
-            ([photograph], 'checkpoints and photographs go together; give both, or --figure=4'),
-            ([classifiers[0]], 'checkpoints and photographs go together'),
-            (['--figure=3'], '--figure=3 needs checkpoints for classification, but none is given'),
-            (['--figure=6'], '--figure=6 needs checkpoints for either task, but none is given'),
-            (['--figure=5'], 'invalid choice: 5'),
-            ([classifiers[0], segmenter, photograph], 'give those of one task'),
-            ([classifiers[0], other, photograph], 'have 2 and 3 classes; give those trained on'),
-            ([classifiers[0], photograph, '--figure=8'], 'for segmentation, but these are for cl'),
-            ([classifiers[0], photograph, '--class=cow'], "unknown; give a name such as 'cat'"),
-            ([classifiers[0], photograph, '--class=3'], 'or a number from 0 to 2'),
-            ([classifiers[0], photograph, '--size=3x4'], '--size is for segmentation checkpoints'),
-            ([segmenter, photograph, '--class=1'], '--class is for classification checkpoints'),
-            ([segmenter, photograph, '--labels=nowhere'], '--labels=nowhere does not exist'),
-            ([segmenter, str(folder / 'photographs'), f'--labels={folder / "labels"}'],
-             "lacks label maps for 1 of 3 photographs, for example 'broken'"),
-            ([classifiers[0], photograph, '--colour=red'], '--colour=red is not understood')]:
+        ([photograph], 'checkpoints and photographs go together; give both, or --figure=4'),
+        ([classifiers[0]], 'checkpoints and photographs go together'),
+        (['--figure=3'], '--figure=3 needs checkpoints for classification, but none is given'),
+        (['--figure=6'], '--figure=6 needs checkpoints for either task, but none is given'),
+        (['--figure=5'], 'invalid choice: 5'),
+        ([classifiers[0], segmenter, photograph], 'give those of one task'),
+        ([classifiers[0], other, photograph], 'have 2 and 3 classes; give those trained on'),
+        ([classifiers[0], photograph, '--figure=8'], 'for segmentation, but these are for cl'),
+        ([classifiers[0], photograph, '--class=cow'], "unknown; give a name such as 'cat'"),
+        ([classifiers[0], photograph, '--class=3'], 'or a number from 0 to 2'),
+        ([classifiers[0], photograph, '--size=3x4'], '--size is for segmentation checkpoints'),
+        ([segmenter, photograph, '--class=1'], '--class is for classification checkpoints'),
+        ([segmenter, photograph, '--labels=nowhere'], '--labels=nowhere does not exist'),
+        (
+            [segmenter, str(folder / 'photographs'), f'--labels={folder / "labels"}'],
+            "lacks label maps for 1 of 3 photographs, for example 'broken'",
+        ),
+        ([classifiers[0], photograph, '--color=red'], '--color=red is not understood'),
+    ]:
         assert message in error_of(output, *flags)
     assert os.listdir(tmp_path) == ['other']
     assert '--overwrite' in error_of(f'--output={tmp_path}', '--figure=4')
@@ -200,10 +232,11 @@ def test_bad_flags(folder, classifiers, segmenter, tmp_path):
 def test_label_maps_are_checked(tmp_path):
     path = tmp_path / 'labels.png'
     for pixels, message in [
-            (np.zeros((4, 5, 3), np.uint8), 'has the mode RGB, but a label map has one byte'),
-            (np.zeros((4, 5), np.uint16), 'has the mode I;16'),
-            (np.zeros((5, 4), np.uint8), 'has 5 x 4 pixels, but its photograph 4 x 5'),
-            (np.full((4, 5), 7, np.uint8), 'has the label 7, but classes are 0 to 2, and 255')]:
+        (np.zeros((4, 5, 3), np.uint8), 'has the mode RGB, but a label map has one byte'),
+        (np.zeros((4, 5), np.uint16), 'has the mode I;16'),
+        (np.zeros((5, 4), np.uint8), 'has 5 x 4 pixels, but its photograph 4 x 5'),
+        (np.full((4, 5), 7, np.uint8), 'has the label 7, but classes are 0 to 2, and 255'),
+    ]:
         Image.fromarray(pixels).save(path)
         with pytest.raises(InputError, match=message):
             labels.read_labels(path, (4, 5), 3)
@@ -216,8 +249,13 @@ def test_label_maps_are_checked(tmp_path):
 
 def test_the_command_ends_with_a_status(tmp_path):
     def python_m(*flags):
-        return subprocess.run([sys.executable, '-m', 'drn_jax.figures', *flags], cwd=ROOT,
-                              timeout=120, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, '-m', 'drn_jax.figures', *flags],
+            cwd=ROOT,
+            timeout=120,
+            capture_output=True,
+            text=True,
+        )
 
     result = python_m('--help')
     assert result.returncode == 0 and 'python -m drn_jax.figures --checkpoint=' in result.stdout

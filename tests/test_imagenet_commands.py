@@ -1,19 +1,26 @@
 """The ImageNet path from the command line, on the real TFDS builder over small tars."""
+
 import json
 import pathlib
 
 import pytest
-
 from data.imagenet_tars import VALIDATION, write_imagenet_tars
+
 from drn_jax import evaluate, main
 from drn_jax.errors import InputError
 
 CONFIG = pathlib.Path(__file__).parent.parent / 'configs' / 'drn_c_26.py'
 
 # The experiment of the file, made small enough to compile in seconds.
-SMALL = [f'--config={CONFIG}', '--config.model.width=.0625', '--config.data.image_size=32',
-         '--config.data.resize_px=40', '--config.batch_size=8', '--config.data.streams=4',
-         '--config.steps=2']
+SMALL = [
+    f'--config={CONFIG}',
+    '--config.model.width=.0625',
+    '--config.data.image_size=32',
+    '--config.data.resize_px=40',
+    '--config.batch_size=8',
+    '--config.data.shards=4',
+    '--config.steps=2',
+]
 
 
 @pytest.fixture(scope='module')
@@ -38,16 +45,26 @@ def test_train_then_evaluate_with_one_crop_and_ten(directories, digit_scenes_dir
     ten = json.loads((output / 'report.json').read_text())
     assert {'top1_error_10crop', 'top5_error_10crop', 'top1_error'} < ten['metrics'].keys()
     assert ten['metrics']['top1_error'] == report['metrics']['top1_error']
-    evaluate.main([f'--checkpoint={run}', '--config.model.dtype=bfloat16',
-                   '--config.data.validation_split=validation[:3]'])
+    evaluate.main(
+        [
+            f'--checkpoint={run}',
+            '--config.model.dtype=bfloat16',
+            '--config.data.validation_split=validation[:3]',
+        ]
+    )
     written = list((run / 'evaluation').glob('*/report.json'))
     assert len(written) == 1 and json.loads(written[0].read_text())['metrics']['examples'] == 3
 
     with pytest.raises(InputError, match='cannot be changed: model.variant was .drn_c_26. and is'):
         evaluate.main([f'--checkpoint={run}', '--config.model.variant=drn_b_26'])
     with pytest.raises(InputError, match='has 1000 classes, but digit_scenes has 10'):
-        evaluate.main([f'--checkpoint={run}', '--config.data.name=digit_scenes',
-                       f'--config.data.data_dir={digit_scenes_dir}'])
+        evaluate.main(
+            [
+                f'--checkpoint={run}',
+                '--config.data.name=digit_scenes',
+                f'--config.data.data_dir={digit_scenes_dir}',
+            ]
+        )
     with pytest.raises(InputError, match='holds no step 7; it holds 2'):
         evaluate.main([f'--checkpoint={run}', '--step=7'])
 
@@ -56,6 +73,12 @@ def test_a_missing_tar_is_named(tmp_path):
     write_imagenet_tars(tmp_path / 'manual')
     (tmp_path / 'manual' / VALIDATION).unlink()
     with pytest.raises(InputError, match=f'{VALIDATION}.* is not in {tmp_path}/manual.*image-net'):
-        main.main([*SMALL, f'--workdir={tmp_path}/run', f'--config.data.data_dir={tmp_path}/data',
-                   f'--config.data.manual_dir={tmp_path}/manual'])
+        main.main(
+            [
+                *SMALL,
+                f'--workdir={tmp_path}/run',
+                f'--config.data.data_dir={tmp_path}/data',
+                f'--config.data.manual_dir={tmp_path}/manual',
+            ]
+        )
     assert not (tmp_path / 'run').exists()

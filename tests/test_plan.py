@@ -1,4 +1,5 @@
 """The plan command: on the CPU, and what it refuses; with the TPU compiler where that is there."""
+
 import importlib.util
 import json
 import os
@@ -9,9 +10,9 @@ import sys
 import pytest
 
 from drn_jax import plan, recipes
+from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
-from drn_jax.planning import compiler, rooms
-from drn_jax.training import meshes
+from drn_jax.planning import compiler, memory_fit
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = f'--config={ROOT}/configs/drn_c_26.py'
@@ -35,14 +36,28 @@ def error_of(*flags):
 
 
 def test_on_the_cpu(tmp_path, capsys):
-    plan.main([CONFIG, '--topology=cpu', f'--output={tmp_path}', *TINY, '--config.epochs=2',
-               f'--program={tmp_path}/program.txt'])
+    plan.main(
+        [
+            CONFIG,
+            '--topology=cpu',
+            f'--output={tmp_path}',
+            *TINY,
+            '--config.epochs=2',
+            f'--program={tmp_path}/program.txt',
+        ]
+    )
     text = capsys.readouterr().out
-    assert ('drn_c_26, width 0.0625, float32: steps of 16 images of 16 x 16 pixels on cpu, '
-            '8 chips of 1 host, 2 images for each chip') in text
+    assert (
+        'drn_c_26, width 0.0625, float32: steps of 16 images of 16 x 16 pixels on cpu, '
+        '8 chips of 1 host, 2 images for each chip'
+    ) in text
     report = json.loads((tmp_path / 'report.json').read_text())
-    assert report['data'] == {'name': 'imagenet2012', 'train_split': 'train',
-                              'train_examples': 1281167, 'classes': 1000}
+    assert report['data'] == {
+        'name': 'imagenet2012',
+        'train_split': 'train',
+        'train_examples': 1281167,
+        'classes': 1000,
+    }
     assert report['fits'] and report['temporary_bytes'] > 0 and report['argument_bytes'] > 0
     assert report['steps'] == 160145 and report['chips'] == 8
     seconds = report['estimated_step_seconds']
@@ -61,13 +76,14 @@ def test_the_largest_batch_is_looked_for(monkeypatch, capsys):
         compiled.append(config.batch_size)
         rows = config.batch_size // mesh.shape['data']
         taken = 1000 + 100 * rows
-        return compiler.Program('x', 1., taken, 0, '' if taken <= 10_000 else 'no')
+        return compiler.Program('x', 1.0, taken, 0, '' if taken <= 10_000 else 'no')
 
     monkeypatch.setattr(compiler, 'compile_step', compile_step)
     config, mesh = recipes.classification(), meshes.create_mesh(4)
     config.batch_size = 4 * 16
-    room = plan.search(rooms.room_of(compile_step(config, mesh, 'tpu', 1), 16, 10_000),
-                       config, mesh, 1)
+    room = plan.search(
+        memory_fit.memory_fit(compile_step(config, mesh, 'tpu', 1), 16, 10_000), config, mesh, 1
+    )
     # 2600 bytes for 16 images: 61 would fit, rounded down to 56; the line through both gives 90.
     assert compiled == [4 * 16, 4 * 56, 4 * 88]
     assert (room.largest(), room.is_verified()) == (88, True)
@@ -76,83 +92,150 @@ def test_the_largest_batch_is_looked_for(monkeypatch, capsys):
 
 
 def test_a_data_set_that_is_not_known(capsys):
-    plan.main([f'--config={ROOT}/configs/cityscapes_drn_d_22.py', '--topology=cpu', *TINY[:1],
-               '--config.batch_size=8', '--config.data.crop_px=32', '--config.data.name=mine',
-               '--config.mesh.space=2', '--examples=80', '--config.model.num_classes=3',
-               '--config.epochs=1', "--config.model.rematerialize=('level1',)"])
+    plan.main(
+        [
+            f'--config={ROOT}/configs/cityscapes_drn_d_22.py',
+            '--topology=cpu',
+            *TINY[:1],
+            '--config.batch_size=8',
+            '--config.data.crop_px=32',
+            '--config.data.name=mine',
+            '--config.mesh.spatial=2',
+            '--examples=80',
+            '--config.model.num_classes=3',
+            '--config.epochs=1',
+            "--config.model.rematerialize=('level1',)",
+        ]
+    )
     text = capsys.readouterr().out
     assert '2 images for each 2 chips' in text and '10 steps' in text
 
 
-@pytest.mark.parametrize('flags, message', [
-    (['--topology=v5e:3x3'], '--topology=v5e:3x3 does not exist; v5e has 1x1, 2x2, 2x4, 4x4, 4x8, '
-                             '8x8, 8x16, 16x16'),
-    (['--topology=v5p:3x3x3'], '--topology=v5p:3x3x3 does not exist; v5p has 2x2x1, 2x2x2, 2x2x4, '
-                               '2x4x4, and AxBxC with A <= B <= C, all multiples of 4'),
-    (['--topology=gpu'], '--topology=gpu is unknown; give cpu, or a TPU slice such as v5e:2x4; '
-                         'known generations: v4, v5e, v5p, v6e'),
-    (['--topology=cpu', '--config.batch_size=24', '--config.mesh.devices=5',
-      '--config.data.streams=1'],
-     'config.batch_size is 24, which 5 devices do not divide; use a multiple of 5, such as 20 or '
-     '25'),
-    (['--topology=cpu', '--examples=-1'], '--examples is -1, but it is at least 1; python -m '
-                                          'drn_jax.plan --help lists the flags'),
-    (['--topology=cpu', '--examples=0'], '--examples is 0, but it is at least 1; python -m '
-                                         'drn_jax.plan --help lists the flags'),
-    (['--topology=cpu', '--program=/nowhere/it'], '/nowhere/it cannot be written (No such file or '
-     'directory); give another --output or --program'),
-    (['--topology=cpu', '--config.task=localization'],
-     "config.task 'localization' has no training; plan the classification that it rests on"),
-    (['--topology=cpu', '--config.model.num_classes=7'],
-     'config.model.num_classes is 7, but imagenet2012 has 1000 classes; leave it 0'),
-    (['--topology=cpu', '--config.mesh.space=8', '--config.batch_size=8'],
-     'images of 224 rows cannot be split over config.mesh.space 8 devices in whole cells of 8 '
-     'rows; use a multiple of 64')])
+@pytest.mark.parametrize(
+    'flags, message',
+    [
+        (
+            ['--topology=v5e:3x3'],
+            '--topology=v5e:3x3 does not exist; v5e has 1x1, 2x2, 2x4, 4x4, 4x8, 8x8, 8x16, 16x16',
+        ),
+        (
+            ['--topology=v5p:3x3x3'],
+            '--topology=v5p:3x3x3 does not exist; v5p has 2x2x1, 2x2x2, 2x2x4, '
+            '2x4x4, and AxBxC with A <= B <= C, all multiples of 4',
+        ),
+        (
+            ['--topology=gpu'],
+            '--topology=gpu is unknown; give cpu, or a TPU slice such as v5e:2x4; '
+            'known generations: v4, v5e, v5p, v6e',
+        ),
+        (
+            [
+                '--topology=cpu',
+                '--config.batch_size=24',
+                '--config.mesh.devices=5',
+                '--config.data.shards=1',
+            ],
+            'config.batch_size is 24, which 5 devices do not divide; use a multiple of 5, such as 20 or '
+            '25',
+        ),
+        (
+            ['--topology=cpu', '--examples=-1'],
+            '--examples is -1, but it is at least 1; python -m drn_jax.plan --help lists the flags',
+        ),
+        (
+            ['--topology=cpu', '--examples=0'],
+            '--examples is 0, but it is at least 1; python -m drn_jax.plan --help lists the flags',
+        ),
+        (
+            ['--topology=cpu', '--program=/nowhere/it'],
+            '/nowhere/it cannot be written (No such file or '
+            'directory); give another --output or --program',
+        ),
+        (
+            ['--topology=cpu', '--config.task=localization'],
+            "config.task 'localization' has no training; plan the classification that it rests on",
+        ),
+        (
+            ['--topology=cpu', '--config.model.num_classes=7'],
+            'config.model.num_classes is 7, but imagenet2012 has 1000 classes; leave it 0',
+        ),
+        (
+            ['--topology=cpu', '--config.mesh.spatial=8', '--config.batch_size=8'],
+            'images of 224 rows cannot be split over config.mesh.spatial 8 devices in whole cells of 8 '
+            'rows; use a multiple of 64',
+        ),
+    ],
+)
 def test_what_cannot_be(flags, message):
     assert error_of(CONFIG, *flags) == message
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    assert error_of(CONFIG, '--topology=cpu', '--config.data.name=mnist',
-                    f'--config.data.data_dir={tmp_path}') == (
+    assert error_of(
+        CONFIG, '--topology=cpu', '--config.data.name=mnist', f'--config.data.data_dir={tmp_path}'
+    ) == (
         f"data set 'mnist' is not prepared in config.data.data_dir '{tmp_path}', so how large it "
         'is is not known; give --examples=N and --config.model.num_classes=N, or prepare it with '
-        'python -m drn_jax.prepare')
+        'python -m drn_jax.prepare'
+    )
 
 
 def test_without_the_compiler(monkeypatch):
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, 'find_spec',
-                        lambda name, *rest: None if name == 'libtpu' else find(name, *rest))
+    monkeypatch.setattr(
+        importlib.util,
+        'find_spec',
+        lambda name, *rest: None if name == 'libtpu' else find(name, *rest),
+    )
     assert error_of(CONFIG, '--topology=v5e:2x4') == (
         "the TPU compiler, libtpu, is not installed; pip install 'drn_jax[plan]', or give "
-        '--topology=cpu')
+        '--topology=cpu'
+    )
 
 
 def test_a_command_that_fails_says_so_in_a_line():
     done = subprocess.run(
-        [sys.executable, '-m', 'drn_jax.plan', CONFIG, '--topology=v9:1x1'], cwd=ROOT,
-        capture_output=True, text=True)
+        [sys.executable, '-m', 'drn_jax.plan', CONFIG, '--topology=v9:1x1'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1
-    assert done.stderr == ('error: --topology=v9:1x1 is unknown; give cpu, or a TPU slice such as '
-                           'v5e:2x4; known generations: v4, v5e, v5p, v6e\n')
+    assert done.stderr == (
+        'error: --topology=v9:1x1 is unknown; give cpu, or a TPU slice such as '
+        'v5e:2x4; known generations: v4, v5e, v5p, v6e\n'
+    )
 
 
-@pytest.mark.skipif(not importlib.util.find_spec('libtpu'),
-                    reason="needs the TPU compiler: pip install 'drn_jax[plan]'")
+@pytest.mark.skipif(
+    not importlib.util.find_spec('libtpu'),
+    reason="needs the TPU compiler: pip install 'drn_jax[plan]'",
+)
 def test_a_slice(tmp_path):
     """In a process of its own: the compiler reads the environment once."""
     done = subprocess.run(
-        [sys.executable, '-m', 'drn_jax.plan', CONFIG, '--topology=v5e:2x2', *TINY,
-         '--config.model.dtype=bfloat16', f'--output={tmp_path}'], cwd=ROOT,
-        capture_output=True, text=True)
+        [
+            sys.executable,
+            '-m',
+            'drn_jax.plan',
+            CONFIG,
+            '--topology=v5e:2x2',
+            *TINY,
+            '--config.model.dtype=bfloat16',
+            f'--output={tmp_path}',
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / 'report.json').read_text())
     assert report['fits'] and report['chips'] == 4 and report['hosts'] == 1
     assert 0 < report['augmentation_cycles'] < report['estimated_cycles']
     assert 0 < report['collective_seconds'] < report['estimated_step_seconds']
     assert report['estimated_cycles'] == sum(
-        sum(both.values()) for both in report['cycles_by_level'].values())
+        sum(both.values()) for both in report['cycles_by_level'].values()
+    )
     assert {'stem', 'level1', 'level8', 'augmentation'} <= report['cycles_by_level'].keys()
     assert len(report['most_expensive']) == 10 and report['collectives']['all-reduce']['bytes'] > 0
 

@@ -1,4 +1,5 @@
 """The predict command on photographs of every kind, with narrow networks and random weights."""
+
 import json
 import os
 import pathlib
@@ -10,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models.fills import random_variables
+from pictures.test_page import CHROMIUM, Reader
 from PIL import Image
 
 import drn_jax
 from drn_jax import predict, recipes
+from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
 from drn_jax.pictures import page
 from drn_jax.pictures.photographs import read_photograph
-from drn_jax.prediction import batches, classification, inputs, passes, shapes, trained
-from drn_jax.training import checkpoints
-from models.fills import random_variables
-from pictures.test_page import CHROMIUM, Reader
+from drn_jax.prediction import batches, classification, inputs, run, shapes, trained
 
 ROOT = pathlib.Path(__file__).parent.parent
 SIZE = 40  # of what the classifier sees
@@ -32,7 +33,7 @@ def save_checkpoint(directory, config, num_classes):
     config.model.variant, config.model.width = 'drn_a_18', 1 / 16
     config.model.num_classes = num_classes
     model = drn_jax.create_model('drn_a_18', num_classes, config.task, width=1 / 16)
-    checkpoints.save_variables(directory, config, random_variables(model))
+    manager.save_variables(directory, config, random_variables(model))
     return str(directory)
 
 
@@ -62,7 +63,7 @@ def photographs(tmp_path_factory):
     turned = Image.Exif()
     turned[0x0112] = 6  # to be turned by 90 degrees when shown
     Image.fromarray(pixels.swapaxes(0, 1)).save(folder / 'exif.jpg', exif=turned, quality=95)
-    image.convert('L').save(folder / 'grey.png')
+    image.convert('L').save(folder / 'gray.png')
     image.quantize(16).save(folder / 'palette.gif')
     image.convert('CMYK').save(folder / 'cmyk.tif')
     Image.fromarray(np.dstack([pixels, pixels[..., 0]])).save(folder / 'alpha.webp')
@@ -75,7 +76,7 @@ def photographs(tmp_path_factory):
     return folder
 
 
-NAMES = ['alpha', 'broken', 'cmyk', 'deep', 'exif', 'grey', 'palette', 'sub/plain']
+NAMES = ['alpha', 'broken', 'cmyk', 'deep', 'exif', 'gray', 'palette', 'sub/plain']
 
 
 def lines_of(output):
@@ -95,6 +96,7 @@ def classified(classifier, photographs, tmp_path_factory):
 
 
 # -------------------------------------------------------------------------------- classification
+
 
 def test_every_kind_of_photograph_gets_a_line_in_order(classified):
     lines = lines_of(classified)
@@ -138,7 +140,7 @@ def test_the_report_counts(classified, photographs):
     report = json.loads((classified / 'report.json').read_text())
     assert report['metrics'] == {'examples': 7, 'unreadable': 1}
     assert list(report['unreadable']) == [str(photographs / 'broken.jpg')]
-    assert report['settings'] == {'rule': 'scaled', 'threshold': .5}
+    assert report['settings'] == {'rule': 'scaled', 'threshold': 0.5}
     assert report['config']['model']['variant'] == 'drn_a_18' and report['versions']
     assert report['command'].startswith('python -m drn_jax.predict --checkpoint=')
 
@@ -163,21 +165,26 @@ def test_boxes_are_placed_in_the_photograph(tmp_path):
     images = jnp.zeros((1, 16, 32, 3), jnp.uint8)
 
     def answer(rule, threshold):
-        found = classification.answers(CannedNetwork(scores), settings, None, images, geometry,
-                                       rule=rule, threshold=threshold)
+        found = classification.answers(
+            CannedNetwork(scores), settings, None, images, geometry, rule=rule, threshold=threshold
+        )
         return jax.tree.map(lambda array: np.asarray(array)[0], found)
 
-    found = answer('scaled', .5)
+    found = answer('scaled', 0.5)
     assert found['classes'].tolist() == [1, 0]
     assert found['boxes'].tolist() == [[100, 200, 200, 600], [0, 0, 0, 0]]  # class 0 is flat
     assert found['map'].max() == 1 and found['map'][1, 2] == pytest.approx(6 / 9)
-    assert answer('scaled', .7)['boxes'][0].tolist() == [100, 200, 200, 400]
+    assert answer('scaled', 0.7)['boxes'][0].tolist() == [100, 200, 200, 400]
     # sigmoid(9) = .99988 and sigmoid(6) = .9975; elsewhere both classes tie at .5
-    assert answer('dominant', .998)['boxes'].tolist() == [[100, 200, 200, 400], [0, 0, 0, 0]]
-    assert answer('dominant', .4)['boxes'].tolist() == [[0, 0, 200, 800]] * 2
+    assert answer('dominant', 0.998)['boxes'].tolist() == [[100, 200, 200, 400], [0, 0, 0, 0]]
+    assert answer('dominant', 0.4)['boxes'].tolist() == [[0, 0, 200, 800]] * 2
 
-    example = batches.Example(0, inputs.Photograph('a', pathlib.Path('a.png')),
-                              np.zeros((200, 800, 3), np.uint8), np.zeros((16, 32, 3), np.uint8))
+    example = batches.Example(
+        0,
+        inputs.Photograph('a', pathlib.Path('a.png')),
+        np.zeros((200, 800, 3), np.uint8),
+        np.zeros((16, 32, 3), np.uint8),
+    )
     record = classification.write(('cat', 'dog'), 8, example, found, tmp_path)
     assert record['boxes'] == [[100, 200, 200, 600], None]
     drawn = pixels_of(tmp_path, record['files']['boxes'])
@@ -188,24 +195,46 @@ def test_boxes_are_placed_in_the_photograph(tmp_path):
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium is installed')
 def test_chromium_shows_the_box_in_its_place(tmp_path):
-    example = batches.Example(0, inputs.Photograph('a', pathlib.Path('a.png')),
-                              np.full((200, 400, 3), (20, 30, 160), np.uint8),
-                              np.zeros((16, 32, 3), np.uint8))
-    answer = {'classes': np.array([0]), 'probabilities': np.array([.75]), 'levels': {},
-              'boxes': np.array([[80, 100, 160, 300]], np.float32), 'map': np.ones((2, 4))}
+    example = batches.Example(
+        0,
+        inputs.Photograph('a', pathlib.Path('a.png')),
+        np.full((200, 400, 3), (20, 30, 160), np.uint8),
+        np.zeros((16, 32, 3), np.uint8),
+    )
+    answer = {
+        'classes': np.array([0]),
+        'probabilities': np.array([0.75]),
+        'levels': {},
+        'boxes': np.array([[80, 100, 160, 300]], np.float32),
+        'map': np.ones((2, 4)),
+    }
     record = classification.write(('cat',), 8, example, answer, tmp_path)
     item = classification.item('scaled', record, tmp_path)
-    page.write_page(tmp_path / 'index.html', 'Predictions', [item._replace(
-        pictures=[item.pictures[0]._replace(wide=True)])])
+    page.write_page(
+        tmp_path / 'index.html',
+        'Predictions',
+        [item._replace(pictures=[item.pictures[0]._replace(wide=True)])],
+    )
     subprocess.run(
-        [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars',
-         f'--user-data-dir={tmp_path / "profile"}', '--window-size=600,500',
-         f'--screenshot={tmp_path / "shot.png"}', (tmp_path / 'index.html').as_uri()],
-        check=True, capture_output=True, timeout=120)
+        [
+            CHROMIUM,
+            '--headless',
+            '--no-sandbox',
+            '--disable-gpu',
+            '--hide-scrollbars',
+            f'--user-data-dir={tmp_path / "profile"}',
+            '--window-size=600,500',
+            f'--screenshot={tmp_path / "shot.png"}',
+            (tmp_path / 'index.html').as_uri(),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     shot = np.asarray(Image.open(tmp_path / 'shot.png').convert('RGB')).astype(int)
 
-    def span(colour):
-        ys, xs = np.nonzero((np.abs(shot - colour) < 40).all(-1))
+    def span(color):
+        ys, xs = np.nonzero((np.abs(shot - color) < 40).all(-1))
         return np.array([ys.min(), xs.min(), ys.max() + 1, xs.max() + 1])
 
     photograph = span((20, 30, 160))
@@ -216,12 +245,13 @@ def test_chromium_shows_the_box_in_its_place(tmp_path):
 
 def test_thresholds_come_from_flag_configuration_or_rule():
     config = recipes.classification()
-    assert classification.default_threshold(config, 'scaled') == .5
-    config.evaluation.threshold = .25
-    assert classification.default_threshold(config, 'dominant') == .25
+    assert classification.default_threshold(config, 'scaled') == 0.5
+    config.evaluation.threshold = 0.25
+    assert classification.default_threshold(config, 'dominant') == 0.25
 
 
 # ---------------------------------------------------------------------------------- segmentation
+
 
 def test_label_maps_have_the_size_of_the_photograph(segmenter, photographs, tmp_path):
     files = [str(photographs / name) for name in ('sub/plain.JPEG', 'exif.jpg')]
@@ -238,12 +268,14 @@ def test_label_maps_have_the_size_of_the_photograph(segmenter, photographs, tmp_
         large = drn_jax.ops.resize.upsample(jnp.asarray(maps), 20, 30)[0]
         first, second = np.moveaxis(np.sort(np.asarray(large), -1)[..., :-3:-1], -1, 0)
         clear = first - second > 1e-3
-        assert clear.mean() > .9
+        assert clear.mean() > 0.9
         np.testing.assert_array_equal(labels[clear], np.asarray(large.argmax(-1))[clear])
         counts = np.bincount(labels.ravel(), minlength=4) / labels.size
-        assert line['shares'] == {f'class {place}': pytest.approx(counts[place], abs=1e-6)
-                                  for place in np.flatnonzero(counts)}
-        for kind in ('colours', 'overlay'):
+        assert line['shares'] == {
+            f'class {place}': pytest.approx(counts[place], abs=1e-6)
+            for place in np.flatnonzero(counts)
+        }
+        for kind in ('colors', 'overlay'):
             assert pixels_of(tmp_path / 'whole', line['files'][kind]).shape == (20, 30, 3)
     text = (tmp_path / 'whole' / 'index.html').read_text()
     assert len(Reader(text).images) == 4 and 'class="swatch"' in text
@@ -252,15 +284,21 @@ def test_label_maps_have_the_size_of_the_photograph(segmenter, photographs, tmp_
     labels = pixels_of(tmp_path / 'sized', 'labels/plain.png')
     assert labels.shape == (20, 30) and labels.dtype == np.uint8
     assert json.loads((tmp_path / 'sized' / 'report.json').read_text())['settings'] == {
-        'size': [16, 16], 'short_side': None}
+        'size': [16, 16],
+        'short_side': None,
+    }
 
 
 # ----------------------------------------------------------------------------- sizes and batches
 
+
 def test_few_sizes_occur():
     data = recipes.classification().data
-    sizes = {shapes.classifier_size(height, width, data)
-             for height in range(300, 500, 7) for width in range(300, 500, 7)}
+    sizes = {
+        shapes.classifier_size(height, width, data)
+        for height in range(300, 500, 7)
+        for width in range(300, 500, 7)
+    }
     assert len(sizes) == 2 * (13 - 8) + 1  # ratios from 8/8 to 13/8 in eighths, two directions
     assert shapes.classifier_size(1, 1, data) == (256, 256)
     assert shapes.classifier_size(5, 100000, data) == (256, 8 * 256)
@@ -275,8 +313,10 @@ def test_batches_have_one_size_and_nothing_waits_for_ever(tmp_path):
         found.append(inputs.Photograph(str(place), tmp_path / f'{place}.png'))
 
     def places(**options):
-        return [[example.place for example in batch] for batch in batches.batches(
-            found, lambda height, width: (height, width), 3, **options)]
+        return [
+            [example.place for example in batch]
+            for batch in batches.batches(found, lambda height, width: (height, width), 3, **options)
+        ]
 
     assert places() == [[1, 3, 4], [0, 2, 5], [6, 7]]
     assert places(lag=1) == [[0, 2], [1, 3, 4], [5, 6, 7]]
@@ -286,7 +326,7 @@ def test_batches_have_one_size_and_nothing_waits_for_ever(tmp_path):
 
 
 def test_records_come_in_order():
-    assert list(passes.in_order(zip([2, 0, 3, 1], 'cadb'))) == ['a', 'b', 'c', 'd']
+    assert list(run.in_order(zip([2, 0, 3, 1], 'cadb'))) == ['a', 'b', 'c', 'd']
 
 
 def test_results_of_an_earlier_call_are_no_photographs(tmp_path):
@@ -296,16 +336,20 @@ def test_results_of_an_earlier_call_are_no_photographs(tmp_path):
     assert [found.name for found in inputs.find_photographs([tmp_path], tmp_path / 'out')] == ['a']
 
 
-@pytest.mark.parametrize('given, photographs, size', [
-    (1_000_000, 5, 8), (4, 5, 4), (4, 1, 4), (None, 5, 8), (None, 100, 32)])
+@pytest.mark.parametrize(
+    'given, photographs, size',
+    [(1_000_000, 5, 8), (4, 5, 4), (4, 1, 4), (None, 5, 8), (None, 100, 32)],
+)
 def test_no_batch_is_larger_than_there_is_use_for(given, photographs, size):
     checkpoint = types.SimpleNamespace(
         mesh=types.SimpleNamespace(devices=np.zeros(4)),
-        model=types.SimpleNamespace(task='classification'))
+        model=types.SimpleNamespace(task='classification'),
+    )
     assert predict.choose_batch_size(given, photographs, checkpoint) == size
 
 
 # -------------------------------------------------------------------------------------- bad input
+
 
 def error_of(*flags):
     with pytest.raises(InputError) as error:
@@ -314,23 +358,36 @@ def error_of(*flags):
     return str(error.value)
 
 
-@pytest.mark.parametrize('flags, message', [
-    ([], 'no photograph is given; name image files or folders'),
-    (['nowhere.jpg'], 'nowhere.jpg does not exist'),
-    (['PHOTOGRAPHS', 'PHOTOGRAPHS/grey.png'], "both be called 'grey'; rename one"),
-    (['PHOTOGRAPHS', '--size=3x4'], '--size is for segmentation, but the checkpoint is for class'),
-    (['PHOTOGRAPHS', '--rule=best'], "--rule: invalid choice: 'best'"),
-    (['PHOTOGRAPHS', '--threshold=1'], "'1' is given, but it is a number, at least 0 and below 1"),
-    (['PHOTOGRAPHS', '--threshold=high'], "'high' is given, but it is a number"),
-    (['PHOTOGRAPHS', '--batch_size=0'], "'0' is given, but it is a whole number, at least 1"),
-    (['PHOTOGRAPHS', '--batch_size=3'], '--batch_size is 3, which 8 devices do not divide'),
-    (['PHOTOGRAPHS', '--size=3'], "'3' is given, but a size is HEIGHTxWIDTH"),
-    (['PHOTOGRAPHS', '--size=3x4', '--short_side=3'], 'exclude each other'),
-    (['PHOTOGRAPHS', '--step=7'], 'holds no step 7; it holds 0'),
-    (['PHOTOGRAPHS', '--treshold=.5'], '--treshold=.5 is not understood'),
-    (['PHOTOGRAPHS', '--config.data.sise=5'], "config.data has no field 'sise'"),
-    (['PHOTOGRAPHS', '--config.model.width=1.'], 'the network of a checkpoint cannot be changed'),
-    (['PHOTOGRAPHS', '--config.data.image_size=0'], 'config.data.image_size is 0; it must be')])
+@pytest.mark.parametrize(
+    'flags, message',
+    [
+        ([], 'no photograph is given; name image files or folders'),
+        (['nowhere.jpg'], 'nowhere.jpg does not exist'),
+        (['PHOTOGRAPHS', 'PHOTOGRAPHS/gray.png'], "both be called 'gray'; rename one"),
+        (
+            ['PHOTOGRAPHS', '--size=3x4'],
+            '--size is for segmentation, but the checkpoint is for class',
+        ),
+        (['PHOTOGRAPHS', '--rule=best'], "--rule: invalid choice: 'best'"),
+        (
+            ['PHOTOGRAPHS', '--threshold=1'],
+            "'1' is given, but it is a number, at least 0 and below 1",
+        ),
+        (['PHOTOGRAPHS', '--threshold=high'], "'high' is given, but it is a number"),
+        (['PHOTOGRAPHS', '--batch_size=0'], "'0' is given, but it is a whole number, at least 1"),
+        (['PHOTOGRAPHS', '--batch_size=3'], '--batch_size is 3, which 8 devices do not divide'),
+        (['PHOTOGRAPHS', '--size=3'], "'3' is given, but a size is HEIGHTxWIDTH"),
+        (['PHOTOGRAPHS', '--size=3x4', '--short_side=3'], 'exclude each other'),
+        (['PHOTOGRAPHS', '--step=7'], 'holds no step 7; it holds 0'),
+        (['PHOTOGRAPHS', '--treshold=.5'], '--treshold=.5 is not understood'),
+        (['PHOTOGRAPHS', '--config.data.sise=5'], "config.data has no field 'sise'"),
+        (
+            ['PHOTOGRAPHS', '--config.model.width=1.'],
+            'the network of a checkpoint cannot be changed',
+        ),
+        (['PHOTOGRAPHS', '--config.data.image_size=0'], 'config.data.image_size is 0; it must be'),
+    ],
+)
 def test_bad_flags(classifier, photographs, tmp_path, flags, message):
     flags = [flag.replace('PHOTOGRAPHS', str(photographs)) for flag in flags]
     assert message in error_of(f'--checkpoint={classifier}', f'--output={tmp_path}/out', *flags)
@@ -341,45 +398,61 @@ def test_bad_directories_and_checkpoints(classifier, segmenter, photographs, tmp
     (tmp_path / 'notes.txt').write_text('kept')
     (tmp_path / 'empty').mkdir()
     output = f'--output={tmp_path}/out'
-    photograph = str(photographs / 'grey.png')
+    photograph = str(photographs / 'gray.png')
     assert '--output=gs://bucket/out is not local; give a local path' in error_of(
-        f'--checkpoint={classifier}', '--output=gs://bucket/out', photograph)
+        f'--checkpoint={classifier}', '--output=gs://bucket/out', photograph
+    )
     assert 'is not empty; name another directory, or add --overwrite' in error_of(
-        f'--checkpoint={classifier}', photograph, f'--output={tmp_path}')
+        f'--checkpoint={classifier}', photograph, f'--output={tmp_path}'
+    )
     assert 'is a file; name a directory' in error_of(
-        f'--checkpoint={classifier}', photograph, f'--output={tmp_path}/notes.txt')
+        f'--checkpoint={classifier}', photograph, f'--output={tmp_path}/notes.txt'
+    )
     assert 'empty holds no images; their names end in .jpg' in error_of(
-        f'--checkpoint={classifier}', f'{tmp_path}/empty', output)
+        f'--checkpoint={classifier}', f'{tmp_path}/empty', output
+    )
     assert '--threshold is for classification' in error_of(
-        f'--checkpoint={segmenter}', photograph, output, '--threshold=.5')
+        f'--checkpoint={segmenter}', photograph, output, '--threshold=.5'
+    )
     assert '--tile_px=12 is no multiple of the stride of drn_a_18, 8' in error_of(
-        f'--checkpoint={segmenter}', photograph, output, '--tile_px=12')
+        f'--checkpoint={segmenter}', photograph, output, '--tile_px=12'
+    )
     backbone = save_checkpoint(tmp_path / 'backbone', recipes.classification(), 0)
     assert 'holds a network without a classifier' in error_of(
-        f'--checkpoint={backbone}', photograph, output)
+        f'--checkpoint={backbone}', photograph, output
+    )
     assert sorted(os.listdir(tmp_path)) == ['backbone', 'empty', 'notes.txt']
 
 
-def test_names_and_colours_must_fit_the_classes(segmenter):
-    with pytest.raises(InputError, match='has 4 classes, but 1 names and 4 colours'):
+def test_names_and_colors_must_fit_the_classes(segmenter):
+    with pytest.raises(InputError, match='has 4 classes, but 1 names and 4 colors'):
         trained.load_trained(segmenter, overrides=["--config.data.class_names=('sky',)"])
 
 
 # -------------------------------------------------------------------------------- as a user types
 
+
 def python_m(*flags):
-    return subprocess.run([sys.executable, '-m', 'drn_jax.predict', *flags], cwd=ROOT, timeout=120,
-                          capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, '-m', 'drn_jax.predict', *flags],
+        cwd=ROOT,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_where_nothing_can_be_read_the_status_says_so(classifier, photographs, tmp_path):
-    result = python_m(f'--checkpoint={classifier}', str(photographs / 'broken.jpg'),
-                      f'--output={tmp_path}')
+    result = python_m(
+        f'--checkpoint={classifier}', str(photographs / 'broken.jpg'), f'--output={tmp_path}'
+    )
     assert result.returncode == 1
     assert result.stderr.startswith('error: no photograph could be read, for example: ')
     assert result.stderr.count('\n') == 1
     assert json.loads((tmp_path / 'report.json').read_text())['metrics'] == {
-        'examples': 0, 'unreadable': 1}
+        'examples': 0,
+        'unreadable': 1,
+    }
 
 
 def test_the_command_does_not_import_tensorflow():

@@ -1,4 +1,5 @@
 """The README's Python runs, and its commands exist."""
+
 import pathlib
 import re
 
@@ -28,6 +29,7 @@ def test_files_and_commands_that_it_names_exist():
 def test_fields_that_it_names_exist():
     from drn_jax import recipes
     from drn_jax.training.configurations import flatten
+
     fields = {**flatten(recipes.classification()), **flatten(recipes.segmentation())}
     for name in re.findall(r'--config\.([\w.]*\w)', README):
         assert name in fields or name == 'FIELD', name

@@ -1,4 +1,5 @@
 """Segmentation from the command line: Cityscapes over small zips, own data, the official scores."""
+
 import argparse
 import json
 import pathlib
@@ -7,20 +8,27 @@ import zipfile
 import jax
 import numpy as np
 import pytest
-from PIL import Image
-
 from data.cityscapes_zips import write_cityscapes_zips
 from data.own_maps import write_pair
+from PIL import Image
+
 from drn_jax import cityscapes, evaluate, main, recipes
+from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
 from drn_jax.pictures.label_files import LabelFiles
 from drn_jax.tasks import segmentation
-from drn_jax.training import checkpoints, configurations
+from drn_jax.training import configurations
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
-SMALL = [f'--config={CONFIGS}/cityscapes_drn_c_26.py', '--config.model.width=.0625',
-         '--config.data.crop_px=64', '--config.data.streams=2', '--config.batch_size=8',
-         '--config.steps=2', '--config.evaluation.batch_size=8']
+SMALL = [
+    f'--config={CONFIGS}/cityscapes_drn_c_26.py',
+    '--config.model.width=.0625',
+    '--config.data.crop_px=64',
+    '--config.data.shards=2',
+    '--config.batch_size=8',
+    '--config.steps=2',
+    '--config.evaluation.batch_size=8',
+]
 
 
 @pytest.fixture(scope='module')
@@ -29,8 +37,14 @@ def run(tmp_path_factory):
     manual, prepared = tmp_path_factory.mktemp('manual'), tmp_path_factory.mktemp('prepared')
     write_cityscapes_zips(manual)
     workdir = tmp_path_factory.mktemp('runs') / 'run'
-    main.main([*SMALL, f'--config.data.data_dir={prepared}', f'--config.data.manual_dir={manual}',
-               f'--workdir={workdir}'])
+    main.main(
+        [
+            *SMALL,
+            f'--config.data.data_dir={prepared}',
+            f'--config.data.manual_dir={manual}',
+            f'--workdir={workdir}',
+        ]
+    )
     return workdir
 
 
@@ -48,17 +62,18 @@ def test_evaluation_writes_pictures_the_matrix_and_the_zip_for_the_server(run, t
     metrics = json.loads((tmp_path / 'report.json').read_text())['metrics']
     # evaluate folds batch normalization, so pixels whose two best classes are close may differ.
     assert metrics == pytest.approx(
-        json.loads((run / 'report.json').read_text())['metrics'], abs=1e-3)
+        json.loads((run / 'report.json').read_text())['metrics'], abs=1e-3
+    )
     stems = [f'munster_{number:06d}_000019' for number in range(2)]
     with zipfile.ZipFile(tmp_path / 'label_ids.zip') as archive:
-        assert sorted(name[:len(stems[0])] for name in archive.namelist()) == stems
+        assert sorted(name[: len(stems[0])] for name in archive.namelist()) == stems
         ids = np.asarray(Image.open(archive.open(archive.namelist()[0])))
     labels = np.asarray(Image.open(next((tmp_path / 'labels').iterdir())))
     assert ids.shape == labels.shape == (1024, 2048) and labels.max() < 19
     assert set(np.unique(ids)) <= set(cityscapes.LABEL_ID_OF_CLASS)
     table = (tmp_path / 'confusion.csv').read_text().splitlines()
     counts = np.array([line.split(',')[1:] for line in table[1:]], int)
-    assert counts.shape == (19, 19) and counts.sum() == 2 * 1024 * (2048 - 64)  # all but unlabelled
+    assert counts.shape == (19, 19) and counts.sum() == 2 * 1024 * (2048 - 64)  # all but unlabeled
     with Image.open(tmp_path / 'confusion.png') as picture:
         assert picture.size[0] > 300
     assert len(list((tmp_path / 'overlays').iterdir())) == 2
@@ -66,8 +81,11 @@ def test_evaluation_writes_pictures_the_matrix_and_the_zip_for_the_server(run, t
 
 def test_tiles_and_other_sizes(run, tmp_path):
     found = {}
-    for name, flags in (('whole', []), ('tiled', ['--config.evaluation.tile_px=512']),
-                        ('small', ['--size=256x512'])):
+    for name, flags in (
+        ('whole', []),
+        ('tiled', ['--config.evaluation.tile_px=512']),
+        ('small', ['--size=256x512']),
+    ):
         evaluate.main([f'--checkpoint={run}', f'--output={tmp_path / name}', *flags])
         report = json.loads((tmp_path / name / 'report.json').read_text())
         found[name] = report['metrics']['pixel_accuracy'], np.sum(report['confusion'])
@@ -81,7 +99,8 @@ def test_images_of_two_directories(run, tmp_path):
     rng = np.random.default_rng(0)
     for number, size in enumerate([(48, 64), (48, 64), (40, 40)]):
         Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(
-            tmp_path / f'images/a/{number}.jpg')
+            tmp_path / f'images/a/{number}.jpg'
+        )
         Image.fromarray(np.full(size, number, np.uint8)).save(tmp_path / f'labels/a/{number}.png')
     flags = [f'--checkpoint={run}', f'--images={tmp_path}/images', f'--labels={tmp_path}/labels']
     evaluate.main([*flags, f'--output={tmp_path}/out'])
@@ -97,23 +116,36 @@ def test_images_of_two_directories(run, tmp_path):
 
 def test_a_network_without_class_names_is_evaluated_on_two_directories(tmp_path):
     config = recipes.segmentation()
-    config.model.num_classes, config.model.width = 5, .0625
+    config.model.num_classes, config.model.width = 5, 0.0625
     model = configurations.model_of(config)
     variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
-    checkpoints.save_variables(tmp_path / 'converted', config, variables)
+    manager.save_variables(tmp_path / 'converted', config, variables)
     write_pair(tmp_path, 'images/0.png', 'labels/0.png', value=4)
-    evaluate.main([f'--checkpoint={tmp_path}/converted', f'--images={tmp_path}/images',
-                   f'--labels={tmp_path}/labels', f'--output={tmp_path}/out'])
+    evaluate.main(
+        [
+            f'--checkpoint={tmp_path}/converted',
+            f'--images={tmp_path}/images',
+            f'--labels={tmp_path}/labels',
+            f'--output={tmp_path}/out',
+        ]
+    )
     report = json.loads((tmp_path / 'out' / 'report.json').read_text())
     assert 'iou/class 4' in report['metrics'] and len(report['confusion']) == 5
 
 
-@pytest.mark.parametrize('flags, message', [
-    (['--task=classification'], 'cannot be evaluated with a network for segmentation'),
-    (['--save=paint'], '--save=paint is unknown; known are labels, colours, overlays, zip'),
-    (['--images=somewhere'], '--images and --labels go together'),
-    (['--size=12'], 'invalid image_size value'),
-    (['--config.evaluation.tile_px=100'], 'give 0, for whole images, or a multiple of the stride')])
+@pytest.mark.parametrize(
+    'flags, message',
+    [
+        (['--task=classification'], 'cannot be evaluated with a network for segmentation'),
+        (['--save=paint'], '--save=paint is unknown; known are labels, colors, overlays, zip'),
+        (['--images=somewhere'], '--images and --labels go together'),
+        (['--size=12'], 'invalid image_size value'),
+        (
+            ['--config.evaluation.tile_px=100'],
+            'give 0, for whole images, or a multiple of the stride',
+        ),
+    ],
+)
 def test_flags_that_do_not_fit_are_named(run, flags, message):
     with pytest.raises(InputError, match=message):
         evaluate.main([f'--checkpoint={run}', *flags])
@@ -129,18 +161,19 @@ def test_no_label_map_takes_the_name_of_another(tmp_path):
 
 def test_scores_are_those_of_the_official_evaluation(tmp_path):
     """Classes that are absent, only predicted, or ignored are all there."""
-    official = pytest.importorskip(
-        'cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling')
+    official = pytest.importorskip('cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling')
     rng = np.random.default_rng(0)
     ids = rng.choice([0, 3, 7, 8, 11, 23, 24, 26, 33], (3, 60, 90)).astype(np.uint8)
     truth = cityscapes.TRAIN_IDS[ids]
     predicted = rng.choice([0, 1, 2, 10, 11, 13, 15, 18], truth.shape).astype(np.uint8)
-    keep = rng.random(truth.shape) < .7  # so that scores differ
+    keep = rng.random(truth.shape) < 0.7  # so that scores differ
     predicted = np.where(keep & (truth != 255), truth, predicted)
     files = LabelFiles(tmp_path, ('zip',), cityscapes.PALETTE, cityscapes.LABEL_ID_OF_CLASS)
     names = np.array([f'a_{number:06d}_000019' for number in range(3)], object)
-    files({'image': np.zeros((3, 60, 90, 3), np.uint8), 'mask': np.ones(3, bool), 'name': names},
-          predicted)
+    files(
+        {'image': np.zeros((3, 60, 90, 3), np.uint8), 'mask': np.ones(3, bool), 'name': names},
+        predicted,
+    )
     files.close()
     zipfile.ZipFile(tmp_path / 'label_ids.zip').extractall(tmp_path / 'predicted')
     for name, image in zip(names, ids):
@@ -151,20 +184,29 @@ def test_scores_are_those_of_the_official_evaluation(tmp_path):
     settings.evalPixelAccuracy = False
     wanted = official.evaluateImgLists(
         [str(tmp_path / 'predicted' / f'{name}.png') for name in names],
-        [str(tmp_path / f'{name}.png') for name in names], settings)
+        [str(tmp_path / f'{name}.png') for name in names],
+        settings,
+    )
 
     counts = segmentation.counts(predicted, {'label': truth, 'mask': np.ones(3, bool)}, classes=19)
     found = segmentation.report(
         {'examples': 3, 'confusion': np.asarray(counts['confusion'], np.int64)},
-        class_names=cityscapes.CLASS_NAMES)
+        class_names=cityscapes.CLASS_NAMES,
+    )
     for name in cityscapes.CLASS_NAMES:
         score = wanted['classScores'][name]
-        assert np.isnan(score) and f'iou/{name}' not in found or abs(
-            found[f'iou/{name}'] - score) < 1e-9
+        assert (
+            np.isnan(score)
+            and f'iou/{name}' not in found
+            or abs(found[f'iou/{name}'] - score) < 1e-9
+        )
     assert abs(found['mean_iou'] - wanted['averageScoreClasses']) < 1e-9
     for name in segmentation.CITYSCAPES_CATEGORIES:
         score = wanted['categoryScores'][name]
-        assert np.isnan(score) and f'category_iou/{name}' not in found or abs(
-            found[f'category_iou/{name}'] - score) < 1e-9
+        assert (
+            np.isnan(score)
+            and f'category_iou/{name}' not in found
+            or abs(found[f'category_iou/{name}'] - score) < 1e-9
+        )
     assert abs(found['category_mean_iou'] - wanted['averageScoreCategories']) < 1e-9
     assert sum(name.startswith('iou/') for name in found) == 8  # 11 classes are absent

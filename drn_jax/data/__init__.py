@@ -3,6 +3,7 @@
 Importing this package imports TensorFlow, which takes seconds: floors above import it inside the
 functions that need it. TensorFlow is kept off every accelerator, for those are JAX's.
 """
+
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # 2: errors only
@@ -19,5 +20,11 @@ from drn_jax.data.pipeline import evaluation_batches, training_batches  # noqa: 
 from drn_jax.data.source import Source  # noqa: E402
 from drn_jax.data.sources import is_there, open_source  # noqa: E402
 
-__all__ = ['Source', 'evaluation_batches', 'is_there', 'open_pairs', 'open_source',
-           'training_batches']
+__all__ = [
+    'Source',
+    'evaluation_batches',
+    'is_there',
+    'open_pairs',
+    'open_source',
+    'training_batches',
+]

@@ -1,4 +1,5 @@
 """Decodes records in parallel into batches in which no unreadable image shifts another."""
+
 import logging
 import os
 
@@ -30,27 +31,41 @@ class Batches:
         named: whether batches have `name`, str objects [rows], '' in padding.
         threads: images decoded at once; 0: as many as there are cores.
         source, split: what the records were read from.
-        max_unreadable_share: of the split's images; when more cannot be read, the iteration raises
+        max_unreadable_fraction: of the split's images; when more cannot be read, the iteration raises
             InputError.
 
     Attributes:
         unreadable: the images that could not be read so far, {name: index}.
     """
 
-    def __init__(self, records, decode, *, blank, rows, first_row=0, steps=None, named=False,
-                 threads, source, split, max_unreadable_share):
+    def __init__(
+        self,
+        records,
+        decode,
+        *,
+        blank,
+        rows,
+        first_row=0,
+        steps=None,
+        named=False,
+        threads,
+        source,
+        split,
+        max_unreadable_fraction,
+    ):
         self.unreadable = {}
         self._blank, self._rows, self._steps_left, self._named = blank, rows, steps, named
-        self._source, self._split, self._max_share = source, split, max_unreadable_share
+        self._source, self._split, self._max_share = source, split, max_unreadable_fraction
 
         def decode_rows(batch):
-            part = {key: values[first_row:first_row + rows] for key, values in batch.items()}
+            part = {key: values[first_row : first_row + rows] for key, values in batch.items()}
             return _decode_batch(part, decode, blank(batch), threads or os.cpu_count())
 
         decoded = records.prefetch(1).map(
             decode_rows,
             num_parallel_calls=2,  # one batch begins while the last images of another are decoded
-            deterministic=True)
+            deterministic=True,
+        )
         self._decoded = decoded.prefetch(2).as_numpy_iterator()
 
     def __iter__(self):
@@ -67,16 +82,19 @@ class Batches:
             cause = error.message.split('}} ')[-1].split(' [Op:')[0]  # without TensorFlow's frame
             raise InputError(
                 f'the files of split {self._split!r} of {self._source.name!r} are damaged: '
-                f'{cause}; prepare the data set again') from error
+                f'{cause}; prepare the data set again'
+            ) from error
         except tf.errors.ResourceExhaustedError as error:
-            raise InputError(f'a batch of {self._rows} images does not fit into the memory of this '
-                             'machine; give smaller batches or smaller images') from error
+            raise InputError(
+                f'a batch of {self._rows} images does not fit into the memory of this '
+                'machine; give smaller batches or smaller images'
+            ) from error
         if decoded is None and self._steps_left is None:
             raise StopIteration
         return self._complete(decoded or self._no_images())
 
     def _complete(self, decoded):
-        """Gives a batch of all rows, of what `_decode_batch` gives."""
+        """Returns a batch of all rows, of what `_decode_batch` gives."""
         row, index = decoded['row'][:-1], decoded['index'].astype(np.uint32)
         batch = {key: values[:-1] for key, values in decoded['decoded'].items()}
         batch |= {'mask': np.ones(len(row), bool), 'index': index[row]}
@@ -87,17 +105,20 @@ class Batches:
             for key, values in batch.items():
                 batch[key] = np.repeat(blank[key][None], self._rows, 0)
                 batch[key][row] = values
-            batch['index'][:len(index)] = index
+            batch['index'][: len(index)] = index
         if self._named:
             names = [name.decode(errors='replace') for name in decoded['name']]
             batch['name'] = np.array(names + [''] * (self._rows - len(names)), object)
         return batch
 
     def _no_images(self):
-        """Gives what `_decode_batch` would of no records."""
-        return {'row': np.zeros(1, int), 'index': np.zeros(0), 'name': np.zeros(0, object),
-                'decoded': {key: np.asarray(value)[None]
-                            for key, value in self._blank(None).items()}}
+        """Returns what `_decode_batch` would of no records."""
+        return {
+            'row': np.zeros(1, int),
+            'index': np.zeros(0),
+            'name': np.zeros(0, object),
+            'decoded': {key: np.asarray(value)[None] for key, value in self._blank(None).items()},
+        }
 
     def _report(self, names, indices):
         """Remembers images that could not be read, and raises InputError when they are too many."""
@@ -117,7 +138,8 @@ class Batches:
                 f'{self._source.name!r} cannot be read, which is more than a share of '
                 f'{self._max_share:g}: {", ".join(names[:_NAMED])}'
                 f'{", ..." if number > _NAMED else ""}; '
-                'repair these files, or raise config.data.max_unreadable_share')
+                'repair these files, or raise config.data.max_unreadable_fraction'
+            )
 
 
 def _decode_batch(batch, decode, blank, threads):
@@ -130,9 +152,13 @@ def _decode_batch(batch, decode, blank, threads):
     """
     size = tf.size(batch['name'], tf.int64)
     rows = tf.data.Dataset.from_tensor_slices(batch).enumerate()
-    rows = rows.map(lambda row, record: {'row': row, 'decoded': decode(record)},
-                    num_parallel_calls=threads, deterministic=True).ignore_errors()
-    rows = rows.concatenate(tf.data.Dataset.from_tensors(
-        {'row': tf.zeros([], tf.int64), 'decoded': blank}))
+    rows = rows.map(
+        lambda row, record: {'row': row, 'decoded': decode(record)},
+        num_parallel_calls=threads,
+        deterministic=True,
+    ).ignore_errors()
+    rows = rows.concatenate(
+        tf.data.Dataset.from_tensors({'row': tf.zeros([], tf.int64), 'decoded': blank})
+    )
     decoded = rows.batch(size + 1).get_single_element()
     return {**decoded, 'name': batch['name'], 'index': batch['index']}

@@ -1,14 +1,15 @@
 """Reads the boxes of objects from ImageNet's archives and from CSV files."""
+
 import collections
 import csv
 import gzip
 import io
 import tarfile
-from xml.etree import ElementTree
 import zlib
+from xml.etree import ElementTree
 
-from etils import epath
 import numpy as np
+from etils import epath
 
 from drn_jax.errors import InputError
 
@@ -33,16 +34,19 @@ def read_archive(path):
     """
     path, found = epath.Path(path), collections.defaultdict(list)
     if not path.exists():
-        raise InputError(f'{path.name} is not in {path.parent}; download it from '
-                         'https://image-net.org (after registration), or give config.data.boxes a '
-                         'CSV file')
+        raise InputError(
+            f'{path.name} is not in {path.parent}; download it from '
+            'https://image-net.org (after registration), or give config.data.boxes a '
+            'CSV file'
+        )
     try:
         with path.open('rb') as file:
             for name, content in _xml_files(file):
                 found[_stem(name)] += _boxes(name, content)
     except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
-        raise InputError(f'{path} is damaged or no archive of boxes ({error}); download it again'
-                         ) from error
+        raise InputError(
+            f'{path} is damaged or no archive of boxes ({error}); download it again'
+        ) from error
     found = {name: np.array(boxes, np.float32) for name, boxes in found.items() if boxes}
     if not found:
         raise InputError(f'{path} holds no boxes; give {ARCHIVES["validation"]}')
@@ -71,19 +75,21 @@ def _xml_files(file):
         unpacked.seek(archive.offset)
         if unpacked.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError(f'it breaks off after {archive.offset} bytes')
-        while unpacked.read(2 ** 20):  # at its end, gzip compares the checksum
+        while unpacked.read(2**20):  # at its end, gzip compares the checksum
             pass
 
 
 def _boxes(name, content):
-    """Gives the boxes of one XML file, list of (y0, x0, y1, x1).
+    """Returns the boxes of one XML file, list of (y0, x0, y1, x1).
 
     Raises:
         ValueError: it is damaged, or lacks a number.
     """
     try:
-        edges = [[float(box.findtext(edge)) for edge in ('ymin', 'xmin', 'ymax', 'xmax')]
-                 for box in ElementTree.fromstring(content).iter('bndbox')]
+        edges = [
+            [float(box.findtext(edge)) for edge in ('ymin', 'xmin', 'ymax', 'xmax')]
+            for box in ElementTree.fromstring(content).iter('bndbox')
+        ]
     except (ElementTree.ParseError, TypeError, ValueError) as error:
         raise ValueError(f'{name}: {error}') from error
     return [(y0, x0, y1 + 1, x1 + 1) for y0, x0, y1, x1 in edges]
@@ -117,20 +123,26 @@ def read_csv(path):
         text = path.read_text().removeprefix('\ufeff')  # spreadsheets put it before the first line
         lines = list(csv.reader(text.splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f'{path} cannot be read as a CSV file of boxes ({error}); give one, or '
-                         f'the directory of {ARCHIVES["validation"]}') from error
+        raise InputError(
+            f'{path} cannot be read as a CSV file of boxes ({error}); give one, or '
+            f'the directory of {ARCHIVES["validation"]}'
+        ) from error
     for number, line in enumerate(lines, 1):
         if not line or number == 1 and tuple(word.strip() for word in line) == COLUMNS:
             continue
         name, box = _name_and_box(line)
         if not box:
-            raise InputError(f'line {number} of {path} is {",".join(line)!r}; a line is '
-                             'image,x0,y0,x1,y1 in pixels, with x1 above x0 and y1 above y0')
+            raise InputError(
+                f'line {number} of {path} is {",".join(line)!r}; a line is '
+                'image,x0,y0,x1,y1 in pixels, with x1 above x0 and y1 above y0'
+            )
         stem = _stem(name)
         if names.setdefault(stem, name) != name:
-            raise InputError(f'{path} names two images {stem}, {names[stem]} and {name}; boxes are '
-                             'found by file names without directory and suffix, so give each '
-                             'image its own')
+            raise InputError(
+                f'{path} names two images {stem}, {names[stem]} and {name}; boxes are '
+                'found by file names without directory and suffix, so give each '
+                'image its own'
+            )
         found[stem].append(box)
     if not found:
         raise InputError(f'{path} holds no boxes; a line is image,x0,y0,x1,y1 in pixels')
@@ -138,7 +150,7 @@ def read_csv(path):
 
 
 def _name_and_box(line):
-    """Gives the name in a line of a CSV file, and its box y0, x0, y1, x1, or None for no box."""
+    """Returns the name in a line of a CSV file, and its box y0, x0, y1, x1, or None for no box."""
     try:
         name, (x0, y0, x1, y1) = line[0].strip(), map(float, line[1:])
     except ValueError:

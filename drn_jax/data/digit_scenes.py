@@ -3,10 +3,11 @@
 `import drn_jax.data.digit_scenes` registers the builder with TFDS; then
 `tfds.builder('digit_scenes')` (96 x 96 pixels) and `tfds.builder('digit_scenes/192')` find it.
 """
+
 import numpy as np
-from sklearn import datasets
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from sklearn import datasets
 
 # Per split: number of images, then what no other split may use. Digits are indices into
 # scikit-learn's 1797; columns cut both photographs (427 x 640) into halves, of which `tune` shares
@@ -23,7 +24,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
     """One bright digit on a darkened photograph, with two fragments of other digits as clutter.
 
     Each image holds one of scikit-learn's 8 x 8 digits, enlarged to between 36 % and 75 % of the
-    image's side, in one bright colour (150 to 255 per channel). Below it lie the fragments, squares
+    image's side, in one bright color (150 to 255 per channel). Below it lie the fragments, squares
     of 6 to 10 pixels (at 96; twice that at 192) from digits of the same split, below these a crop
     of one of scikit-learn's two photographs at half its brightness. Every digit of a split is used
     equally often. All arithmetic is on integers and all draws come from NumPy's frozen
@@ -36,6 +37,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
             exclusive; times S and rounded, they are the exact pixels again.
         mask: uint8 [S, S, 1], 1 on the digit's pixels (at least half inked), else 0.
     """
+
     VERSION = tfds.core.Version('1.0.0')
     RELEASE_NOTES = {'1.0.0': 'First version.'}
     BUILDER_CONFIGS = [
@@ -48,12 +50,14 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description=type(self).__doc__,
-            features=tfds.features.FeaturesDict({
-                'image': tfds.features.Image(shape=(size, size, 3), encoding_format='png'),
-                'label': tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
-                'box': tfds.features.BBoxFeature(),
-                'mask': tfds.features.Image(shape=(size, size, 1), encoding_format='png'),
-            }),
+            features=tfds.features.FeaturesDict(
+                {
+                    'image': tfds.features.Image(shape=(size, size, 3), encoding_format='png'),
+                    'label': tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
+                    'box': tfds.features.BBoxFeature(),
+                    'mask': tfds.features.Image(shape=(size, size, 1), encoding_format='png'),
+                }
+            ),
             supervised_keys=('image', 'label'),
             homepage='https://scikit-learn.org/stable/datasets/toy_dataset.html',
         )
@@ -65,20 +69,23 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
         size = int(self.builder_config.name)
         count, digits, columns = _SPLITS[split]
         inks, labels = datasets.load_digits(return_X_y=True)
-        inks = inks.reshape(-1, 8, 8).astype(np.int64)[digits.start:digits.stop]
-        labels = labels[digits.start:digits.stop]
+        inks = inks.reshape(-1, 8, 8).astype(np.int64)[digits.start : digits.stop]
+        labels = labels[digits.start : digits.stop]
         photographs = [photograph[:, columns] for photograph in _photographs()]
         for number in range(count):
             random = np.random.RandomState([digits.start, number])
             image, mask = compose(inks, number % len(inks), photographs, size, random)
             y0, x0, y1, x1 = tight_box(mask)
-            yield f'{split}_{number:05d}', {
-                # TFDS would compress harder, which takes longer than all the rest.
-                'image': tf.io.encode_png(image, compression=1).numpy(),
-                'label': labels[number % len(inks)],
-                'box': tfds.features.BBox(y0 / size, x0 / size, y1 / size, x1 / size),
-                'mask': mask[..., None],
-            }
+            yield (
+                f'{split}_{number:05d}',
+                {
+                    # TFDS would compress harder, which takes longer than all the rest.
+                    'image': tf.io.encode_png(image, compression=1).numpy(),
+                    'label': labels[number % len(inks)],
+                    'box': tfds.features.BBox(y0 / size, x0 / size, y1 / size, x1 / size),
+                    'mask': mask[..., None],
+                },
+            )
 
 
 def compose(inks, chosen, photographs, size, random):
@@ -96,7 +103,7 @@ def compose(inks, chosen, photographs, size, random):
     """
     photograph = photographs[random.randint(len(photographs))]
     y, x = (random.randint(length - size + 1) for length in photograph.shape[:2])
-    image = photograph[y:y + size, x:x + size] // 2
+    image = photograph[y : y + size, x : x + size] // 2
     for _ in range(_CLUTTER):
         other = (chosen + random.randint(1, len(inks))) % len(inks)
         fragment = _fragment(_draw_digit(inks[other], size, random), size, random)
@@ -104,7 +111,7 @@ def compose(inks, chosen, photographs, size, random):
     coverage = _draw_digit(inks[chosen], size, random)
     y, x = _paste(image, coverage, random)
     mask = np.zeros((size, size), np.uint8)
-    mask[y:y + len(coverage), x:x + len(coverage)] = coverage >= 128
+    mask[y : y + len(coverage), x : x + len(coverage)] = coverage >= 128
     return image, mask
 
 
@@ -136,7 +143,7 @@ def enlarge(ink, side):
 
 
 def tight_box(mask):
-    """Gives the smallest box round the pixels that are not 0.
+    """Returns the smallest box round the pixels that are not 0.
 
     Args:
         mask: [H, W], any dtype, at least one pixel not 0.
@@ -155,12 +162,14 @@ def tight_box(mask):
 def _photographs():
     """Reads scikit-learn's two photographs: a temple and a flower, uint8 [427, 640, 3]."""
     # TensorFlow decodes them, for it brings its own libjpeg; Pillow's differs between systems.
-    return [tf.io.decode_jpeg(tf.io.read_file(name), dct_method='INTEGER_ACCURATE').numpy()
-            for name in datasets.load_sample_images().filenames]
+    return [
+        tf.io.decode_jpeg(tf.io.read_file(name), dct_method='INTEGER_ACCURATE').numpy()
+        for name in datasets.load_sample_images().filenames
+    ]
 
 
 def _draw_digit(ink, size, random):
-    """Gives the digit at a random size, with harder edges: coverage [side, side] in 0..256."""
+    """Returns the digit at a random size, with harder border: coverage [side, side] in 0..256."""
     side = random.randint(-(-36 * size // 100), 75 * size // 100 + 1)
     return np.clip(2 * enlarge(ink, side) - 128, 0, 256)
 
@@ -170,15 +179,15 @@ def _fragment(coverage, size, random):
     side = random.randint(6, 11) * size // 96
     inked = np.argwhere(coverage >= 128)
     y, x = np.clip(inked[random.randint(len(inked))] - side // 2, 0, len(coverage) - side)
-    return coverage[y:y + side, x:x + side]
+    return coverage[y : y + side, x : x + side]
 
 
 def _paste(image, coverage, random):
-    """Paints a shape in one bright colour at a random place inside the image; gives the place."""
+    """Paints a shape in one bright color at a random place inside the image; gives the place."""
     side = len(coverage)
     y, x = random.randint(len(image) - side + 1, size=2)
-    colour = random.randint(150, 256, size=3)
-    region = image[y:y + side, x:x + side]
+    color = random.randint(150, 256, size=3)
+    region = image[y : y + side, x : x + side]
     opacity = coverage[..., None]
-    region[:] = (region * (256 - opacity) + colour * opacity) // 256
+    region[:] = (region * (256 - opacity) + color * opacity) // 256
     return y, x

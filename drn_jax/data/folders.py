@@ -1,9 +1,10 @@
 """A folder of classes of image files."""
+
 import hashlib
 
-from etils import epath
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from etils import epath
 
 from drn_jax.data.source import Source
 from drn_jax.errors import InputError
@@ -26,35 +27,48 @@ class FolderSource(Source):
     def __init__(self, root):
         self.name = 'folder'
         if not root or not epath.Path(root).is_dir():
-            raise InputError(f'config.data.data_dir {root!r} is no directory; give the one that '
-                             'holds SPLIT/CLASS/NAME.jpg, such as train/cat/1.jpg')
+            raise InputError(
+                f'config.data.data_dir {root!r} is no directory; give the one that '
+                'holds SPLIT/CLASS/NAME.jpg, such as train/cat/1.jpg'
+            )
         self._builder = tfds.ImageFolder(root)
         self.class_names = tuple(self._builder.info.features['label'].names)
         self.splits = self._builder.info.splits
         if not any(info.num_examples for info in self.splits.values()):
-            raise InputError(f'{root!r} holds no images as SPLIT/CLASS/NAME.jpg, .jpeg or .png; '
-                             'arrange them so')
-        self._files = {split: self._sorted_files(split)
-                       for split, info in self.splits.items() if info.num_examples}
+            raise InputError(
+                f'{root!r} holds no images as SPLIT/CLASS/NAME.jpg, .jpeg or .png; arrange them so'
+            )
+        self._files = {
+            split: self._sorted_files(split)
+            for split, info in self.splits.items()
+            if info.num_examples
+        }
 
     def read(self, record):
         return tf.io.read_file(record['image'])
 
     def _whole_split_records(self, split, start, stop):
         paths, labels = zip(*self._files[split][start:stop])
-        return tf.data.Dataset.from_tensor_slices({
-            'image': list(paths),
-            'label': tf.constant(labels, tf.int32),
-            'name': list(paths),
-        })
+        return tf.data.Dataset.from_tensor_slices(
+            {
+                'image': list(paths),
+                'label': tf.constant(labels, tf.int32),
+                'name': list(paths),
+            }
+        )
 
     def _sorted_files(self, split):
         """Lists (path, label) of a split's images, in the order that the class describes."""
         files = self._builder.as_dataset(split=split, decoders={'image': _no_image()})
-        pairs = ((file['image/filename'].decode(), file['label'])
-                 for file in files.as_numpy_iterator())
-        return sorted(pairs, key=lambda pair: hashlib.sha256(
-            '/'.join(epath.Path(pair[0]).parts[-2:]).encode()).digest())
+        pairs = (
+            (file['image/filename'].decode(), file['label']) for file in files.as_numpy_iterator()
+        )
+        return sorted(
+            pairs,
+            key=lambda pair: hashlib.sha256(
+                '/'.join(epath.Path(pair[0]).parts[-2:]).encode()
+            ).digest(),
+        )
 
 
 @tfds.decode.make_decoder(output_dtype=tf.string)

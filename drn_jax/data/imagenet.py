@@ -3,6 +3,7 @@
 Sizes and offsets are torchvision's, so that published numbers can be compared. Lengths may be
 Python integers or integer tensors.
 """
+
 import tensorflow as tf
 
 # The default method differs between platforms, and would make pixels differ between them.
@@ -10,7 +11,7 @@ _DCT = 'INTEGER_ACCURATE'
 
 
 def resized_sizes(height, width, short):
-    """Gives the size of an image whose shorter side becomes `short` pixels.
+    """Returns the size of an image whose shorter side becomes `short` pixels.
 
     The longer side becomes short * long / short side, rounded down.
 
@@ -32,7 +33,7 @@ def resized_sizes(height, width, short):
 
 
 def central_offset(length, crop):
-    """Gives where a central crop begins: (length - crop) / 2, halves rounded to the even number.
+    """Returns where a central crop begins: (length - crop) / 2, halves rounded to the even number.
 
     Args:
         length: of the image, in pixels, at least `crop`.
@@ -73,8 +74,15 @@ def random_crop(shape, seed, *, area, ratio):
     # the area uniformly, which gives larger crops: of 500 x 375 pixels, 43 % on average instead of
     # 37 %. This is what TensorFlow's recipes for ImageNet do, and it takes less time.
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-        shape, tf.zeros([1, 0, 4]), seed, min_object_covered=0., area_range=area,
-        aspect_ratio_range=ratio, max_attempts=10, use_image_if_no_bounding_boxes=True)
+        shape,
+        tf.zeros([1, 0, 4]),
+        seed,
+        min_object_covered=0.0,
+        area_range=area,
+        aspect_ratio_range=ratio,
+        max_attempts=10,
+        use_image_if_no_bounding_boxes=True,
+    )
     return tf.concat([begin[:2], size[:2]], 0)
 
 
@@ -89,15 +97,15 @@ def training_image(encoded, seed, *, size, area, ratio):
     Returns:
         uint8 [size, size, 3], RGB: the crop resized bilinearly and rounded.
     """
+
     def from_jpeg():
         crop = random_crop(tf.io.extract_jpeg_shape(encoded), seed, area=area, ratio=ratio)
         return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, dct_method=_DCT)
 
     def from_other():
         image = _decode_other(encoded)
-        y, x, height, width = tf.unstack(
-            random_crop(tf.shape(image), seed, area=area, ratio=ratio))
-        return image[y:y + height, x:x + width]
+        y, x, height, width = tf.unstack(random_crop(tf.shape(image), seed, area=area, ratio=ratio))
+        return image[y : y + height, x : x + width]
 
     image = tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
     # Resizing is faster from float32 than from uint8.
@@ -135,15 +143,22 @@ def evaluation_crops(image, *, size, short, crops):
     height, width = resized_sizes(height, width, short)
     image = whole_image(image, height, width)
     bottom, right = height - size, width - size
-    places = [(central_offset(height, size), central_offset(width, size)),
-              (0, 0), (0, right), (bottom, 0), (bottom, right)]
-    cut = [tf.ensure_shape(image[y:y + size, x:x + size], [size, size, 3])
-           for y, x in (places if crops == 10 else places[:1])]
+    places = [
+        (central_offset(height, size), central_offset(width, size)),
+        (0, 0),
+        (0, right),
+        (bottom, 0),
+        (bottom, right),
+    ]
+    cut = [
+        tf.ensure_shape(image[y : y + size, x : x + size], [size, size, 3])
+        for y, x in (places if crops == 10 else places[:1])
+    ]
     return tf.stack(cut) if crops == 10 else cut[0]
 
 
 def central_geometry(height, width, *, size, short):
-    """Gives where `evaluation_crops` takes its central crop from.
+    """Returns where `evaluation_crops` takes its central crop from.
 
     Args:
         height, width: of the image, in pixels.
@@ -162,7 +177,7 @@ def central_geometry(height, width, *, size, short):
 
 
 def few_shapes(height, width, short):
-    """Gives the size to which a whole image is resized so that few sizes occur.
+    """Returns the size to which a whole image is resized so that few sizes occur.
 
     The shorter side becomes `short`; the longer one k / 8 of it, k the nearest whole number from 8
     to 15. So there are 15 sizes; images more oblong than 15 to 8 are squeezed.
@@ -199,7 +214,8 @@ def decode_image(encoded):
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=_DCT),
-        lambda: _decode_other(encoded))
+        lambda: _decode_other(encoded),
+    )
     return tf.ensure_shape(image, [None, None, 3])
 
 

@@ -1,20 +1,21 @@
 """Image-and-label-map data sets of the user's own: described, checked, and built once by TFDS."""
+
 import hashlib
 import json
 import os
 import re
 
-from etils import epath
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from etils import epath
 
 from drn_jax import cityscapes
-from drn_jax.data import pairs
-from drn_jax.data.info_files import read_info
-from drn_jax.data.prepared import PreparedSource
-from drn_jax.data.prepared_maps import decode_map
+from drn_jax.data import image_label_files
+from drn_jax.data.dataset_info import read_info
 from drn_jax.data.source import Source
+from drn_jax.data.tfds_label_maps import decode_map
+from drn_jax.data.tfds_sources import PreparedSource
 from drn_jax.errors import InputError
 
 
@@ -36,7 +37,8 @@ class LabelMapSource(PreparedSource):
     Raises:
         InputError: something is missing or cannot be used.
     """
-    labels = 'maps'
+
+    label_kind = 'maps'
 
     def __init__(self, root):
         self._info, self._pairs = read_info(root), find_splits(root)
@@ -54,14 +56,17 @@ class LabelMapSource(PreparedSource):
 
     def _open(self, data_dir):
         return LabelMapBuilder(
-            self._pairs, self._meaning, self._size,
-            data_dir=os.path.join(data_dir, 'prepared', self._fingerprint))
+            self._pairs,
+            self._meaning,
+            self._size,
+            data_dir=os.path.join(data_dir, 'prepared', self._fingerprint),
+        )
 
     def _choose_features(self, info):
         return {key: key for key in info.features}
 
     def _prepare(self, data_dir, manual_dir):
-        self._size = _only(pairs.checked_sizes(self._every, self._meaning))
+        self._size = _only(image_label_files.checked_sizes(self._every, self._meaning))
         super()._prepare(data_dir, manual_dir)
 
     def _describe(self, info):
@@ -72,8 +77,7 @@ class LabelMapSource(PreparedSource):
         return record
 
 
-class LabelMapBuilder(
-        tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+class LabelMapBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Images, kept as they are, and label maps of train ids with 255 for no class.
 
     Args:
@@ -82,6 +86,7 @@ class LabelMapBuilder(
         image_size: height and width of all images, or None.
         data_dir: where to build it.
     """
+
     name = 'label_maps'
     VERSION = tfds.core.Version('1.0.0')
     RELEASE_NOTES = {'1.0.0': 'First version.'}
@@ -94,12 +99,14 @@ class LabelMapBuilder(
         return tfds.core.DatasetInfo(
             builder=self,
             description=type(self).__doc__,
-            features=tfds.features.FeaturesDict({
-                'image': tfds.features.Image(),
-                'label': tfds.features.Image(shape=(None, None, 1), encoding_format='png'),
-                'name': tfds.features.Text(),
-                'size': tfds.features.Tensor(shape=(2,), dtype=np.int64),
-            }),
+            features=tfds.features.FeaturesDict(
+                {
+                    'image': tfds.features.Image(),
+                    'label': tfds.features.Image(shape=(None, None, 1), encoding_format='png'),
+                    'name': tfds.features.Text(),
+                    'size': tfds.features.Tensor(shape=(2,), dtype=np.int64),
+                }
+            ),
             metadata=tfds.core.MetadataDict(image_size=self._image_size),
         )
 
@@ -108,12 +115,16 @@ class LabelMapBuilder(
 
     def _generate_examples(self, split):
         for number, pair in enumerate(self._pairs[split]):
-            label = self._meaning(pair).train_ids[pairs.read_label_map(pair.label)]
-            yield f'{split}_{number:07d}', {  # a list may name an image twice
-                'image': epath.Path(pair.image).read_bytes(),
-                'label': tf.io.encode_png(label[..., None]).numpy(),
-                'name': pair.name,
-                'size': np.array(label.shape, np.int64)}
+            label = self._meaning(pair).train_ids[image_label_files.read_label_map(pair.label)]
+            yield (
+                f'{split}_{number:07d}',
+                {  # a list may name an image twice
+                    'image': epath.Path(pair.image).read_bytes(),
+                    'label': tf.io.encode_png(label[..., None]).numpy(),
+                    'name': pair.name,
+                    'size': np.array(label.shape, np.int64),
+                },
+            )
 
 
 class PairSource(Source):
@@ -128,20 +139,23 @@ class PairSource(Source):
     Raises:
         InputError: a label map cannot be used.
     """
-    labels = 'maps'
+
+    label_kind = 'maps'
 
     def __init__(self, found, class_names, palette):
         self.name, self.class_names, self.palette = 'pairs', tuple(class_names), tuple(palette)
         if self.num_classes != len(cityscapes.CLASS_NAMES):
-            named = [pair for pair in found if _named(pair, pairs.LABEL_ID_END)]
+            named = [pair for pair in found if _named(pair, image_label_files.LABEL_ID_END)]
             if named:
                 raise InputError(
                     f'{named[0].label} is named as a file of Cityscapes label ids, but there are '
-                    f'{self.num_classes} classes, not 19; give label maps of these classes')
-        self._pairs, self._sizes = found, pairs.checked_sizes(found, self._meaning)
+                    f'{self.num_classes} classes, not 19; give label maps of these classes'
+                )
+        self._pairs, self._sizes = found, image_label_files.checked_sizes(found, self._meaning)
         self.image_size = _only(self._sizes)
         self.splits = tfds.core.SplitDict(
-            [tfds.core.SplitInfo(name='pairs', shard_lengths=[len(found)], num_bytes=0)])
+            [tfds.core.SplitInfo(name='pairs', shard_lengths=[len(found)], num_bytes=0)]
+        )
 
     def read(self, record):
         return tf.io.read_file(record['image'])
@@ -152,28 +166,34 @@ class PairSource(Source):
 
     def _whole_split_records(self, split, start, stop):
         found = self._pairs[start:stop]
-        return tf.data.Dataset.from_tensor_slices({
-            'image': [pair.image for pair in found], 'label': [pair.label for pair in found],
-            'name': [pair.name for pair in found],
-            'size': tf.constant(self._sizes[start:stop], tf.int64)})
+        return tf.data.Dataset.from_tensor_slices(
+            {
+                'image': [pair.image for pair in found],
+                'label': [pair.label for pair in found],
+                'name': [pair.name for pair in found],
+                'size': tf.constant(self._sizes[start:stop], tf.int64),
+            }
+        )
 
     def _parts(self, split):
         # To TFDS, `all` is the sum of the splits, of which no part can be taken.
         return super()._parts(split.replace('all', 'pairs'))
 
     def _meaning(self, pair):
-        return pairs.labelling(self.num_classes, label_ids=_named(pair, pairs.LABEL_ID_END))
+        return image_label_files.labelling(
+            self.num_classes, label_ids=_named(pair, image_label_files.LABEL_ID_END)
+        )
 
     def _read_map(self, path):
-        pair = pairs.Pair('', '', path.decode())
-        return self._meaning(pair).train_ids[pairs.read_label_map(pair.label)]
+        pair = image_label_files.Pair('', '', path.decode())
+        return self._meaning(pair).train_ids[image_label_files.read_label_map(pair.label)]
 
 
 def open_pairs(images_dir, labels_dir, *, like):
     """Opens the images of a folder with the label maps of another, to evaluate on them.
 
     Args:
-        images_dir, labels_dir: folders, local or gs://; see `pairs.pair_folders`. Label maps that
+        images_dir, labels_dir: folders, local or gs://; see `image_label_files.pair_folders`. Label maps that
             are named X_labelIds.png hold Cityscapes' label ids, others hold classes and 255.
         like: a Source of label maps, whose classes they are, or (class names, palette).
 
@@ -183,8 +203,8 @@ def open_pairs(images_dir, labels_dir, *, like):
     Raises:
         InputError: an image has no label map, or something cannot be used.
     """
-    class_names, palette = ((like.class_names, like.palette) if isinstance(like, Source) else like)
-    return PairSource(pairs.pair_folders(images_dir, labels_dir), class_names, palette)
+    class_names, palette = (like.class_names, like.palette) if isinstance(like, Source) else like
+    return PairSource(image_label_files.pair_folders(images_dir, labels_dir), class_names, palette)
 
 
 def find_splits(root):
@@ -200,44 +220,66 @@ def find_splits(root):
         InputError: there are none, or images lack label maps.
     """
     root = os.fspath(root)
-    lists = {match[1]: f'{match[1]}_labels.txt' for name in sorted(tf.io.gfile.listdir(root))
-             if (match := re.fullmatch(r'(\w+)_images\.txt', name))}
+    lists = {
+        match[1]: f'{match[1]}_labels.txt'
+        for name in sorted(tf.io.gfile.listdir(root))
+        if (match := re.fullmatch(r'(\w+)_images\.txt', name))
+    }
     folders = os.path.join(root, 'images')
     if lists:
-        splits = {split: (lambda split=split: pairs.pair_lists(
-            root, f'{split}_images.txt', lists[split])) for split in lists}
-        labelled = {split: tf.io.gfile.exists(os.path.join(root, lists[split])) for split in lists}
+        splits = {
+            split: (
+                lambda split=split: image_label_files.pair_lists(
+                    root, f'{split}_images.txt', lists[split]
+                )
+            )
+            for split in lists
+        }
+        labeled = {split: tf.io.gfile.exists(os.path.join(root, lists[split])) for split in lists}
     elif tf.io.gfile.isdir(folders):
         names = [name.rstrip('/') for name in sorted(tf.io.gfile.listdir(folders))]
         names = [name for name in names if tf.io.gfile.isdir(os.path.join(folders, name))]
-        splits = {split: (lambda split=split: pairs.pair_folders(
-            os.path.join(folders, split), os.path.join(root, 'labels', split))) for split in names}
-        labelled = {split: tf.io.gfile.isdir(os.path.join(root, 'labels', split))
-                    for split in names}
+        splits = {
+            split: (
+                lambda split=split: image_label_files.pair_folders(
+                    os.path.join(folders, split), os.path.join(root, 'labels', split)
+                )
+            )
+            for split in names
+        }
+        labeled = {split: tf.io.gfile.isdir(os.path.join(root, 'labels', split)) for split in names}
     else:
         splits = {}
-    found = {('validation' if split == 'val' else split): find() for split, find in splits.items()
-             if split != 'test' or labelled[split]}
+    found = {
+        ('validation' if split == 'val' else split): find()
+        for split, find in splits.items()
+        if split != 'test' or labeled[split]
+    }
     if not found:
         raise InputError(
             f'{root!r} holds neither train_images.txt and train_labels.txt nor images/train and '
-            'labels/train; add the one or the other')
+            'labels/train; add the one or the other'
+        )
     return found
 
 
 def meaning(info, pair):
-    """Gives the Labelling of a pair's label map; its name can say that it holds train ids."""
-    return pairs.labelling(len(info.class_names), ignore=info.ignore,
-                           label_ids=info.label_ids and not _named(pair, pairs.TRAIN_ID_END))
+    """Returns the Labelling of a pair's label map; its name can say that it holds train ids."""
+    return image_label_files.labelling(
+        len(info.class_names),
+        ignore=info.ignore,
+        label_ids=info.label_ids and not _named(pair, image_label_files.TRAIN_ID_END),
+    )
 
 
 def check_names(found, info):
     """Refuses files that are named as label ids where info.json does not say that they are."""
-    named = [pair for pair in found if _named(pair, pairs.LABEL_ID_END)]
+    named = [pair for pair in found if _named(pair, image_label_files.LABEL_ID_END)]
     if named and not info.label_ids:
         raise InputError(
             f'{len(named)} label maps such as {named[0].label} are named as Cityscapes label ids, '
-            'but info.json does not say so; give "label_ids": true in it, or files of train ids')
+            'but info.json does not say so; give "label_ids": true in it, or files of train ids'
+        )
 
 
 def _fingerprint(splits, info):
@@ -246,13 +288,19 @@ def _fingerprint(splits, info):
     for split, found in splits.items():
         for pair in found:
             stats = [epath.Path(path).stat() for path in (pair.image, pair.label)]
-            state.append([split, pair.name, os.path.basename(pair.label),
-                          *((stat.length, stat.mtime) for stat in stats)])
+            state.append(
+                [
+                    split,
+                    pair.name,
+                    os.path.basename(pair.label),
+                    *((stat.length, stat.mtime) for stat in stats),
+                ]
+            )
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
 
 
 def _only(sizes):
-    """Gives the size that all have, or None."""
+    """Returns the size that all have, or None."""
     return sizes[0] if len(set(sizes)) == 1 else None
 
 

@@ -2,6 +2,7 @@
 
 Label maps hold a class in every pixel, 255 where there is none.
 """
+
 import math
 
 import tensorflow as tf
@@ -11,10 +12,10 @@ from drn_jax.data.imagenet import decode_image, to_uint8
 IGNORED = 255
 
 
-def training_example(encoded, label, seed, *, crop_px, scale=(1., 1.), rotation_degrees=0):
+def training_example(encoded, label, seed, *, crop_px, scale=(1.0, 1.0), rotation_degrees=0):
     """Cuts a random square out of an image and its label map, after rotating and scaling both.
 
-    In this order: a rotation round the centre by a whole number of degrees; a scale, one for both
+    In this order: a rotation round the center by a whole number of degrees; a scale, one for both
     sides; where a side is then shorter than the crop, equally much padding at both ends; a place.
     All four are drawn uniformly. The image is interpolated, antialiased where it shrinks, and
     reflected beyond its borders; the label map takes the nearest pixel, and 255 beyond them.
@@ -38,7 +39,7 @@ def training_example(encoded, label, seed, *, crop_px, scale=(1., 1.), rotation_
     draws = tf.unstack(tf.random.stateless_uniform([4], seed, dtype=tf.float64, alg='philox'))
     height, width = tf.unstack(tf.shape(label))
     chosen = scale[0] + (scale[1] - scale[0]) * draws[0]
-    scaling = tuple(scale) != (1., 1.)
+    scaling = tuple(scale) != (1.0, 1.0)
     rows = Axis(height, _scaled(height, chosen), crop_px, draws[1], scaling)
     columns = Axis(width, _scaled(width, chosen), crop_px, draws[2], scaling)
     if rotation_degrees:
@@ -52,8 +53,10 @@ def training_example(encoded, label, seed, *, crop_px, scale=(1., 1.), rotation_
     image = tf.gather(tf.gather(image, rows.reflected), columns.reflected, axis=1)
     label = tf.gather(tf.gather(label, rows.nearest), columns.nearest, axis=1)
     label = tf.where(rows.inside[:, None] & columns.inside, label, tf.constant(IGNORED, tf.uint8))
-    return (tf.ensure_shape(image, [crop_px, crop_px, 3]),
-            tf.ensure_shape(label, [crop_px, crop_px]))
+    return (
+        tf.ensure_shape(image, [crop_px, crop_px, 3]),
+        tf.ensure_shape(label, [crop_px, crop_px]),
+    )
 
 
 def whole_example(encoded, label, *, size=(0, 0)):
@@ -104,7 +107,7 @@ class Axis:
         self.count = tf.minimum(scaled, crop_px)
         self.scale = tf.cast(scaled, tf.float32) / tf.cast(length, tf.float32)
         # Beside what the first and last pixels cover, as far as a triangle reaches.
-        reach = tf.cast(tf.math.ceil(1 / tf.minimum(self.scale, 1.)), tf.int32) if scaling else 0
+        reach = tf.cast(tf.math.ceil(1 / tf.minimum(self.scale, 1.0)), tf.int32) if scaling else 0
         begin = tf.maximum(first * length // scaled - reach, 0)
         end = tf.minimum(-(-(first + self.count) * length // scaled) + reach, length)
         self.window = begin, end
@@ -116,7 +119,7 @@ class Axis:
 
 
 def reflect(place, length):
-    """Gives the pixel that a place beyond the borders shows: the image mirrored, over and over.
+    """Returns the pixel that a place beyond the borders shows: the image mirrored, over and over.
 
     Args:
         place: int32 tensor, any values.
@@ -135,7 +138,7 @@ def reflect(place, length):
 
 
 def nearest(place, scaled, length):
-    """Gives the pixel of an image in which the centre of a pixel of the scaled image lies.
+    """Returns the pixel of an image in which the center of a pixel of the scaled image lies.
 
     Args:
         place: int32 tensor, pixels of the scaled image.
@@ -152,7 +155,7 @@ def nearest(place, scaled, length):
 
 
 def rotate(image, label, degrees, rows, columns):
-    """Rotates an image and its label map round their centre, and gives a window of the results.
+    """Rotates an image and its label map round their center, and gives a window of the results.
 
     Args:
         image, label: uint8 [H, W, 3] and uint8 [H, W].
@@ -166,42 +169,67 @@ def rotate(image, label, degrees, rows, columns):
     angle = degrees * (math.pi / 180)
     cosine, sine = tf.cos(angle), tf.sin(angle)
     y, x = ((tf.cast(side, tf.float64) - 1) / 2 for side in tf.unstack(tf.shape(label)))
-    # The window's pixel (row, column) shows the pixel (y, x) + R * (place - centre).
+    # The window's pixel (row, column) shows the pixel (y, x) + R * (place - center).
     down = tf.cast(rows[0], tf.float64) - y
     right = tf.cast(columns[0], tf.float64) - x
-    transform = tf.stack([cosine, -sine, x + cosine * right - sine * down,
-                          sine, cosine, y + sine * right + cosine * down, 0., 0.])
+    transform = tf.stack(
+        [
+            cosine,
+            -sine,
+            x + cosine * right - sine * down,
+            sine,
+            cosine,
+            y + sine * right + cosine * down,
+            0.0,
+            0.0,
+        ]
+    )
     shape = tf.stack([rows[1] - rows[0], columns[1] - columns[0]])
 
     def transformed(pixels, **options):
         return tf.raw_ops.ImageProjectiveTransformV3(
-            images=pixels[None], transforms=tf.cast(transform, tf.float32)[None],
-            output_shape=shape, **options)[0]
+            images=pixels[None],
+            transforms=tf.cast(transform, tf.float32)[None],
+            output_shape=shape,
+            **options,
+        )[0]
 
-    image = transformed(tf.cast(image, tf.float32), interpolation='BILINEAR', fill_mode='REFLECT',
-                        fill_value=0.)
-    label = transformed(label[..., None], interpolation='NEAREST', fill_mode='CONSTANT',
-                        fill_value=float(IGNORED))
+    image = transformed(
+        tf.cast(image, tf.float32), interpolation='BILINEAR', fill_mode='REFLECT', fill_value=0.0
+    )
+    label = transformed(
+        label[..., None], interpolation='NEAREST', fill_mode='CONSTANT', fill_value=float(IGNORED)
+    )
     return to_uint8(image), label[..., 0]
 
 
 def _scaled(length, scale):
-    """Gives the length of a scaled image: rounded down, as in the release, but at least 1."""
+    """Returns the length of a scaled image: rounded down, as in the release, but at least 1."""
     return tf.maximum(tf.cast(tf.cast(length, tf.float64) * scale, tf.int32), 1)
 
 
 def _resample(window, rows, columns):
     """Scales a window of an image; gives only the pixels needed, uint8."""
-    return to_uint8(tf.raw_ops.ScaleAndTranslate(
-        images=window[None], size=tf.stack([rows.count, columns.count]),
-        scale=tf.stack([rows.scale, columns.scale]),
-        translation=tf.stack([rows.shift, columns.shift]),
-        kernel_type='triangle', antialias=True)[0])
+    return to_uint8(
+        tf.raw_ops.ScaleAndTranslate(
+            images=window[None],
+            size=tf.stack([rows.count, columns.count]),
+            scale=tf.stack([rows.scale, columns.scale]),
+            translation=tf.stack([rows.shift, columns.shift]),
+            kernel_type='triangle',
+            antialias=True,
+        )[0]
+    )
 
 
 def _decode_both(encoded, label):
     """Decodes the image; fails where the label map has another size."""
     image = decode_image(encoded)
-    with tf.control_dependencies([tf.debugging.assert_equal(
-            tf.shape(image)[:2], tf.shape(label), 'image and label map differ in size')]):
+    with tf.control_dependencies(
+        [
+            tf.debugging.assert_equal(
+                tf.shape(image)[:2], tf.shape(label), 'image and label map differ in size'
+            )
+        ]
+    ):
         return tf.identity(image), label

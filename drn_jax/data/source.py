@@ -1,4 +1,5 @@
 """What a data set offers to the pipeline: its classes, its splits and undecoded records."""
+
 import abc
 import functools
 
@@ -16,18 +17,19 @@ class Source(abc.ABC):
 
     Attributes:
         name: as `config.data.name` gives it.
-        labels: 'classes', one for each image; 'boxes', one and boxes for each; or 'maps', one for
+        label_kind: 'classes', one for each image; 'boxes', one and boxes for each; or 'maps', one for
             each pixel.
         class_names: names of the classes, tuple of str; a label is an index into it.
         splits: TFDS's description of the whole splits, {name: tfds.core.SplitInfo}.
-        palette: where labels are maps, the colour of each class, tuple of (r, g, b) in 0..255.
+        palette: where labels are maps, the color of each class, tuple of (r, g, b) in 0..255.
         image_size: where labels are maps, height and width of all images, or None where they
             differ.
         mean_std: mean and standard deviation of each channel, white being 1, two tuples of three
             numbers, where the data set itself declares them; else None.
     """
+
     name: str
-    labels: str = 'classes'
+    label_kind: str = 'classes'
     class_names: tuple[str, ...]
     splits: tfds.core.SplitDict
     palette: tuple[tuple[int, int, int], ...] = ()
@@ -65,9 +67,12 @@ class Source(abc.ABC):
         Raises:
             InputError: there is no such split, or nothing in it.
         """
-        return sum(max(0, min(stop, last) - max(start, first))
-                   for whole, start, stop in self._parts(split)
-                   for other_whole, first, last in self._parts(other) if whole == other_whole)
+        return sum(
+            max(0, min(stop, last) - max(start, first))
+            for whole, start, stop in self._parts(split)
+            for other_whole, first, last in self._parts(other)
+            if whole == other_whole
+        )
 
     def first_examples(self, split, count):
         """Names the first images of a split.
@@ -141,21 +146,27 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def _whole_split_records(self, split, start, stop):
-        """Gives what `records` does, for a whole split and start < stop."""
+        """Returns what `records` does, for a whole split and start < stop."""
 
     def _parts(self, split):
         """Resolves a split: list of (name of a whole split, start, stop), start < stop."""
         sizes = {name: self.splits[name].num_examples for name in self.splits}
         try:
             parts = [
-                (part.splitname, part.from_ or 0,
-                 sizes[part.splitname] if part.to is None else part.to)
-                for part in tfds.core.ReadInstruction.from_spec(split).to_absolute(self.splits)]
+                (
+                    part.splitname,
+                    part.from_ or 0,
+                    sizes[part.splitname] if part.to is None else part.to,
+                )
+                for part in tfds.core.ReadInstruction.from_spec(split).to_absolute(self.splits)
+            ]
         except (ValueError, NotImplementedError):  # TFDS's, for whatever it cannot resolve
             parts = []
         parts = [part for part in parts if part[1] < part[2]]
         if not parts:
             known = ', '.join(f'{name} ({size} images)' for name, size in sizes.items())
-            raise InputError(f'split {split!r} of {self.name!r} is unknown or empty; known are '
-                             f'{known} and parts of them such as {next(iter(sizes))}[:90%]')
+            raise InputError(
+                f'split {split!r} of {self.name!r} is unknown or empty; known are '
+                f'{known} and parts of them such as {next(iter(sizes))}[:90%]'
+            )
         return parts

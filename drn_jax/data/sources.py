@@ -1,10 +1,11 @@
 """Finds a data set by its name."""
+
 from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it with TFDS)
-from drn_jax.data.boxes import FeatureBoxSource, TableBoxSource
+from drn_jax.data.box_sources import FeatureBoxSource, TableBoxSource
 from drn_jax.data.folders import FolderSource
 from drn_jax.data.label_maps import LabelMapSource
-from drn_jax.data.prepared import PreparedSource, is_prepared
-from drn_jax.data.prepared_maps import CityscapesSource, DigitMapSource
+from drn_jax.data.tfds_label_maps import CityscapesSource, DigitMapSource
+from drn_jax.data.tfds_sources import PreparedSource, is_prepared
 from drn_jax.errors import InputError
 
 _PREPARED_MAPS = {
@@ -17,7 +18,7 @@ _PREPARED_MAPS = {
 _OWN_MAPS = 'label_maps'
 
 
-def open_source(data, labels='classes'):
+def open_source(data, label_kind='classes'):
     """Opens the data set that a configuration names, and prepares it where that is possible.
 
     Args:
@@ -26,7 +27,7 @@ def open_source(data, labels='classes'):
             with its configuration if it has several (`digit_scenes/192`). For label maps, it is
             'cityscapes', 'digit_scenes' or 'digit_scenes/192', or 'label_maps' (data_dir holds
             info.json, see LabelMapSource).
-        labels: 'classes', one for each image; 'boxes', one and boxes for each, which the data set
+        label_kind: 'classes', one for each image; 'boxes', one and boxes for each, which the data set
             has itself or `data.boxes` names; or 'maps', one for each pixel.
 
     Returns:
@@ -37,28 +38,33 @@ def open_source(data, labels='classes'):
             the message says which and where they come from.
     """
     name, places = data.name, {'data_dir': data.data_dir, 'manual_dir': data.manual_dir}
-    if labels == 'maps':
+    if label_kind == 'maps':
         if name == _OWN_MAPS:
             return LabelMapSource(data.data_dir)
         if name not in _PREPARED_MAPS:
-            raise InputError(f'data set {name!r} has no label maps; for segmentation give '
-                             f'config.data.name one of {", ".join(_PREPARED_MAPS)}, {_OWN_MAPS}')
+            raise InputError(
+                f'data set {name!r} has no label maps; for segmentation give '
+                f'config.data.name one of {", ".join(_PREPARED_MAPS)}, {_OWN_MAPS}'
+            )
         return _PREPARED_MAPS[name](name, **places)
     if name == _OWN_MAPS or _PREPARED_MAPS.get(name) is CityscapesSource:
-        raise InputError(f'data set {name!r} has label maps, not one class for each image; use it '
-                         "with config.task 'segmentation', or give config.data.name an image "
-                         'classification data set')
-    if labels == 'boxes' and not data.boxes:
+        raise InputError(
+            f'data set {name!r} has label maps, not one class for each image; use it '
+            "with config.task 'segmentation', or give config.data.name an image "
+            'classification data set'
+        )
+    if label_kind == 'boxes' and not data.boxes:
         if name == 'folder':
-            raise InputError("data set 'folder' has no boxes; give config.data.boxes a CSV file of "
-                             'them')
+            raise InputError(
+                "data set 'folder' has no boxes; give config.data.boxes a CSV file of them"
+            )
         return FeatureBoxSource(name, **places)
     source = FolderSource(data.data_dir) if name == 'folder' else PreparedSource(name, **places)
-    return TableBoxSource(source, data.boxes) if labels == 'boxes' else source
+    return TableBoxSource(source, data.boxes) if label_kind == 'boxes' else source
 
 
 def is_there(data):
-    """Tells whether a data set can be opened without preparing it.
+    """Returns whether a data set can be opened without preparing it.
 
     Args:
         data: `config.data`; read are name and data_dir.

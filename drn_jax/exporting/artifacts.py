@@ -1,6 +1,8 @@
 """Exported files, read back."""
+
 import pathlib
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,12 +21,13 @@ class Artifact(NamedTuple):
         card: what the file says of itself, a dict; see `cards.make`.
         run: (images) -> answers, unchecked.
     """
+
     path: str
     card: dict[str, Any]
     run: Callable[..., Any]
 
     def __call__(self, images, device=None):
-        """Gives the answers to images.
+        """Returns the answers to images.
 
         Args:
             images: of the shape and dtype that `card['input']` says.
@@ -42,9 +45,11 @@ class Artifact(NamedTuple):
             return self.run(np.asarray(images))
         device = device or jax.devices()[0]
         if platform_of(device) not in self.card['platforms']:
-            raise InputError(f'{self.path} is for {", ".join(self.card["platforms"])}, but this '
-                             f'process computes on {platform_of(device)}; export it again with '
-                             f'--platforms={platform_of(device)}')
+            raise InputError(
+                f'{self.path} is for {", ".join(self.card["platforms"])}, but this '
+                f'process computes on {platform_of(device)}; export it again with '
+                f'--platforms={platform_of(device)}'
+            )
         return self.run(jax.device_put(images, device))
 
 
@@ -79,8 +84,10 @@ def load_exported(path):
     """
     file = pathlib.Path(path)
     if not file.is_file():
-        raise InputError(f'{path} {"is a directory" if file.is_dir() else "does not exist"}; give '
-                         'a file that python -m drn_jax.export wrote')
+        raise InputError(
+            f'{path} {"is a directory" if file.is_dir() else "does not exist"}; give '
+            'a file that python -m drn_jax.export wrote'
+        )
     try:
         with file.open('rb') as stream:
             start = stream.read(2)
@@ -89,14 +96,15 @@ def load_exported(path):
     # A zip archive begins with PK; an ONNX file with field 1 of the message, its version.
     form = {b'PK': stablehlo, b'\x08': onnx}.get(start if start == b'PK' else start[:1])
     if form is None:
-        raise InputError(f'{path} is neither a StableHLO nor an ONNX file of python -m '
-                         'drn_jax.export; give one')
+        raise InputError(
+            f'{path} is neither a StableHLO nor an ONNX file of python -m drn_jax.export; give one'
+        )
     run, card = form.read(path)
     return Artifact(str(path), card, run)
 
 
 def platform_of(device):
-    """Gives a device's platform as `jax.export` calls it: cpu, cuda, tpu."""
+    """Returns a device's platform as `jax.export` calls it: cpu, cuda, tpu."""
     return _PLATFORM_OF.get(device.platform, device.platform)
 
 
@@ -123,7 +131,8 @@ def check_images(path, wanted, images):
     shape, dtype = images.shape, images.dtype
     fits = len(shape) == 4 and all(
         isinstance(want, str) and have > 0 or have == want
-        for have, want in zip(shape, wanted['shape']))
+        for have, want in zip(shape, wanted['shape'])
+    )
     if not fits or dtype != wanted['dtype']:
         raise InputError(f'{path} takes images {text(wanted)}, not {dtype} {list(shape)}')
 

@@ -1,7 +1,8 @@
 """The card in every exported file: what the network is, what goes in, what comes out."""
+
 from drn_jax.errors import InputError
 from drn_jax.exporting import signatures
-from drn_jax.training import reports
+from drn_jax.reporting import reports
 
 FORMAT, FORMAT_VERSION = 'drn_jax.export', 1
 
@@ -21,31 +22,49 @@ def make(source, signature, form, platforms=()):
     model, data = source.model, source.config.data
     raw = signature.pixels == 'uint8'
     return {
-        'format': FORMAT, 'format_version': FORMAT_VERSION, 'form': form,
-        'variant': model.variant, 'task': model.task, 'width': model.width,
-        'first_block': model.first_block, 'stride': model.table.stride, 'step': source.step,
-        'num_classes': model.num_classes, 'class_names': list(data.class_names),
-        'palette': [list(colour) for colour in data.palette]
-        if model.task == 'segmentation' else [],
+        'format': FORMAT,
+        'format_version': FORMAT_VERSION,
+        'form': form,
+        'variant': model.variant,
+        'task': model.task,
+        'width': model.width,
+        'first_block': model.first_block,
+        'stride': model.table.stride,
+        'step': source.step,
+        'num_classes': model.num_classes,
+        'class_names': list(data.class_names),
+        'palette': [list(color) for color in data.palette] if model.task == 'segmentation' else [],
         'input': {
-            'name': 'images', 'dtype': signature.dtype, 'shape': list(signature.shape),
+            'name': 'images',
+            'dtype': signature.dtype,
+            'shape': list(signature.shape),
             'axes': 'batch, height, width, channels (NHWC); channels are red, green, blue',
-            'values': 'raw pixels, 0 to 255' if raw else '(pixels / 255 - mean) / std'},
-        'normalization': {'mean': list(data.mean), 'std': list(data.std),
-                          'done_by': 'the file' if raw else 'the caller'},
+            'values': 'raw pixels, 0 to 255' if raw else '(pixels / 255 - mean) / std',
+        },
+        'normalization': {
+            'mean': list(data.mean),
+            'std': list(data.std),
+            'done_by': 'the file' if raw else 'the caller',
+        },
         'output': {
-            'name': signature.answers, 'dtype': _answer_dtype(model, signature),
+            'name': signature.answers,
+            'dtype': _answer_dtype(model, signature),
             'shape': list(signatures.answer_shape(model, signature)),
-            'values': _VALUES[signature.answers]},
-        'compute_dtype': model.dtype, 'convolution': model.convolution,
-        'platforms': list(platforms), 'versions': reports.versions()}
+            'values': _VALUES[signature.answers],
+        },
+        'compute_dtype': model.dtype,
+        'convolution': model.convolution,
+        'platforms': list(platforms),
+        'versions': reports.versions(),
+    }
 
 
 _VALUES = {
     'logits': 'class scores before softmax',
     'class_maps': 'class scores before softmax at every position; their average is the logits',
     'labels': 'number of the class of every pixel',
-    'features': "the last level's map"}
+    'features': "the last level's map",
+}
 
 
 def _answer_dtype(model, signature):
@@ -74,9 +93,12 @@ drn_jax of another version, but this drn_jax reads version 1; use that drn_jax, 
         raise InputError(f'{path} is no file of python -m drn_jax.export; give one')
     if card.get('format_version') != FORMAT_VERSION:
         writer = f'drn_jax {card.get("versions", {}).get("drn_jax", "of another version")}'
-        raise InputError(f'{path} has version {card.get("format_version")} of the export format '
-                         f'and was written by {writer}, but this drn_jax reads version '
-                         f'{FORMAT_VERSION}; use that drn_jax, or export again')
+        raise InputError(
+            f'{path} has version {card.get("format_version")} of the export format '
+            f'and was written by {writer}, but this drn_jax reads version '
+            f'{FORMAT_VERSION}; use that drn_jax, or export again'
+        )
     if card.get('form') != form:
-        raise InputError(f'{path} says that it is {card.get("form")}, but it is {form}; '
-                         'export it again')
+        raise InputError(
+            f'{path} says that it is {card.get("form")}, but it is {form}; export it again'
+        )

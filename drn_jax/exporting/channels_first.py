@@ -5,6 +5,7 @@ convolutions between transposes and takes most of these out again, which in vers
 where a shortcut joins. So the table of `variants` is walked here once more, with one transpose at
 either end.
 """
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from drn_jax.models import layers
 
 
 def apply(model, variables, images, method='__call__'):
-    """Gives the answers of a network, in evaluation, like `model.apply`; all is float32.
+    """Returns the answers of a network, in evaluation, like `model.apply`; all is float32.
 
     Args:
         model: the network.
@@ -27,8 +28,9 @@ def apply(model, variables, images, method='__call__'):
         What the method gives.
     """
     params, stats, table = variables['params'], variables['batch_stats'], model.table
-    x = _block(jnp.transpose(images, (0, 3, 1, 2)), table.stem.expand(), params['stem'],
-               stats['stem'])
+    x = _block(
+        jnp.transpose(images, (0, 3, 1, 2)), table.stem.expand(), params['stem'], stats['stem']
+    )
     if table.stem.pooled:
         x = _max_pool(x)
     for level, blocks in table.expand():
@@ -86,8 +88,13 @@ def _conv(x, spec, conv, norm, stats):
     kernel, bias = fold(conv['kernel'], norm, stats)
     reach = spec.dilation * (spec.kernel_size // 2)
     return bias + lax.conv_general_dilated(
-        x, kernel, window_strides=(spec.stride,) * 2, padding=((reach, reach),) * 2,
-        rhs_dilation=(spec.dilation,) * 2, dimension_numbers=('NCHW', 'OIHW', 'NCHW'))
+        x,
+        kernel,
+        window_strides=(spec.stride,) * 2,
+        padding=((reach, reach),) * 2,
+        rhs_dilation=(spec.dilation,) * 2,
+        dimension_numbers=('NCHW', 'OIHW', 'NCHW'),
+    )
 
 
 def _max_pool(x: jax.Array) -> jax.Array:

@@ -1,11 +1,12 @@
 """The check of a written file: read back, it answers as the network does."""
+
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from drn_jax.errors import InputError
-from drn_jax.exporting import answers, artifacts
+from drn_jax.exporting import artifacts, forward
 
 BATCHES = (1, 3)
 SIZES = ((64, 96), (75, 53))  # where a file takes any
@@ -21,6 +22,7 @@ class Outcome(NamedTuple):
         largest: the largest answer of the network, without sign.
         bound: that difference must not exceed.
     """
+
     platform: str
     difference: float
     largest: float
@@ -42,7 +44,7 @@ def check(path, source, signature):
         InputError: they differ by more than the bound, `bound` times the largest answer.
     """
     artifact = artifacts.load_exported(path)
-    network = jax.jit(answers.of_model(source, signature))
+    network = jax.jit(forward.of_model(source, signature))
     outcomes = []
     for device in devices(artifact.card['platforms'] or ('cpu',)):
         outcome = compare(artifact, network, signature, device, source.model.dtype)
@@ -50,7 +52,8 @@ def check(path, source, signature):
             raise InputError(
                 f'the file answers unlike the network on {outcome.platform}, by '
                 f'{outcome.difference:.2g} where {outcome.bound:.2g} is allowed, and was not kept; '
-                'this is a defect of drn_jax or of a library')
+                'this is a defect of drn_jax or of a library'
+            )
         outcomes.append(outcome)
     return outcomes
 
@@ -68,7 +71,7 @@ def compare(artifact, network, signature, device, dtype):
     Returns:
         The `Outcome`.
     """
-    difference = largest = 0.
+    difference = largest = 0.0
     for images in random_images(signature):
         found = np.asarray(artifact(images, device))
         wanted = np.asarray(network(jax.device_put(images, device)))
@@ -79,8 +82,11 @@ def compare(artifact, network, signature, device, dtype):
         largest = max(largest, float(np.max(np.abs(wanted))))
         difference = max(difference, float(np.max(np.abs(found - wanted))), key=_nan_first)
     platform = artifacts.platform_of(device)
-    bound = (labels_tolerance(dtype, platform) if signature.answers == 'labels' else
-             tolerance(dtype, platform) * max(1., largest))
+    bound = (
+        labels_tolerance(dtype, platform)
+        if signature.answers == 'labels'
+        else tolerance(dtype, platform) * max(1.0, largest)
+    )
     return Outcome(platform, difference, largest, bound)
 
 
@@ -89,7 +95,7 @@ def _nan_first(number):
 
 
 def tolerance(dtype, platform):
-    """Gives the largest difference allowed, as a share of the largest answer.
+    """Returns the largest difference allowed, as a share of the largest answer.
 
     The file computes the same numbers in another order, so they differ by rounding: of float32, of
     bfloat16, or of the shorter factors that accelerators multiply by default.
@@ -102,7 +108,7 @@ def tolerance(dtype, platform):
 
 
 def labels_tolerance(dtype, platform):
-    """Gives the share of pixels that may have another label: two classes equal but for rounding.
+    """Returns the share of pixels that may have another label: two classes equal but for rounding.
 
     Example:
         >>> labels_tolerance('float32', 'cpu'), labels_tolerance('bfloat16', 'cpu')
@@ -134,7 +140,7 @@ def random_images(signature):
 
 
 def devices(platforms):
-    """Gives a device of each of some platforms that is here: the default one, and the CPU.
+    """Returns a device of each of some platforms that is here: the default one, and the CPU.
 
     Args:
         platforms: as `jax.export` calls them.

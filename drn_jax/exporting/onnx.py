@@ -1,4 +1,5 @@
 """ONNX files, through the jax2onnx library; ONNX Runtime runs them."""
+
 import importlib
 import json
 
@@ -27,8 +28,9 @@ def library(name):
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(f'ONNX files need {name}, which is not installed ({error}): '
-                         "pip install 'drn_jax[onnx]'") from error
+        raise InputError(
+            f"ONNX files need {name}, which is not installed ({error}): pip install 'drn_jax[onnx]'"
+        ) from error
 
 
 def write(path, function, signature, card):
@@ -41,9 +43,13 @@ def write(path, function, signature, card):
         card: the card.
     """
     graph = library('jax2onnx').to_onnx(
-        function, [jax.ShapeDtypeStruct(signature.shape, signature.dtype)], opset=OPSET,
-        model_name=card['variant'], input_names=[card['input']['name']],
-        output_names=[card['output']['name']])
+        function,
+        [jax.ShapeDtypeStruct(signature.shape, signature.dtype)],
+        opset=OPSET,
+        model_name=card['variant'],
+        input_names=[card['input']['name']],
+        output_names=[card['output']['name']],
+    )
     graph.metadata_props.add(key=CARD, value=json.dumps(card))
     with open(path, 'wb') as file:
         file.write(graph.SerializeToString())
@@ -67,7 +73,8 @@ def read(path):
         session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
         card = json.loads(session.get_modelmeta().custom_metadata_map[CARD])
     except Exception as error:  # ONNX Runtime raises many kinds
-        raise InputError(f'{path} is no file of python -m drn_jax.export, or a damaged one; '
-                         'export it again') from error
+        raise InputError(
+            f'{path} is no file of python -m drn_jax.export, or a damaged one; export it again'
+        ) from error
     cards.check(path, card, 'onnx')
     return lambda images: session.run(None, {card['input']['name']: images})[0], card

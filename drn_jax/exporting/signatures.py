@@ -1,4 +1,5 @@
 """What goes into an exported network and what comes out of it."""
+
 from typing import NamedTuple
 
 from drn_jax.errors import InputError
@@ -17,6 +18,7 @@ class Signature(NamedTuple):
             network without classes, the last level's map.
         size: height and width in pixels, or None where they may be any.
     """
+
     pixels: str
     answers: str
     size: tuple[int, int] | None
@@ -37,7 +39,7 @@ class Signature(NamedTuple):
         return ('batch', *(self.size or ('height', 'width')), 3)
 
 
-def settle(model, pixels='uint8', answers=None, size=None):
+def make_signature(model, pixels='uint8', answers=None, size=None):
     """Makes a signature that a network can have.
 
     Args:
@@ -54,30 +56,36 @@ def settle(model, pixels='uint8', answers=None, size=None):
 
     Example:
         >>> import drn_jax
-        >>> settle(drn_jax.create_model('drn_c_26', num_classes=0))
+        >>> make_signature(drn_jax.create_model('drn_c_26', num_classes=0))
         Signature(pixels='uint8', answers='features', size=None)
     """
     if not model.num_classes:
         if answers is not None:
-            raise InputError(f'--answers={answers} needs a classifier, but the checkpoint has '
-                             "none; leave it out to export the last level's map")
+            raise InputError(
+                f'--answers={answers} needs a classifier, but the checkpoint has '
+                "none; leave it out to export the last level's map"
+            )
         return Signature(pixels, 'features', size)
     answers = answers or 'logits'
     of_task = {'class_maps': 'classification', 'labels': 'segmentation'}.get(answers, model.task)
     if of_task != model.task:
-        raise InputError(f'--answers={answers} is for {of_task}, but the checkpoint is for '
-                         f'{model.task}; leave it out to export logits')
+        raise InputError(
+            f'--answers={answers} is for {of_task}, but the checkpoint is for '
+            f'{model.task}; leave it out to export logits'
+        )
     if answers == 'labels':
         if size is None:
             raise InputError('--answers=labels needs a fixed image size; add --size=HxW')
         if model.num_classes > 255:
-            raise InputError(f'the network has {model.num_classes} classes, but a label map holds '
-                             '255; leave --answers=labels out')
+            raise InputError(
+                f'the network has {model.num_classes} classes, but a label map holds '
+                '255; leave --answers=labels out'
+            )
     return Signature(pixels, answers, size)
 
 
 def answer_shape(model, signature):
-    """Gives the shape of the answers, as `Signature.shape` gives that of the images.
+    """Returns the shape of the answers, as `Signature.shape` gives that of the images.
 
     Example:
         >>> import drn_jax

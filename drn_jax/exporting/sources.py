@@ -1,4 +1,5 @@
 """The checkpoint that is exported."""
+
 from typing import Any, NamedTuple
 
 import jax
@@ -6,9 +7,10 @@ import ml_collections
 import numpy as np
 
 from drn_jax import commands
+from drn_jax.checkpoints import restore
 from drn_jax.errors import InputError
 from drn_jax.models.networks import Network
-from drn_jax.training import configurations, loading, settings
+from drn_jax.training import configurations, settings
 
 
 class Source(NamedTuple):
@@ -20,6 +22,7 @@ class Source(NamedTuple):
         config: its configuration.
         step: of the checkpoint.
     """
+
     model: Network
     variables: Any
     config: ml_collections.ConfigDict
@@ -40,17 +43,19 @@ def read(checkpoint, step=None, overrides=()):
     Raises:
         InputError: it cannot be read, holds numbers that are not finite, or a flag does not fit.
     """
-    path = loading.find(checkpoint, step)
-    stored = loading.read_config(path)
+    path = restore.find(checkpoint, step)
+    stored = restore.read_config(path)
     config = commands.override(stored.copy_and_resolve_references(), list(overrides))
     configurations.check_same_network(stored, config)
     settings.check_settings(config)
     model = configurations.model_of(config)
     names = config.data.class_names
     if model.num_classes and names and len(names) != model.num_classes:
-        raise InputError(f'{checkpoint} has {model.num_classes} classes, but {len(names)} names; '
-                         'change config.data.class_names')
-    variables = jax.device_get(loading.read_variables(path, model))
+        raise InputError(
+            f'{checkpoint} has {model.num_classes} classes, but {len(names)} names; '
+            'change config.data.class_names'
+        )
+    variables = jax.device_get(restore.read_variables(path, model))
     check_finite(path, variables)
     return Source(model, variables, config, int(path.name))
 
@@ -72,10 +77,14 @@ def check_finite(path, variables):
         drn_jax.errors.InputError: the checkpoint runs/mine/checkpoints/5 holds numbers that are \
 not finite in head/bias; choose another step with --step
     """
-    found = [jax.tree_util.keystr(place, simple=True, separator='/')
-             for place, leaf in jax.tree_util.tree_leaves_with_path(variables)
-             if not np.isfinite(leaf).all()]
+    found = [
+        jax.tree_util.keystr(place, simple=True, separator='/')
+        for place, leaf in jax.tree_util.tree_leaves_with_path(variables)
+        if not np.isfinite(leaf).all()
+    ]
     if found:
-        raise InputError(f'the checkpoint {path} holds numbers that are not finite in '
-                         f'{", ".join(found[:3])}{", ..." if found[3:] else ""}; choose another '
-                         'step with --step')
+        raise InputError(
+            f'the checkpoint {path} holds numbers that are not finite in '
+            f'{", ".join(found[:3])}{", ..." if found[3:] else ""}; choose another '
+            'step with --step'
+        )

@@ -8,6 +8,7 @@ Without this package:
         program = export.deserialize(bytearray(file.read('program.jax_export')))
     logits = program.call(images)
 """
+
 import json
 import zipfile
 
@@ -32,7 +33,8 @@ def write(path, function, signature, card):
     """
     shape = tuple(export.symbolic_shape(', '.join(map(str, signature.shape))))
     exported = export.export(jax.jit(function), platforms=card['platforms'])(
-        jax.ShapeDtypeStruct(shape, signature.dtype))
+        jax.ShapeDtypeStruct(shape, signature.dtype)
+    )
     card = {**card, 'calling_convention_version': exported.calling_convention_version}
     with zipfile.ZipFile(path, 'w') as file:
         file.writestr(CARD, json.dumps(card, indent=2) + '\n')
@@ -61,8 +63,10 @@ def read(path):
         raise
     except Exception as error:  # zipfile, JSON and JAX raise many kinds
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f'{path} is no file of python -m drn_jax.export, or a damaged one '
-                         f'({first:.200}); export it again') from error
+        raise InputError(
+            f'{path} is no file of python -m drn_jax.export, or a damaged one '
+            f'({first:.200}); export it again'
+        ) from error
     return program.call, card
 
 
@@ -73,9 +77,13 @@ def check_version(path, card):
         InputError: it was written by another version of JAX, too old or too new.
     """
     version = card['calling_convention_version']
-    least, most = (export.minimum_supported_calling_convention_version,
-                   export.maximum_supported_calling_convention_version)
+    least, most = (
+        export.minimum_supported_calling_convention_version,
+        export.maximum_supported_calling_convention_version,
+    )
     if not least <= version <= most:
-        raise InputError(f'{path} was written by jax {card["versions"]["jax"]} and follows version '
-                         f'{version} of the calling convention, but jax {jax.__version__} reads '
-                         f'{least} to {most}; use jax {card["versions"]["jax"]}, or export again')
+        raise InputError(
+            f'{path} was written by jax {card["versions"]["jax"]} and follows version '
+            f'{version} of the calling convention, but jax {jax.__version__} reads '
+            f'{least} to {most}; use jax {card["versions"]["jax"]}, or export again'
+        )

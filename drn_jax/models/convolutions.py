@@ -1,4 +1,5 @@
 """Which algorithm computes which convolution."""
+
 import functools
 import math
 import warnings
@@ -26,6 +27,7 @@ class Choice(NamedTuple):
             it multiplies, whatever the algorithm. Its gradient is then a small product spread out,
             where that of a strided convolution is one over a map of zeros.
     """
+
     dense: str
     dilated: str
     training: float = 1
@@ -50,7 +52,7 @@ CHOICES = {
 
 
 def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> str:
-    """Gives the algorithm for one convolution.
+    """Returns the algorithm for one convolution.
 
     Args:
         convolution: 'auto', or the algorithm for all convolutions that it can do; the others are
@@ -83,7 +85,7 @@ def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> st
 
 
 def slices_first(platform: str, spec: variants.Conv) -> bool:
-    """Tells whether training slices the input of a convolution and multiplies without a stride.
+    """Returns whether training slices the input of a convolution and multiplies without a stride.
 
     Args:
         platform: as `choose` takes it.
@@ -100,14 +102,17 @@ def slices_first(platform: str, spec: variants.Conv) -> bool:
 
 @functools.cache
 def _fallback(platform):
-    warnings.warn(f"'auto' knows no platform {platform!r} and takes native convolutions; "
-                  "benchmarks/convolution.py measures the others", stacklevel=2)
+    warnings.warn(
+        f"'auto' knows no platform {platform!r} and takes native convolutions; "
+        'benchmarks/convolution.py measures the others',
+        stacklevel=2,
+    )
     return 'any'
 
 
 @functools.cache
 def compiler_options(platform: str = '') -> dict[str, str]:
-    """Gives options of XLA with which networks that do not train answer faster.
+    """Returns options of XLA with which networks that do not train answer faster.
 
     On CPUs XLA hands convolutions to YNNPACK or to Eigen. Eigen takes half the time for those with
     a stride and no copy of its input, so YNNPACK is left the matrix products only.

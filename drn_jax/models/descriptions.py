@@ -1,4 +1,5 @@
 """What a network is made of: size, reach and cost of every level, computed from the table."""
+
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,10 +9,11 @@ from drn_jax.models import variants
 
 class Row(NamedTuple):
     """One level, the stem or the head."""
+
     level: str
     layers: int  # convolutions one after the other; shortcuts do not count
     channels: int
-    stride: int  # pixels between neighbouring cells of the level's map
+    stride: int  # pixels between neighboring cells of the level's map
     dilation: int
     receptive_field: int  # side of the square of pixels that a cell can see
     parameters: int
@@ -20,6 +22,7 @@ class Row(NamedTuple):
 
 class Description(NamedTuple):
     """The rows of a network; `print` shows them as a table with their totals."""
+
     variant: str
     size: tuple[int, int]  # height and width of the image, pixels
     rows: tuple[Row, ...]
@@ -29,28 +32,55 @@ class Description(NamedTuple):
         """Sums of layers, parameters and multiply-accumulates; the rest as after the last row."""
         layers, parameters, macs = (
             sum(getattr(row, name) for row in self.rows)
-            for name in ('layers', 'parameters', 'multiply_accumulates'))
-        return self.rows[-1]._replace(level='total', layers=layers, parameters=parameters,
-                                      multiply_accumulates=macs)
+            for name in ('layers', 'parameters', 'multiply_accumulates')
+        )
+        return self.rows[-1]._replace(
+            level='total', layers=layers, parameters=parameters, multiply_accumulates=macs
+        )
 
     def __str__(self) -> str:
         height, width = self.size
-        names = ('level', 'layers', 'channels', 'stride', 'dilation', 'receptive field',
-                 'parameters', 'MACs')
-        table = [names, *([f'{value:,}' if isinstance(value, int) else value for value in row]
-                          for row in (*self.rows, self.total))]
+        names = (
+            'level',
+            'layers',
+            'channels',
+            'stride',
+            'dilation',
+            'receptive field',
+            'parameters',
+            'MACs',
+        )
+        table = [
+            names,
+            *(
+                [f'{value:,}' if isinstance(value, int) else value for value in row]
+                for row in (*self.rows, self.total)
+            ),
+        ]
         widths = [max(map(len, column)) for column in zip(*table)]
-        lines = ['  '.join((cells[0].ljust(widths[0]),
-                            *(cell.rjust(w) for cell, w in zip(cells[1:], widths[1:]))))
-                 for cells in table]
+        lines = [
+            '  '.join(
+                (
+                    cells[0].ljust(widths[0]),
+                    *(cell.rjust(w) for cell, w in zip(cells[1:], widths[1:])),
+                )
+            )
+            for cells in table
+        ]
         return '\n'.join([f'{self.variant}, one image of {height} x {width} pixels', *lines])
 
     def __repr__(self) -> str:
         return f'<{self.variant}: {self.total.layers} layers, {self.total.parameters:,} parameters>'
 
 
-def describe(variant: str, size: int | Sequence[int] = 224, num_classes: int = 1000, *,
-             width: float = 1.0, first_block: str = 'paper') -> Description:
+def describe(
+    variant: str,
+    size: int | Sequence[int] = 224,
+    num_classes: int = 1000,
+    *,
+    width: float = 1.0,
+    first_block: str = 'paper',
+) -> Description:
     """Prints the table of a network, and gives it: see `description`, whose arguments it takes.
 
     Example:
@@ -75,8 +105,14 @@ def describe(variant: str, size: int | Sequence[int] = 224, num_classes: int = 1
     return found
 
 
-def description(variant: str, size: int | Sequence[int] = 224, num_classes: int = 1000, *,
-                width: float = 1.0, first_block: str = 'paper') -> Description:
+def description(
+    variant: str,
+    size: int | Sequence[int] = 224,
+    num_classes: int = 1000,
+    *,
+    width: float = 1.0,
+    first_block: str = 'paper',
+) -> Description:
     """Describes every level of a network: channels, stride, dilation, receptive field and cost.
 
     A convolution of k x k taps at dilation d, reading cells j pixels apart, adds (k - 1) * d * j
@@ -110,9 +146,15 @@ def description(variant: str, size: int | Sequence[int] = 224, num_classes: int 
         walk.step(kernel_size=3, stride=2)
     rows += [walk.row(level.name, level.dilation, blocks) for level, blocks in table.expand()]
     if classes := variants.whole_number('num_classes', num_classes, least=0):
-        rows.append(rows[-1]._replace(level='head', layers=1, channels=classes,
-                                      parameters=(table.outputs + 1) * classes,
-                                      multiply_accumulates=table.outputs * classes))
+        rows.append(
+            rows[-1]._replace(
+                level='head',
+                layers=1,
+                channels=classes,
+                parameters=(table.outputs + 1) * classes,
+                multiply_accumulates=table.outputs * classes,
+            )
+        )
     return Description(variant, _size(size), tuple(rows))
 
 
@@ -145,7 +187,7 @@ class _Walk:
 
 
 def _taps(conv: variants.Conv) -> int:
-    return conv.kernel_size ** 2 * conv.inputs * conv.outputs
+    return conv.kernel_size**2 * conv.inputs * conv.outputs
 
 
 def _parameters(conv: variants.Conv) -> int:
@@ -156,5 +198,7 @@ def _size(size: int | Sequence[int]) -> tuple[int, int]:
     sides = size if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2:
         raise InputError(f'size {size!r} must be a side in pixels, or height and width')
-    return (variants.whole_number('size', sides[0], least=1),
-            variants.whole_number('size', sides[1], least=1))
+    return (
+        variants.whole_number('size', sides[0], least=1),
+        variants.whole_number('size', sides[1], least=1),
+    )

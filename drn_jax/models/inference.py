@@ -1,4 +1,5 @@
 """The inference form of a network: fewer operations, the same answers."""
+
 import functools
 from typing import Any
 
@@ -12,7 +13,7 @@ from drn_jax.ops import winograd
 
 
 def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dict[str, Any]]:
-    """Gives a network and its variables in the form that answers fastest.
+    """Returns a network and its variables in the form that answers fastest.
 
     Batch normalization becomes part of the convolutions: with factor = scale / sqrt(var + 1e-5),
     the kernel is multiplied by factor and the bias is bias - mean * factor. Kernels that the
@@ -45,13 +46,15 @@ def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dic
     Source: Jacob and others, Quantization and training of neural networks, 2018, section 3.2, for
     the folding; `ops.winograd` for the transformed kernels.
     """
-    if model.folded:
+    if model.bn_folded:
         if 'batch_stats' in variables:
-            raise InputError('the model is optimized for inference, its variables are not; give '
-                             'both as optimize_for_inference gave them, or both as they were')
+            raise InputError(
+                'the model is optimized for inference, its variables are not; give '
+                'both as optimize_for_inference gave them, or both as they were'
+            )
         return model, variables
     _check(model, variables)
-    fast = model.clone(platform=model.platform or jax.default_backend(), folded=True)
+    fast = model.clone(platform=model.platform or jax.default_backend(), bn_folded=True)
     return fast, _fold(fast, variables)
 
 
@@ -59,9 +62,11 @@ def _check(model, variables):
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     wanted = jax.eval_shape(model.init, jax.random.key(0), images)
     if jax.tree.map(jnp.shape, variables) != jax.tree.map(jnp.shape, wanted):
-        raise InputError(f'the variables are not those of the model ({model.variant}, width '
-                         f'{model.width}, {model.num_classes} classes); give what `load`, '
-                         '`from_torch` or `init` gave for this model')
+        raise InputError(
+            f'the variables are not those of the model ({model.variant}, width '
+            f'{model.width}, {model.num_classes} classes); give what `load`, '
+            '`from_torch` or `init` gave for this model'
+        )
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -69,29 +74,33 @@ def _fold(model, variables):
     params, stats = variables['params'], variables['batch_stats']
     folded = {'head': params['head']} if 'head' in params else {}
     stem = model.table.stem.expand()
-    folded['stem'] = _fold_block(stem, model.form, params['stem'], stats['stem'])
+    folded['stem'] = _fold_block(stem, model.options, params['stem'], stats['stem'])
     for level, blocks in model.table.expand():
         folded[level.name] = {
-            block.name: _fold_block(block, model.form, params[level.name][block.name],
-                                    stats[level.name][block.name]) for block in blocks}
+            block.name: _fold_block(
+                block, model.options, params[level.name][block.name], stats[level.name][block.name]
+            )
+            for block in blocks
+        }
     return {'params': folded}
 
 
-def _fold_block(block, form, params, stats):
+def _fold_block(block, options, params, stats):
     folded = {}
     for conv in block.convs:
         norm = layers.norm_name(conv)
-        folded[conv.name] = _fold_conv(conv, form, params[conv.name], params[norm], stats[norm])
+        folded[conv.name] = _fold_conv(conv, options, params[conv.name], params[norm], stats[norm])
     if 'shortcut' in params:
         params, stats = params['shortcut'], stats['shortcut']
-        folded['shortcut'] = {'conv': _fold_conv(
-            block.projection, form, params['conv'], params['bn'], stats['bn'])}
+        folded['shortcut'] = {
+            'conv': _fold_conv(block.projection, options, params['conv'], params['bn'], stats['bn'])
+        }
     return folded
 
 
-def _fold_conv(conv, form, params, norm, stats):
+def _fold_conv(conv, options, params, norm, stats):
     factor = norm['scale'] / jnp.sqrt(stats['var'] + layers.EPSILON)
     kernel = params['kernel'] * factor
-    if form.algorithm(conv) == 'winograd':
+    if options.algorithm(conv) == 'winograd':
         kernel = winograd.transform_kernel(kernel)
     return {'kernel': kernel, 'bias': norm['bias'] - stats['mean'] * factor}

@@ -1,4 +1,5 @@
 """Linen modules that carry out the records of `variants`: convolution, block, level, classifier."""
+
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -9,7 +10,7 @@ from jax.typing import DTypeLike
 from drn_jax.models import convolutions, variants
 from drn_jax.ops import winograd
 from drn_jax.ops.conv import dilated_conv
-from drn_jax.ops.phases import PhaseMap
+from drn_jax.ops.phases import SpaceToBatchMap
 
 # N(0, sqrt(2 / (k * k * outputs))): He and others, Delving deep into rectifiers, 2015, section 2.2.
 HE_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
@@ -17,28 +18,29 @@ EPSILON = 1e-5  # added to the variance in batch normalization
 
 
 def norm_name(conv: variants.Conv) -> str:
-    """Gives the name of the normalization that follows a convolution."""
+    """Returns the name of the normalization that follows a convolution."""
     return conv.name.replace('conv', 'bn')
 
 
-class Form(NamedTuple):
+class ComputeOptions(NamedTuple):
     """How the layers are computed; what they compute is the same in every form.
 
     Attributes:
         dtype: compute dtype, of inputs and outputs.
         convolution: one of `convolutions.CONVOLUTIONS`.
         platform: 'cpu', 'gpu' or 'tpu', for which 'auto' chooses.
-        folded: True for inference only: batch normalization is part of the convolutions, whose
+        bn_folded: True for inference only: batch normalization is part of the convolutions, whose
             kernels are already transformed where the algorithm does that.
     """
+
     dtype: DTypeLike = jnp.float32
     convolution: str = 'native'
     platform: str = ''
-    folded: bool = False
+    bn_folded: bool = False
 
     def algorithm(self, spec: variants.Conv, train: bool = False) -> str:
-        """Gives the algorithm for one convolution."""
-        use = 'training' if train else 'folded' if self.folded else 'plain'
+        """Returns the algorithm for one convolution."""
+        use = 'training' if train else 'folded' if self.bn_folded else 'plain'
         return convolutions.choose(self.convolution, self.platform, use, spec)
 
 
@@ -49,15 +51,16 @@ class Conv(nn.Module):
 
     Attributes:
         spec: kernel size, channels, stride and dilation.
-        form: how it is computed.
+        options: how it is computed.
     """
+
     spec: variants.Conv
-    form: Form = Form()
+    options: ComputeOptions = ComputeOptions()
 
     @nn.compact
-    def __call__(self, x: PhaseMap, train: bool = False) -> PhaseMap:
+    def __call__(self, x: SpaceToBatchMap, train: bool = False) -> SpaceToBatchMap:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
-        algorithm = self.form.algorithm(self.spec, train)
+        algorithm = self.options.algorithm(self.spec, train)
         if algorithm != 'native':
             x = x.sorted(self.spec.dilation)
         elif self.spec.kernel_size > 1 or self.spec.stride > 1:
@@ -65,19 +68,20 @@ class Conv(nn.Module):
         if self.spec.kernel_size > 1:
             x = x.zero_outside()
         images, stride = x.array, self.spec.stride
-        if train and convolutions.slices_first(self.form.platform, self.spec):
+        if train and convolutions.slices_first(self.options.platform, self.spec):
             images, stride = images[:, ::stride, ::stride], 1
-        y = self._product(images.astype(self.form.dtype), stride, algorithm)
-        if self.form.folded:
+        y = self._product(images.astype(self.options.dtype), stride, algorithm)
+        if self.options.bn_folded:
             y += self.param('bias', nn.initializers.zeros, (self.spec.outputs,)).astype(y.dtype)
-        return x._replace(array=y) if self.spec.stride == 1 else PhaseMap.of(y)
+        return x._replace(array=y) if self.spec.stride == 1 else SpaceToBatchMap.of(y)
 
     def _product(self, x, stride, algorithm):
         size = self.spec.kernel_size
         shape = (size, size, self.spec.inputs, self.spec.outputs)
-        if self.form.folded and algorithm == 'winograd':
-            points = self.param('kernel', lambda key: winograd.transform_kernel(
-                HE_FAN_OUT(key, shape, jnp.float32)))
+        if self.options.bn_folded and algorithm == 'winograd':
+            points = self.param(
+                'kernel', lambda key: winograd.transform_kernel(HE_FAN_OUT(key, shape, jnp.float32))
+            )
             return winograd.transformed_conv(x, points)
         kernel = self.param('kernel', HE_FAN_OUT, shape, jnp.float32).astype(x.dtype)
         if algorithm == 'native':
@@ -86,7 +90,7 @@ class Conv(nn.Module):
 
 
 def batch_norm(name: str, dtype: DTypeLike, train: bool) -> nn.BatchNorm:
-    """Gives the batch normalization of these networks.
+    """Returns the batch normalization of these networks.
 
     Parameters, statistics and the arithmetic inside are float32, the output has the compute
     dtype, so that nothing wider than bfloat16 is stored between layers. Flax's momentum 0.9 is
@@ -108,27 +112,38 @@ def batch_norm(name: str, dtype: DTypeLike, train: bool) -> nn.BatchNorm:
 
     Source: Ioffe and Szegedy, Batch normalization, 2015; constants as in the authors' release.
     """
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=EPSILON, dtype=dtype,
-                        param_dtype=jnp.float32, name=name)
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        epsilon=EPSILON,
+        dtype=dtype,
+        param_dtype=jnp.float32,
+        name=name,
+    )
 
 
-def normalize(name: str, x: PhaseMap, form: Form, train: bool) -> PhaseMap:
+def normalize(
+    name: str, x: SpaceToBatchMap, options: ComputeOptions, train: bool
+) -> SpaceToBatchMap:
     """Applies batch normalization inside the images, or nothing where it is folded."""
-    if form.folded:
+    if options.bn_folded:
         return x
-    norm = batch_norm(name, form.dtype, train)
+    norm = batch_norm(name, options.dtype, train)
     return x.map(lambda array: norm(array, mask=x.inside() if train else None))
 
 
 class ConvNorm(nn.Module):
     """Convolution and batch normalization: the projection of a shortcut."""
+
     spec: variants.Conv
-    form: Form = Form()
+    options: ComputeOptions = ComputeOptions()
 
     @nn.compact
-    def __call__(self, x: PhaseMap, train: bool = False) -> PhaseMap:
+    def __call__(self, x: SpaceToBatchMap, train: bool = False) -> SpaceToBatchMap:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
-        return normalize('bn', Conv(self.spec, self.form, name='conv')(x, train), self.form, train)
+        return normalize(
+            'bn', Conv(self.spec, self.options, name='conv')(x, train), self.options, train
+        )
 
 
 class Block(nn.Module):
@@ -137,23 +152,24 @@ class Block(nn.Module):
     This is every block of every variant: basic, bottleneck, those without the shortcut, the plain
     layer and the stem differ in `spec` only.
     """
+
     spec: variants.Block
-    form: Form = Form()
+    options: ComputeOptions = ComputeOptions()
 
     @nn.compact
-    def __call__(self, x: PhaseMap, train: bool = False) -> PhaseMap:
+    def __call__(self, x: SpaceToBatchMap, train: bool = False) -> SpaceToBatchMap:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
         y = x
         for i, conv in enumerate(self.spec.convs):
             y = y.map(nn.relu) if i > 0 else y
-            y = Conv(conv, self.form, name=conv.name)(y, train)
-            y = normalize(norm_name(conv), y, self.form, train)
+            y = Conv(conv, self.options, name=conv.name)(y, train)
+            y = normalize(norm_name(conv), y, self.options, train)
         if self.spec.residual:
             x = x.sorted(y.dilation)
             if self.spec.projection is not None:
-                x = ConvNorm(self.spec.projection, self.form, name='shortcut')(x, train)
+                x = ConvNorm(self.spec.projection, self.options, name='shortcut')(x, train)
             y = y._replace(array=y.array + x.array)
-            if self.form.folded and self.form.platform == 'cpu':
+            if self.options.bn_folded and self.options.platform == 'cpu':
                 return y.map(_relu_once)
         return y.map(nn.relu)
 
@@ -174,20 +190,22 @@ class Level(nn.Module):
 
     Maps are sorted into phases once and back once, where the algorithm wants phases.
     """
+
     blocks: tuple[variants.Block, ...]
-    form: Form = Form()
+    options: ComputeOptions = ComputeOptions()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
-        x = PhaseMap.of(images)
+        x = SpaceToBatchMap.of(images)
         for block in self.blocks:
-            x = Block(block, self.form, name=block.name)(x, train)
+            x = Block(block, self.options, name=block.name)(x, train)
         return x.sorted(1).array
 
 
 class Classifier(nn.Module):
     """1x1 convolution with bias, all in float32: channels to class scores, at every position."""
+
     classes: int
 
     @nn.compact

@@ -1,4 +1,5 @@
 """The network: levels in a row, then class scores for the image or for every position."""
+
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -8,7 +9,7 @@ from jax.typing import DTypeLike
 
 from drn_jax.errors import InputError
 from drn_jax.models import convolutions, layers, variants
-from drn_jax.ops.phases import PhaseMap
+from drn_jax.ops.phases import SpaceToBatchMap
 
 TASKS = ('classification', 'segmentation')
 DTYPES = ('float32', 'bfloat16')
@@ -21,6 +22,7 @@ class Network(nn.Module):
     named by level: `stem/conv/kernel`, `level3/block0/bn1/scale`, `level3/block0/shortcut/conv`,
     `level1/layer0/conv` (plain layers), `head/kernel`.
     """
+
     variant: str
     num_classes: int = 1000
     task: str = 'classification'
@@ -30,13 +32,14 @@ class Network(nn.Module):
     rematerialize: tuple[str, ...] = ()
     convolution: str = 'auto'
     platform: str = ''  # for which 'auto' chooses; '' is the default device's
-    folded: bool = False  # made by `optimize_for_inference`
+    bn_folded: bool = False  # made by `optimize_for_inference`
 
     @property
-    def form(self) -> layers.Form:
+    def options(self) -> layers.ComputeOptions:
         """How the layers are computed."""
-        return layers.Form(self.dtype, self.convolution, self.platform or jax.default_backend(),
-                           self.folded)
+        return layers.ComputeOptions(
+            self.dtype, self.convolution, self.platform or jax.default_backend(), self.bn_folded
+        )
 
     @property
     def table(self) -> variants.Variant:
@@ -44,17 +47,17 @@ class Network(nn.Module):
         return variants.lookup(self.variant, self.width, self.first_block)
 
     def setup(self):
-        self.stem = layers.Block(self.table.stem.expand(), self.form)
+        self.stem = layers.Block(self.table.stem.expand(), self.options)
         for level, blocks in self.table.expand():
             kind = layers.Level
             if level.name in self.rematerialize:  # argument 2, after self and x, is `train`
                 kind = nn.remat(layers.Level, static_argnums=(2,))
-            setattr(self, level.name, kind(blocks, self.form))
+            setattr(self, level.name, kind(blocks, self.options))
         if self.num_classes:
             self.head = layers.Classifier(self.num_classes)
 
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        """Gives the class scores before softmax.
+        """Returns the class scores before softmax.
 
         Args:
             images: [B, H, W, 3], float, normalized; any H and W.
@@ -76,7 +79,7 @@ class Network(nn.Module):
         return self.head(jnp.mean(x, axis=(1, 2), dtype=jnp.float32))
 
     def class_maps(self, images: jax.Array, train: bool = False) -> jax.Array:
-        """Gives the class scores before softmax at every position of the last level.
+        """Returns the class scores before softmax at every position of the last level.
 
         Their average over the positions is what classification gives.
 
@@ -93,12 +96,14 @@ class Network(nn.Module):
         Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, section 3.
         """
         if not self.num_classes:
-            raise InputError('class_maps needs classes and num_classes is 0; '
-                             'create the model with num_classes above 0')
+            raise InputError(
+                'class_maps needs classes and num_classes is 0; '
+                'create the model with num_classes above 0'
+            )
         return self.head(self._last_level(images, train))
 
     def levels(self, images: jax.Array, train: bool = False) -> dict[str, jax.Array]:
-        """Gives the map of every level.
+        """Returns the map of every level.
 
         Args:
             images: [B, H, W, 3], float, normalized; any H and W.
@@ -116,11 +121,13 @@ class Network(nn.Module):
             raise InputError(f'images {images.shape} must be [B, H, W, 3]')
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise InputError(f'images are {images.dtype}; normalize them to float32 first')
-        if train and self.folded:
-            raise InputError('the network is optimized for inference and cannot train; use the one '
-                             'that was optimized')
+        if train and self.bn_folded:
+            raise InputError(
+                'the network is optimized for inference and cannot train; use the one '
+                'that was optimized'
+            )
         table, maps = self.table, {}
-        x = self.stem(PhaseMap.of(images), train).array
+        x = self.stem(SpaceToBatchMap.of(images), train).array
         if table.stem.level:
             maps[table.stem.level] = x
         if table.stem.pooled:
@@ -133,10 +140,16 @@ class Network(nn.Module):
         return self.levels(images, train)[self.table.levels[-1].name]
 
 
-def create_model(variant: str, num_classes: int = 1000, task: str = 'classification',
-                 width: float = 1.0, dtype: DTypeLike = 'float32',
-                 first_block: str = 'paper', rematerialize: Sequence[str] = (),
-                 convolution: str = 'auto') -> Network:
+def create_model(
+    variant: str,
+    num_classes: int = 1000,
+    task: str = 'classification',
+    width: float = 1.0,
+    dtype: DTypeLike = 'float32',
+    first_block: str = 'paper',
+    rematerialize: Sequence[str] = (),
+    convolution: str = 'auto',
+) -> Network:
     """Creates a network; its variables come from `init`, `from_torch` or a checkpoint.
 
     Args:
@@ -179,13 +192,24 @@ def create_model(variant: str, num_classes: int = 1000, task: str = 'classificat
         raise InputError(f'task {task!r} is unknown; known: {", ".join(TASKS)}')
     levels = [level.name for level in variants.lookup(variant).levels]
     if unknown := [name for name in rematerialize if name not in levels]:
-        raise InputError(f'{variant} has no {", ".join(map(repr, unknown))} to rematerialize; it '
-                         f'has {", ".join(levels)}')
+        raise InputError(
+            f'{variant} has no {", ".join(map(repr, unknown))} to rematerialize; it '
+            f'has {", ".join(levels)}'
+        )
     if convolution not in convolutions.CONVOLUTIONS:
-        raise InputError(f'convolution {convolution!r} is unknown; known: '
-                         f'{", ".join(convolutions.CONVOLUTIONS)}')
-    return Network(variant, classes, task, width, _dtype_name(dtype), first_block,
-                   tuple(rematerialize), convolution)
+        raise InputError(
+            f'convolution {convolution!r} is unknown; known: {", ".join(convolutions.CONVOLUTIONS)}'
+        )
+    return Network(
+        variant,
+        classes,
+        task,
+        width,
+        _dtype_name(dtype),
+        first_block,
+        tuple(rematerialize),
+        convolution,
+    )
 
 
 def _dtype_name(dtype: DTypeLike) -> str:

@@ -1,4 +1,5 @@
 """Class maps of images that do not fit into memory: tile by tile, with the numbers of the whole."""
+
 import jax
 import jax.numpy as jnp
 
@@ -7,7 +8,7 @@ from drn_jax.models.descriptions import description
 
 
 def halo_px(model):
-    """Gives how far beyond a tile a network has to see, in pixels.
+    """Returns how far beyond a tile a network has to see, in pixels.
 
     Example:
         >>> from drn_jax.models.networks import create_model
@@ -25,7 +26,7 @@ def halo_px(model):
 
 
 def tiled_class_maps(model, variables, images, tile_px):
-    """Gives the class scores of whole images, computed in tiles of about `tile_px` pixels a side.
+    """Returns the class scores of whole images, computed in tiles of about `tile_px` pixels a side.
 
     Each tile is cut out with a halo of half the receptive field and only its inner cells are used,
     so the result is that of the whole image, at the cost of computing the halos as well. Tiles at
@@ -35,7 +36,7 @@ def tiled_class_maps(model, variables, images, tile_px):
     Args:
         model: a network of `drn_jax.create_model`, with classes.
         variables: its parameters and batch statistics.
-        images: [B, H, W, 3], float32, normalised.
+        images: [B, H, W, 3], float32, normalized.
         tile_px: side of a tile without its halo, a multiple of the stride, above 0.
 
     Returns:
@@ -49,40 +50,53 @@ def tiled_class_maps(model, variables, images, tile_px):
     """
     stride = model.table.stride
     if tile_px < 1 or tile_px % stride:
-        raise InputError(f'tiles of {tile_px} pixels were asked for; give a multiple of the stride '
-                         f'of {model.variant}, {stride}')
+        raise InputError(
+            f'tiles of {tile_px} pixels were asked for; give a multiple of the stride '
+            f'of {model.variant}, {stride}'
+        )
     halo = halo_px(model)
     height, width = images.shape[1:3]
     (tops, rows), (lefts, columns) = (
-        _cuts(length, tile_px, halo, stride) for length in (height, width))
+        _cuts(length, tile_px, halo, stride) for length in (height, width)
+    )
 
     def class_maps(corner):
         window = jax.lax.dynamic_slice(
-            images, (0, *corner, 0), (len(images), rows, columns, images.shape[3]))
+            images, (0, *corner, 0), (len(images), rows, columns, images.shape[3])
+        )
         return model.apply(variables, window, method='class_maps')
 
     corners = jnp.array([(top, left) for top in tops for left in lefts])
     maps = jax.lax.map(class_maps, corners)
     cells, maps = tile_px // stride, maps.reshape(len(tops), len(lefts), *maps.shape[1:])
-    return jnp.concatenate([
-        jnp.concatenate([
-            _inner(maps[i, j], (i * cells - top // stride, j * cells - left // stride), cells)
-            for j, left in enumerate(lefts)], axis=2)
-        for i, top in enumerate(tops)], axis=1)
+    return jnp.concatenate(
+        [
+            jnp.concatenate(
+                [
+                    _inner(
+                        maps[i, j], (i * cells - top // stride, j * cells - left // stride), cells
+                    )
+                    for j, left in enumerate(lefts)
+                ],
+                axis=2,
+            )
+            for i, top in enumerate(tops)
+        ],
+        axis=1,
+    )
 
 
 def _cuts(length, tile, halo, stride):
-    """Gives where the windows of all tiles of one axis begin, and how long a window is.
+    """Returns where the windows of all tiles of one axis begin, and how long a window is.
 
     Windows begin at multiples of the stride, and so does the last one that ends with the axis,
     because its length leaves the same rest as that of the axis.
     """
     window = min(length, tile + 2 * halo + length % stride)
-    return [min(max(start - halo, 0), length - window)
-            for start in range(0, length, tile)], window
+    return [min(max(start - halo, 0), length - window) for start in range(0, length, tile)], window
 
 
 def _inner(maps, start, cells):
     """Cuts the cells of one tile out of the maps of its window."""
     y, x = start
-    return maps[:, y:y + cells, x:x + cells]
+    return maps[:, y : y + cells, x : x + cells]

@@ -3,6 +3,7 @@
 Our `level3/block0/conv1/kernel` is `layer3.0.conv1.weight` there, and in a segmentation file
 `base.5.0.conv1.weight`.
 """
+
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -18,24 +19,40 @@ HEADS = {'classification': 'fc', 'segmentation': 'seg'}
 
 class _Naming(NamedTuple):
     """How the release names the parts of a family's networks."""
+
     children: tuple[str, ...]  # in order; a segmentation file calls children[N] 'base.N'
     stem: tuple[str, str]  # convolution and batch normalization
     first_level: int  # the level that is called 'layer1'
     head_dims: int  # of the classifier's weight: 4 is a 1x1 convolution, 2 a linear layer
 
 
-_TORCHVISION = _Naming(('conv1', 'bn1', 'relu', 'maxpool', *(f'layer{i}' for i in range(1, 5))),
-                       ('conv1', 'bn1'), first_level=3, head_dims=2)
-_RELEASE_C = _Naming(('conv1', 'bn1', 'relu', *(f'layer{i}' for i in range(1, 9))),
-                     ('conv1', 'bn1'), first_level=1, head_dims=4)
-_RELEASE_D = _Naming(tuple(f'layer{i}' for i in range(9)),
-                     ('layer0.0', 'layer0.1'), first_level=1, head_dims=4)
-_NAMINGS = {'resnet': _TORCHVISION, 'drn_a': _TORCHVISION,
-            'drn_b': _RELEASE_C, 'drn_c': _RELEASE_C, 'drn_d': _RELEASE_D}
+_TORCHVISION = _Naming(
+    ('conv1', 'bn1', 'relu', 'maxpool', *(f'layer{i}' for i in range(1, 5))),
+    ('conv1', 'bn1'),
+    first_level=3,
+    head_dims=2,
+)
+_RELEASE_C = _Naming(
+    ('conv1', 'bn1', 'relu', *(f'layer{i}' for i in range(1, 9))),
+    ('conv1', 'bn1'),
+    first_level=1,
+    head_dims=4,
+)
+_RELEASE_D = _Naming(
+    tuple(f'layer{i}' for i in range(9)), ('layer0.0', 'layer0.1'), first_level=1, head_dims=4
+)
+_NAMINGS = {
+    'resnet': _TORCHVISION,
+    'drn_a': _TORCHVISION,
+    'drn_b': _RELEASE_C,
+    'drn_c': _RELEASE_C,
+    'drn_d': _RELEASE_D,
+}
 
 
 class TorchSettings(NamedTuple):
     """What a state dict tells about its model: arguments of `create_model`."""
+
     num_classes: int  # 0 where it has no classifier
     task: str
     width: float
@@ -43,6 +60,7 @@ class TorchSettings(NamedTuple):
 
 class Entry(NamedTuple):
     """One array of a state dict and its place in our variables."""
+
     name: str
     shape: Shape  # in PyTorch's layout
     path: Path  # () where the release owns it and nothing uses it
@@ -50,6 +68,7 @@ class Entry(NamedTuple):
 
 class _Layer(NamedTuple):
     """A convolution with its batch normalization."""
+
     conv: variants.Conv
     path: Path  # of the convolution, in our parameters
     conv_name: str
@@ -59,7 +78,7 @@ class _Layer(NamedTuple):
 
 
 def entries(row: variants.Variant, num_classes: int, task: str) -> Iterator[Entry]:
-    """Gives every array of a state dict, in the release's order.
+    """Returns every array of a state dict, in the release's order.
 
     Args:
         row: the variant.
@@ -80,17 +99,19 @@ def entries(row: variants.Variant, num_classes: int, task: str) -> Iterator[Entr
         norm, vector = (*path[:-1], path[-1].replace('conv', 'bn')), (conv.outputs,)
         kernel = (conv.outputs, conv.inputs, conv.kernel_size, conv.kernel_size)
         for name, shape, place in (
-                (f'{conv_name}.weight', kernel, ('params', *path, 'kernel')),
-                (f'{norm_name}.weight', vector, ('params', *norm, 'scale')),
-                (f'{norm_name}.bias', vector, ('params', *norm, 'bias')),
-                (f'{norm_name}.running_mean', vector, ('batch_stats', *norm, 'mean')),
-                (f'{norm_name}.running_var', vector, ('batch_stats', *norm, 'var'))):
+            (f'{conv_name}.weight', kernel, ('params', *path, 'kernel')),
+            (f'{norm_name}.weight', vector, ('params', *norm, 'scale')),
+            (f'{norm_name}.bias', vector, ('params', *norm, 'bias')),
+            (f'{norm_name}.running_mean', vector, ('batch_stats', *norm, 'mean')),
+            (f'{norm_name}.running_var', vector, ('batch_stats', *norm, 'var')),
+        ):
             yield Entry(name, shape, place if used else ())
     if num_classes:
         head = HEADS[task]
         dims = 4 if task == 'segmentation' else _NAMINGS[row.family].head_dims
-        yield Entry(f'{head}.weight', (num_classes, row.outputs, 1, 1)[:dims],
-                    ('params', 'head', 'kernel'))
+        yield Entry(
+            f'{head}.weight', (num_classes, row.outputs, 1, 1)[:dims], ('params', 'head', 'kernel')
+        )
         yield Entry(f'{head}.bias', (num_classes,), ('params', 'head', 'bias'))
         if task == 'segmentation':
             yield Entry('up.weight', (num_classes, 1, 2 * row.stride, 2 * row.stride), ())
@@ -145,9 +166,11 @@ def _width(row: variants.Variant, shapes: Mapping[str, Shape], task: str) -> flo
     A layer that has n channels instead of c allows (n - 1/2) / c <= w <= (n + 1/2) / c. The w is
     taken on which most layers agree, so that one misshapen array stays one.
     """
-    counts = [(layer.channels, shapes[f'{layer.conv_name}.weight'][:1])
-              for layer in _layers(row, task)
-              if layer.channels and f'{layer.conv_name}.weight' in shapes]
+    counts = [
+        (layer.channels, shapes[f'{layer.conv_name}.weight'][:1])
+        for layer in _layers(row, task)
+        if layer.channels and f'{layer.conv_name}.weight' in shapes
+    ]
     bounds = [((n - 0.5) / c, (n + 0.5) / c) for c, first in counts for n in first]
     if not bounds:
         return 1.0
@@ -161,13 +184,15 @@ def _layers(row: variants.Variant, task: str) -> Iterator[_Layer]:
     naming = _NAMINGS[row.family]
     for layer in _classification_layers(row, naming):
         if task == 'segmentation':
-            layer = layer._replace(conv_name=_numbered(layer.conv_name, naming),
-                                   norm_name=_numbered(layer.norm_name, naming))
+            layer = layer._replace(
+                conv_name=_numbered(layer.conv_name, naming),
+                norm_name=_numbered(layer.norm_name, naming),
+            )
         yield layer
 
 
 def _classification_layers(row: variants.Variant, naming: _Naming) -> Iterator[_Layer]:
-    conv, = row.stem.expand().convs
+    (conv,) = row.stem.expand().convs
     yield _Layer(conv, ('stem', conv.name), *naming.stem, row.stem.channels)
     for level, blocks in row.expand():
         parent = f'layer{level.number - naming.first_level + 1}'
@@ -177,12 +202,22 @@ def _classification_layers(row: variants.Variant, naming: _Naming) -> Iterator[_
                     names = f'{parent}.{3 * i}', f'{parent}.{3 * i + 1}'
                 else:
                     names = f'{parent}.{i}.conv{j + 1}', f'{parent}.{i}.bn{j + 1}'
-                yield _Layer(conv, (level.name, block.name, conv.name), *names,
-                             channels=level.channels if j == 0 else 0)
+                yield _Layer(
+                    conv,
+                    (level.name, block.name, conv.name),
+                    *names,
+                    channels=level.channels if j == 0 else 0,
+                )
             if block.projection:
                 path = (level.name, block.name, 'shortcut', block.projection.name)
-                yield _Layer(block.projection, path, f'{parent}.{i}.downsample.0',
-                             f'{parent}.{i}.downsample.1', channels=0, used=block.residual)
+                yield _Layer(
+                    block.projection,
+                    path,
+                    f'{parent}.{i}.downsample.0',
+                    f'{parent}.{i}.downsample.1',
+                    channels=0,
+                    used=block.residual,
+                )
 
 
 def _numbered(name: str, naming: _Naming) -> str:

@@ -4,6 +4,7 @@ A level is the paper's (figure 5): layers of one resolution and one dilation. Th
 description and the names in weight files are all derived from these records, so a new variant is
 one more row.
 """
+
 import math
 import numbers
 import operator
@@ -15,6 +16,7 @@ from drn_jax.errors import InputError
 
 class Conv(NamedTuple):
     """One convolution; a batch normalization of the same width follows it."""
+
     name: str
     kernel_size: int
     inputs: int
@@ -25,6 +27,7 @@ class Conv(NamedTuple):
 
 class Block(NamedTuple):
     """Convolutions in a row, with a ReLU after each; a shortcut may join before the last ReLU."""
+
     name: str
     convs: tuple[Conv, ...]
     residual: bool = False  # the input is added to what the convolutions give
@@ -33,6 +36,7 @@ class Block(NamedTuple):
 
 class Kind(NamedTuple):
     """What blocks of one kind are made of."""
+
     name: str
     conv_names: tuple[str, ...]
     kernel_sizes: tuple[int, ...]
@@ -49,6 +53,7 @@ KINDS = {
 
 class Level(NamedTuple):
     """Blocks of one resolution and one dilation."""
+
     number: int  # the paper's; the level is called 'level<number>'
     kind: str  # a key of KINDS
     blocks: int
@@ -79,18 +84,26 @@ class Level(NamedTuple):
         special, usual = self.first_dilations if index == 0 else (self.dilation, self.dilation)
         widths = (inputs, *[self.channels] * (len(kind.kernel_sizes) - 1), self.outputs)
         convs = tuple(
-            Conv(name, size, widths[i], widths[i + 1],
-                 stride=stride if i == kind.strided else 1,
-                 dilation=1 if size == 1 else special if i == kind.strided else usual)
-            for i, (name, size) in enumerate(zip(kind.conv_names, kind.kernel_sizes)))
+            Conv(
+                name,
+                size,
+                widths[i],
+                widths[i + 1],
+                stride=stride if i == kind.strided else 1,
+                dilation=1 if size == 1 else special if i == kind.strided else usual,
+            )
+            for i, (name, size) in enumerate(zip(kind.conv_names, kind.kernel_sizes))
+        )
         changes = stride > 1 or inputs != self.outputs
         projection = Conv('conv', 1, inputs, self.outputs, stride) if changes else None
-        return Block(f'{kind.name}{index}', convs, self.residual,
-                     projection if len(convs) > 1 else None)
+        return Block(
+            f'{kind.name}{index}', convs, self.residual, projection if len(convs) > 1 else None
+        )
 
 
 class Stem(NamedTuple):
     """The 7x7 convolution that reads the image."""
+
     channels: int
     stride: int
     level: str  # its map is this level; '' where it belongs to no level of its own
@@ -103,6 +116,7 @@ class Stem(NamedTuple):
 
 class Variant(NamedTuple):
     """One network without its classifier."""
+
     name: str
     family: str
     stem: Stem
@@ -110,7 +124,7 @@ class Variant(NamedTuple):
 
     @property
     def stride(self) -> int:
-        """Pixels between neighbouring cells of the last level's map."""
+        """Pixels between neighboring cells of the last level's map."""
         pool = 2 if self.stem.pooled else 1
         return self.stem.stride * pool * math.prod(level.stride for level in self.levels)
 
@@ -129,6 +143,7 @@ class Variant(NamedTuple):
 
 class _Family(NamedTuple):
     """What the variants of a family share: one entry per level, counted from `first_level`."""
+
     stem: Stem
     first_level: int
     channels: tuple[int, ...]
@@ -140,14 +155,25 @@ class _Family(NamedTuple):
 
 
 _RESNET = _Family(
-    stem=Stem(64, stride=2, level='level2', pooled=True), first_level=3,
-    channels=(64, 128, 256, 512), strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1),
-    keeps_resnet=False, kinds=('',) * 4, residual=(True,) * 4)
+    stem=Stem(64, stride=2, level='level2', pooled=True),
+    first_level=3,
+    channels=(64, 128, 256, 512),
+    strides=(1, 2, 2, 2),
+    dilations=(1, 1, 1, 1),
+    keeps_resnet=False,
+    kinds=('',) * 4,
+    residual=(True,) * 4,
+)
 _DRN_B = _Family(
-    stem=Stem(16, stride=1, level='', pooled=False), first_level=1,
-    channels=(16, 32, 64, 128, 256, 512, 512, 512), strides=(1, 2, 2, 2, 1, 1, 1, 1),
-    dilations=(1, 1, 1, 1, 2, 4, 2, 1), keeps_resnet=False,
-    kinds=('basic', 'basic', '', '', '', '', 'basic', 'basic'), residual=(True,) * 8)
+    stem=Stem(16, stride=1, level='', pooled=False),
+    first_level=1,
+    channels=(16, 32, 64, 128, 256, 512, 512, 512),
+    strides=(1, 2, 2, 2, 1, 1, 1, 1),
+    dilations=(1, 1, 1, 1, 2, 4, 2, 1),
+    keeps_resnet=False,
+    kinds=('basic', 'basic', '', '', '', '', 'basic', 'basic'),
+    residual=(True,) * 8,
+)
 _FAMILIES = {
     'resnet': _RESNET,
     'drn_a': _RESNET._replace(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), keeps_resnet=True),
@@ -155,7 +181,8 @@ _FAMILIES = {
     'drn_c': _DRN_B._replace(residual=(True,) * 6 + (False,) * 2),
     'drn_d': _DRN_B._replace(
         kinds=('plain', 'plain', '', '', '', '', 'plain', 'plain'),
-        residual=(False,) * 2 + (True,) * 4 + (False,) * 2),
+        residual=(False,) * 2 + (True,) * 4 + (False,) * 2,
+    ),
 }
 
 # name: family, kind of its own blocks, blocks per level
@@ -184,7 +211,7 @@ _TABLE = {
 
 
 def list_models() -> list[str]:
-    """Gives the names of all variants, sorted.
+    """Returns the names of all variants, sorted.
 
     Returns:
         Names that `create_model`, `describe`, `from_torch` and `to_torch` accept.
@@ -232,22 +259,37 @@ def lookup(name: str, width: float = 1.0, first_block: str = 'paper') -> Variant
     if first_block not in ('paper', 'release'):
         raise InputError(f"first_block {first_block!r} is unknown; allowed: 'paper', 'release'")
     if first_block != 'paper' and not _FAMILIES[family].keeps_resnet:
-        raise InputError(f'first_block {first_block!r} is a choice in drn_a variants only; '
-                         f"leave it at 'paper' for {name!r}")
-    variant = Variant(name, family, _FAMILIES[family].stem,
-                      tuple(_levels(_FAMILIES[family], kind, blocks, first_block)))
+        raise InputError(
+            f'first_block {first_block!r} is a choice in drn_a variants only; '
+            f"leave it at 'paper' for {name!r}"
+        )
+    variant = Variant(
+        name,
+        family,
+        _FAMILIES[family].stem,
+        tuple(_levels(_FAMILIES[family], kind, blocks, first_block)),
+    )
     return _widen(variant, width)
 
 
-def _levels(family: _Family, kind: str, blocks: tuple[int, ...],
-            first_block: str) -> Iterator[Level]:
+def _levels(
+    family: _Family, kind: str, blocks: tuple[int, ...], first_block: str
+) -> Iterator[Level]:
     before = 1
     for i, dilation in enumerate(family.dilations):
         first = (dilation, dilation)
         if family.keeps_resnet and dilation > 1:
             first = (before, dilation) if first_block == 'paper' else (1, 1)
-        yield Level(family.first_level + i, family.kinds[i] or kind, blocks[i], family.channels[i],
-                    family.strides[i], dilation, first, family.residual[i])
+        yield Level(
+            family.first_level + i,
+            family.kinds[i] or kind,
+            blocks[i],
+            family.channels[i],
+            family.strides[i],
+            dilation,
+            first,
+            family.residual[i],
+        )
         before = dilation
 
 
@@ -256,12 +298,16 @@ def _widen(variant: Variant, width: float) -> Variant:
         raise InputError(f'width {width!r} must be a number above 0')
     narrowest = min(variant.stem.channels, *(level.channels for level in variant.levels))
     if round(width * narrowest) < 1:
-        raise InputError(f'width {width!r} rounds the {narrowest} channels that {variant.name!r} '
-                         f'begins with to 0; use more than {0.5 / narrowest}')
-    levels = tuple(level._replace(channels=round(width * level.channels))
-                   for level in variant.levels)
+        raise InputError(
+            f'width {width!r} rounds the {narrowest} channels that {variant.name!r} '
+            f'begins with to 0; use more than {0.5 / narrowest}'
+        )
+    levels = tuple(
+        level._replace(channels=round(width * level.channels)) for level in variant.levels
+    )
     return variant._replace(
-        stem=variant.stem._replace(channels=round(width * variant.stem.channels)), levels=levels)
+        stem=variant.stem._replace(channels=round(width * variant.stem.channels)), levels=levels
+    )
 
 
 def whole_number(name: str, value: int, least: int) -> int:

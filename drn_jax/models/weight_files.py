@@ -2,6 +2,7 @@
 
 PyTorch is needed for `.pth` only, and imported only then.
 """
+
 import hashlib
 import logging
 import pathlib
@@ -87,8 +88,10 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
             if torch is None:
                 stream.write(safetensors.numpy.save(arrays, metadata={'format': 'pt'}))
             else:
-                torch.save(OrderedDict((name, torch.from_numpy(value))
-                                       for name, value in arrays.items()), stream)
+                torch.save(
+                    OrderedDict((name, torch.from_numpy(value)) for name, value in arrays.items()),
+                    stream,
+                )
         partial.rename(file)
     except OSError as error:
         raise InputError(f'{file} cannot be written: {error.strerror}') from error
@@ -106,8 +109,10 @@ def check_new(path: str) -> None:
     check_local(path)
     file = pathlib.Path(path)
     if file.suffix not in WRITTEN:
-        raise InputError(f'{path} does not end in {", ".join(WRITTEN[:-1])} or {WRITTEN[-1]}, '
-                         'which choose the format; name the file so')
+        raise InputError(
+            f'{path} does not end in {", ".join(WRITTEN[:-1])} or {WRITTEN[-1]}, '
+            'which choose the format; name the file so'
+        )
     if file.exists():
         raise InputError(f'{path} exists and is not overwritten; remove it or name another file')
 
@@ -126,8 +131,10 @@ def _check_file(file: pathlib.Path) -> None:
     if not start:
         raise InputError(f'{file} is empty; download or copy it again')
     if re.match(rb'(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)', start, re.IGNORECASE):
-        raise InputError(f'{file} is a web page and no file of weights; open it in a browser to '
-                         'see what the server answered, and download the file itself')
+        raise InputError(
+            f'{file} is a web page and no file of weights; open it in a browser to '
+            'see what the server answered, and download the file itself'
+        )
 
 
 def _check_name(file: pathlib.Path) -> None:
@@ -139,18 +146,26 @@ def _check_name(file: pathlib.Path) -> None:
         if digest[:8] != named[1]:
             _logger.warning(
                 '%s is not the file that its name says: its SHA-256 begins with %s, not %s; it is '
-                'damaged, or was changed or renamed', file, digest[:8], named[1])
+                'damaged, or was changed or renamed',
+                file,
+                digest[:8],
+                named[1],
+            )
 
 
 def _read_safetensors(file: pathlib.Path) -> Mapping[str, Any]:
     try:
         return safetensors.numpy.load_file(file)
     except safetensors.SafetensorError as error:
-        raise InputError(f'{file} is incomplete, damaged or no safetensors file ({error}); '
-                         'download or copy it again') from error
+        raise InputError(
+            f'{file} is incomplete, damaged or no safetensors file ({error}); '
+            'download or copy it again'
+        ) from error
     except (AttributeError, TypeError) as error:  # an element type that NumPy does not have
-        raise InputError(f'{file} holds a type of numbers that NumPy does not have ({error}); '
-                         'save it as float32, float16 or bfloat16') from error
+        raise InputError(
+            f'{file} holds a type of numbers that NumPy does not have ({error}); '
+            'save it as float32, float16 or bfloat16'
+        ) from error
 
 
 def _read_torch(file: pathlib.Path) -> Any:
@@ -165,20 +180,27 @@ def _read_torch(file: pathlib.Path) -> Any:
         if names:
             raise InputError(
                 f'{file} is refused, because to read it PyTorch would have to load and call '
-                f'{" and ".join(map(repr, names))}; nothing was run; {_ADVICE}') from error
-        raise InputError(f'{file} is incomplete, damaged or not what torch.save writes; download '
-                         'or copy it again') from error
+                f'{" and ".join(map(repr, names))}; nothing was run; {_ADVICE}'
+            ) from error
+        raise InputError(
+            f'{file} is incomplete, damaged or not what torch.save writes; download '
+            'or copy it again'
+        ) from error
 
 
 def _import_torch(file: pathlib.Path) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise InputError(f"{file} needs PyTorch, which is not installed: pip install "
-                         "'drn_jax[torch]', or use a .safetensors file") from error
+        raise InputError(
+            f'{file} needs PyTorch, which is not installed: pip install '
+            "'drn_jax[torch]', or use a .safetensors file"
+        ) from error
     if torch.__version__ < (2, 6):
-        raise InputError(f'{file} needs PyTorch 2.6 or newer, where weights_only keeps files from '
-                         f'running code, not {torch.__version__}: pip install -U torch')
+        raise InputError(
+            f'{file} needs PyTorch 2.6 or newer, where weights_only keeps files from '
+            f'running code, not {torch.__version__}: pip install -U torch'
+        )
     return torch
 
 
@@ -191,13 +213,16 @@ def _check_zip(file: pathlib.Path) -> None:
         with zipfile.ZipFile(file) as archive:
             names = {name.partition('/')[2] for name in archive.namelist()}
     except zipfile.BadZipFile as error:
-        raise InputError(f'{file} is an incomplete or damaged zip archive; download or copy it '
-                         'again') from error
+        raise InputError(
+            f'{file} is an incomplete or damaged zip archive; download or copy it again'
+        ) from error
     if 'constants.pkl' in names:
         raise InputError(f'{file} is a TorchScript program and no state dict; {_ADVICE}')
     if 'data.pkl' not in names:
-        raise InputError(f'{file} is a zip archive that torch.save did not write; where weights '
-                         'are inside, unpack it and give their file')
+        raise InputError(
+            f'{file} is a zip archive that torch.save did not write; where weights '
+            'are inside, unpack it and give their file'
+        )
 
 
 def _refused(file: pathlib.Path, error: pickle.UnpicklingError) -> list[str]:
@@ -244,16 +269,22 @@ def _arrays(file: pathlib.Path, content: Any) -> dict[str, np.ndarray]:
     if isinstance(content, Mapping):
         content = content.get('state_dict', content)
     if not isinstance(content, Mapping):
-        raise InputError(f'{file} holds a {type(content).__name__} instead of a state dict; '
-                         f'{_ADVICE}')
+        raise InputError(
+            f'{file} holds a {type(content).__name__} instead of a state dict; {_ADVICE}'
+        )
     arrays = {name: _array(value) for name, value in content.items()}
-    others = [f'{name} ({_kind(content[name])})'
-              for name, value in arrays.items() if value is None or not isinstance(name, str)]
+    others = [
+        f'{name} ({_kind(content[name])})'
+        for name, value in arrays.items()
+        if value is None or not isinstance(name, str)
+    ]
     if others:
         more = ', ...' if others[3:] else ''
-        raise InputError(f'{file} is no state dict: {len(others)} of its {len(arrays)} entries are '
-                         f'not a name with an array of floating-point numbers '
-                         f'({", ".join(others[:3])}{more}); {_ADVICE}')
+        raise InputError(
+            f'{file} is no state dict: {len(others)} of its {len(arrays)} entries are '
+            f'not a name with an array of floating-point numbers '
+            f'({", ".join(others[:3])}{more}); {_ADVICE}'
+        )
     return {name: value for name, value in arrays.items() if value is not None}
 
 

@@ -2,6 +2,7 @@
 
 Only NumPy is used; values may be anything that `np.asarray` takes.
 """
+
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -73,22 +74,31 @@ def from_torch(variant: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         else:
             unused.append(entry.name)
     if not_finite:
-        raise InputError(f'the weights for {variant!r} hold numbers that are not finite in '
-                         f'{_some(not_finite)}; use an undamaged file')
+        raise InputError(
+            f'the weights for {variant!r} hold numbers that are not finite in '
+            f'{_some(not_finite)}; use an undamaged file'
+        )
     up = state.get('up.weight')
     if up is not None and not np.array_equal(up, torch_names.bilinear(np.shape(up))):
-        raise InputError('up.weight is not the bilinear kernel that the release freezes; learned '
-                         'upsampling has no place in this network')
+        raise InputError(
+            'up.weight is not the bilinear kernel that the release freezes; learned '
+            'upsampling has no place in this network'
+        )
     if unused:
-        _logger.warning('%s: left out what the network does not use, %d in all: %s',
-                        variant, len(unused), _some(unused))
+        _logger.warning(
+            '%s: left out what the network does not use, %d in all: %s',
+            variant,
+            len(unused),
+            _some(unused),
+        )
     if ('params', 'head', 'kernel') not in variables:
         _logger.warning('%s: the weights hold no classifier; num_classes is 0', variant)
     return traverse_util.unflatten_dict(variables)
 
 
-def to_torch(variant: str, variables: Mapping[str, Any],
-             task: str = 'classification') -> dict[str, np.ndarray]:
+def to_torch(
+    variant: str, variables: Mapping[str, Any], task: str = 'classification'
+) -> dict[str, np.ndarray]:
     """Turns variables of the model into a state dict that the PyTorch release loads.
 
     The inverse of `from_torch`, bit for bit. What the release owns besides is written too, so
@@ -126,15 +136,23 @@ def to_torch(variant: str, variables: Mapping[str, Any],
     row = variants.lookup(variant)
     entries = list(torch_names.entries(row, 0 if bias is None else len(bias), task))
     paths = {entry.path for entry in entries if entry.path}
-    problems = _problems(missing=map('/'.join, paths - flat.keys()),
-                         extra=map('/'.join, flat.keys() - paths))
+    problems = _problems(
+        missing=map('/'.join, paths - flat.keys()), extra=map('/'.join, flat.keys() - paths)
+    )
     if problems:
-        raise InputError(f'the variables do not fit {variant!r}: {problems}; '
-                         'name the variant that they were made for')
-    state = {entry.name: _to_torch_layout(flat[entry.path], len(entry.shape))
-             for entry in entries if entry.path}
-    return {entry.name: state[entry.name] if entry.path else _unused(entry)
-            for entry in _checked(variant, _shapes(state))}
+        raise InputError(
+            f'the variables do not fit {variant!r}: {problems}; '
+            'name the variant that they were made for'
+        )
+    state = {
+        entry.name: _to_torch_layout(flat[entry.path], len(entry.shape))
+        for entry in entries
+        if entry.path
+    }
+    return {
+        entry.name: state[entry.name] if entry.path else _unused(entry)
+        for entry in _checked(variant, _shapes(state))
+    }
 
 
 def torch_settings(variant: str, state_dict: Mapping[str, Any]) -> TorchSettings:
@@ -197,8 +215,10 @@ def _plain(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if isinstance(state_dict, Mapping):
         state_dict = state_dict.get('state_dict', state_dict)
     if not isinstance(state_dict, Mapping):
-        raise InputError(f'a state dict maps names to arrays, {type(state_dict).__name__} does '
-                         'not; give what the release saves')
+        raise InputError(
+            f'a state dict maps names to arrays, {type(state_dict).__name__} does '
+            'not; give what the release saves'
+        )
     state, counters = {}, []
     for name, value in state_dict.items():
         if name.endswith('.num_batches_tracked'):
@@ -217,8 +237,11 @@ def _checked(variant: str, shapes: Mapping[str, Shape]) -> list[Entry]:
     entries, problems = _compare(variant, shapes)
     if problems:
         fitting = _fitting(shapes)
-        advice = f'it fits {" and ".join(fitting)}, name the one you mean' if fitting else (
-            'it fits no other variant either')
+        advice = (
+            f'it fits {" and ".join(fitting)}, name the one you mean'
+            if fitting
+            else ('it fits no other variant either')
+        )
         raise InputError(f'the state dict does not fit {variant!r}, {advice}: {problems}')
     return entries
 
@@ -230,8 +253,12 @@ def _compare(variant: str, shapes: Mapping[str, Shape]) -> tuple[list[Entry], st
     return entries, _problems(
         missing=(e.name for e in entries if e.path and e.name not in shapes),
         extra=shapes.keys() - {e.name for e in entries},
-        misshapen=(f'{e.name} is {_x(shapes[e.name])} instead of {_x(e.shape)}'
-                   for e in entries if shapes.get(e.name, e.shape) != e.shape))
+        misshapen=(
+            f'{e.name} is {_x(shapes[e.name])} instead of {_x(e.shape)}'
+            for e in entries
+            if shapes.get(e.name, e.shape) != e.shape
+        ),
+    )
 
 
 def _problems(**names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ a threshold starts at the first row and ends at the last row that hold such a ce
 holds one exactly where its maximum exceeds the threshold; the same goes for columns. So the maxima
 of rows and columns give the box of every threshold, and the maps are read once.
 """
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,8 +16,8 @@ from drn_jax.errors import InputError
 GEOMETRY = ('height', 'width', 'resized_height', 'resized_width', 'crop_y', 'crop_x')
 
 
-def dominant_profiles(maps, classes):
-    """Gives the largest response of classes, where they dominate, in every row and column.
+def argmax_row_col_maxima(maps, classes):
+    """Returns the largest response of classes, where they dominate, in every row and column.
 
     response[y, x] of class c is softmax(maps[y, x])[c] where no class scores higher at that cell,
     else 0. So classes that tie for the best score all dominate, as in the paper's set g(w, h).
@@ -36,7 +37,7 @@ def dominant_profiles(maps, classes):
 
     Example:
         >>> maps = jnp.log(jnp.array([[[3., 1.], [1., 4.]]]))[None]  # one row of two cells
-        >>> rows, columns = dominant_profiles(maps, jnp.array([[0, 1]]))
+        >>> rows, columns = argmax_row_col_maxima(maps, jnp.array([[0, 1]]))
         >>> [[round(response, 4) for response in of_class] for of_class in columns[0].tolist()]
         [[0.75, 0.0], [0.0, 0.8]]
 
@@ -50,8 +51,8 @@ def dominant_profiles(maps, classes):
     return _profiles(responses)
 
 
-def scaled_profiles(maps, classes):
-    """Gives the largest scaled score of classes in every row and column.
+def minmax_row_col_maxima(maps, classes):
+    """Returns the largest scaled score of classes in every row and column.
 
     The score of class c, whether it dominates or not, is scaled to (maps[y, x, c] - min) /
     (max - min) with the smallest and largest score of c in the image.
@@ -69,7 +70,7 @@ def scaled_profiles(maps, classes):
 
     Example:
         >>> maps = jnp.array([[1., 3.], [2., 5.]])[None, :, :, None]
-        >>> rows, columns = scaled_profiles(maps, jnp.array([[0]]))
+        >>> rows, columns = minmax_row_col_maxima(maps, jnp.array([[0]]))
         >>> rows.tolist(), columns.tolist()
         ([[[0.5, 1.0]]], [[[0.25, 1.0]]])
 
@@ -84,20 +85,22 @@ def scaled_profiles(maps, classes):
 
 
 def _scores(maps, classes):
-    """Gives the scores of the classes asked for, [B, h, w, K]."""
+    """Returns the scores of the classes asked for, [B, h, w, K]."""
     if maps.ndim != 4 or classes.ndim != 2 or len(maps) != len(classes):
-        raise InputError(f'maps {maps.shape} and classes {classes.shape} do not fit; give '
-                         '[B, h, w, C] and [B, K]')
+        raise InputError(
+            f'maps {maps.shape} and classes {classes.shape} do not fit; give '
+            '[B, h, w, C] and [B, K]'
+        )
     return jnp.take_along_axis(maps, classes[:, None, None], axis=-1)
 
 
 def _profiles(responses):
-    """Gives the maxima of rows and of columns of [B, h, w, K]."""
+    """Returns the maxima of rows and of columns of [B, h, w, K]."""
     return responses.max(2).swapaxes(1, 2), responses.max(1).swapaxes(1, 2)
 
 
 def cell_boxes(rows, columns, thresholds):
-    """Gives the tightest box round the cells whose response exceeds a threshold, for each of them.
+    """Returns the tightest box round the cells whose response exceeds a threshold, for each of them.
 
     Args:
         rows: largest response of every row, [..., h], float32.
@@ -124,11 +127,13 @@ def cell_boxes(rows, columns, thresholds):
 
 
 def _span(profile, thresholds):
-    """Gives the first place above each threshold, and the place after the last: [..., T] each."""
+    """Returns the first place above each threshold, and the place after the last: [..., T] each."""
     above = profile[..., None, :] > jnp.asarray(thresholds)[:, None]
     place = jnp.arange(profile.shape[-1], dtype=jnp.int32)
-    return (jnp.where(above, place, profile.shape[-1]).min(-1),
-            jnp.where(above, place + 1, 0).max(-1))
+    return (
+        jnp.where(above, place, profile.shape[-1]).min(-1),
+        jnp.where(above, place + 1, 0).max(-1),
+    )
 
 
 def image_boxes(cells, stride, geometry):
@@ -156,18 +161,21 @@ def image_boxes(cells, stride, geometry):
         [[42.0, 308.0, 74.0, 724.0]]
     """
     if cells.shape[-1] != 4 or geometry.shape != (len(cells), len(GEOMETRY)):
-        raise InputError(f'boxes {cells.shape} and geometry {geometry.shape} do not fit; give '
-                         f'[B, ..., 4] and [B, {len(GEOMETRY)}]')
+        raise InputError(
+            f'boxes {cells.shape} and geometry {geometry.shape} do not fit; give '
+            f'[B, ..., 4] and [B, {len(GEOMETRY)}]'
+        )
     geometry = geometry.astype(jnp.float32).reshape(
-        len(cells), *[1] * (cells.ndim - 2), len(GEOMETRY))
-    size, resized, crop = (jnp.tile(geometry[..., first:first + 2], 2) for first in (0, 2, 4))
+        len(cells), *[1] * (cells.ndim - 2), len(GEOMETRY)
+    )
+    size, resized, crop = (jnp.tile(geometry[..., first : first + 2], 2) for first in (0, 2, 4))
     pixels = (stride * cells.astype(jnp.float32) + crop) * size / resized
     empty = (cells[..., 2:] <= cells[..., :2]).any(-1, keepdims=True)
     return jnp.where(empty, 0, jnp.clip(pixels, 0, size))
 
 
 def iou(a, b):
-    """Gives the overlap of boxes: area of the intersection / area of the union.
+    """Returns the overlap of boxes: area of the intersection / area of the union.
 
     Args:
         a, b: boxes y0, x0, y1, x1, upper ends exclusive, [..., 4]; the leading axes broadcast,

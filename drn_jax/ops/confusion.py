@@ -1,4 +1,5 @@
 """Counting which class was taken for which, in whole numbers."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,10 +27,14 @@ def confusion_matrix(labels, predictions, classes):
         >>> confusion_matrix(labels, predictions, 2).tolist()
         [[1, 1], [0, 1]]
     """
+
     def of_image(labels, predictions):
         labels, predictions = (
-            jnp.pad(each.ravel(), (0, -each.size % chunk), constant_values=IGNORE)
-            .reshape(-1, chunk) for each in (labels, predictions))
+            jnp.pad(each.ravel(), (0, -each.size % chunk), constant_values=IGNORE).reshape(
+                -1, chunk
+            )
+            for each in (labels, predictions)
+        )
 
         def add(sums, pixels):
             # A label of 255 is no class, so its vector is zero.
@@ -44,7 +49,7 @@ def confusion_matrix(labels, predictions, classes):
 
 
 def iou(confusion):
-    """Gives the intersection over union of every class, not a number where it has no pixels.
+    """Returns the intersection over union of every class, not a number where it has no pixels.
 
     IoU of class c = confusion[c, c] / (row c + column c - confusion[c, c]).
 

@@ -1,4 +1,5 @@
 """Boxes of the connected parts of a score map, on the host, as MaxBoxAcc and MaxBoxAccV2 need."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -6,7 +7,7 @@ from scipy import ndimage
 
 from drn_jax.errors import InputError
 
-EIGHT = np.ones((3, 3), bool)  # a cell's neighbours, corners included
+EIGHT = np.ones((3, 3), bool)  # a cell's neighbors, corners included
 
 
 class Contours(NamedTuple):
@@ -18,6 +19,7 @@ class Contours(NamedTuple):
         largest: whether it is the largest contour at its threshold, [N], bool; one at each
             threshold that a cell exceeds.
     """
+
     boxes: np.ndarray
     threshold: np.ndarray
     largest: np.ndarray
@@ -26,7 +28,7 @@ class Contours(NamedTuple):
 def scaled_map(scores, height, width, *, stride=8):
     """Resizes a map of scores to the network's input and scales it to [0, 1].
 
-    Resizing is bilinear between the cells' centres, stride * (i + 1/2) - 1/2, and repeats the
+    Resizing is bilinear between the cells' centers, stride * (i + 1/2) - 1/2, and repeats the
     outermost cell beyond them; then out = (map - min) / (max - min).
 
     Args:
@@ -50,13 +52,16 @@ def scaled_map(scores, height, width, *, stride=8):
     # Differs: their code resizes by cubic interpolation, which overshoots beside edges.
     scores = np.asarray(scores, np.float32)
     if not (0 < height <= stride * scores.shape[0] and 0 < width <= stride * scores.shape[1]):
-        raise InputError(f'{scores.shape[0]} x {scores.shape[1]} cells of {stride} pixels do not '
-                         f'cover an input of {height} x {width} pixels; give the size of the '
-                         'input that the scores were computed from')
+        raise InputError(
+            f'{scores.shape[0]} x {scores.shape[1]} cells of {stride} pixels do not '
+            f'cover an input of {height} x {width} pixels; give the size of the '
+            'input that the scores were computed from'
+        )
     if not np.isfinite(scores).all():
         return np.zeros((height, width), np.float32)
-    rows, columns = (_weights(pixels, cells, stride)
-                     for pixels, cells in zip((height, width), scores.shape))
+    rows, columns = (
+        _weights(pixels, cells, stride) for pixels, cells in zip((height, width), scores.shape)
+    )
     resized = rows @ scores @ columns.T
     low, high = resized.min(), resized.max()
     # Weights that add up to 1 leave rounding in a flat map; scaling would blow it up.
@@ -66,17 +71,17 @@ def scaled_map(scores, height, width, *, stride=8):
 
 
 def _weights(pixels, cells, stride):
-    """Gives the share of every cell in every pixel of one axis, [pixels, cells], float32."""
-    position = ((np.arange(pixels) + .5) / stride - .5).clip(0, cells - 1)
+    """Returns the share of every cell in every pixel of one axis, [pixels, cells], float32."""
+    position = ((np.arange(pixels) + 0.5) / stride - 0.5).clip(0, cells - 1)
     return np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0).astype(np.float32)
 
 
 def contours(scores, thresholds):
-    """Gives the boxes of all connected parts of a map above each threshold, and of their holes.
+    """Returns the boxes of all connected parts of a map above each threshold, and of their holes.
 
     Cells that touch at a side or a corner belong together. A hole counts too, with the cells
     round it, as the protocol's code lists the contours of holes beside the others. The largest
-    contour encloses the largest area, measured between the centres of its cells with holes filled;
+    contour encloses the largest area, measured between the centers of its cells with holes filled;
     of equal ones it has the most cells, then comes first in reading order.
 
     Args:
@@ -104,12 +109,15 @@ def contours(scores, thresholds):
     largest = np.zeros(sum(counts), bool)
     starts = np.cumsum([0, *counts])
     largest[[start + first for start, (_, first) in zip(starts, found) if first is not None]] = True
-    return Contours(np.concatenate([np.zeros((0, 4), np.int32), *(boxes for boxes, _ in found)]),
-                    np.repeat(np.arange(len(found), dtype=np.int32), counts), largest)
+    return Contours(
+        np.concatenate([np.zeros((0, 4), np.int32), *(boxes for boxes, _ in found)]),
+        np.repeat(np.arange(len(found), dtype=np.int32), counts),
+        largest,
+    )
 
 
 def largest_boxes(found, count):
-    """Gives the box of the largest contour for every threshold.
+    """Returns the box of the largest contour for every threshold.
 
     Args:
         found: `Contours` of one map.
@@ -128,13 +136,13 @@ def largest_boxes(found, count):
 
 
 def _above(scores, rows, columns, threshold):
-    """Gives the boxes at one threshold, [n, 4], and which of them is the largest contour's."""
+    """Returns the boxes at one threshold, [n, 4], and which of them is the largest contour's."""
     in_rows, in_columns = (np.flatnonzero(profile > threshold) for profile in (rows, columns))
     if not len(in_rows):
         return np.zeros((0, 4), np.int32), None
     # Only the part that holds cells is looked at; at high thresholds it is small.
     y, x = in_rows[0], in_columns[0]
-    mask = scores[y:in_rows[-1] + 1, x:in_columns[-1] + 1] > threshold
+    mask = scores[y : in_rows[-1] + 1, x : in_columns[-1] + 1] > threshold
     labels, count = ndimage.label(mask, EIGHT)
     boxes = _bounds(labels) if count > 1 else np.array([[0, 0, *mask.shape]])
     filled = mask
@@ -166,24 +174,31 @@ def _has_holes(mask, count):
 
 
 def _bounds(labels):
-    """Gives the box of every label from 1 on, [n, 4]."""
-    return np.array([[rows.start, columns.start, rows.stop, columns.stop]
-                     for rows, columns in ndimage.find_objects(labels)])
+    """Returns the box of every label from 1 on, [n, 4]."""
+    return np.array(
+        [
+            [rows.start, columns.start, rows.stop, columns.stop]
+            for rows, columns in ndimage.find_objects(labels)
+        ]
+    )
 
 
 def _largest(labels, count, filled):
-    """Gives the place of the part that encloses the largest area; `filled` has no holes."""
+    """Returns the place of the part that encloses the largest area; `filled` has no holes."""
     parts = labels
     if filled.sum() > np.count_nonzero(labels):
         parts, count = ndimage.label(filled, EIGHT)
-    # Four neighbouring centres span a square; three of them half of it.
-    corners = [parts[rows, columns] for rows in (slice(-1), slice(1, None))
-               for columns in (slice(-1), slice(1, None))]
+    # Four neighboring centers span a square; three of them half of it.
+    corners = [
+        parts[rows, columns]
+        for rows in (slice(-1), slice(1, None))
+        for columns in (slice(-1), slice(1, None))
+    ]
     members = sum((corner > 0).view(np.int8) for corner in corners)
     squares, halves = corners[0][members == 4], members == 3
-    twice = (2 * np.bincount(squares, minlength=count + 1)
-             + np.bincount(np.max([corner[halves] for corner in corners], axis=0),
-                           minlength=count + 1))
+    twice = 2 * np.bincount(squares, minlength=count + 1) + np.bincount(
+        np.max([corner[halves] for corner in corners], axis=0), minlength=count + 1
+    )
     cells = np.bincount(parts.ravel(), minlength=count + 1)
     best = 1 + np.argmax((twice * (parts.size + 1) + cells)[1:])
     # Filled parts are numbered anew: the first cell of one, never a hole's, has the old number.

@@ -1,4 +1,5 @@
 """Dilated convolution, the one operation of which these networks are made, in three algorithms."""
+
 import math
 
 import jax
@@ -10,11 +11,17 @@ from drn_jax.ops import phases, winograd
 ALGORITHMS = ('native', 'phase', 'winograd')
 
 
-def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
-                 dilation: int = 1, algorithm: str = 'native') -> jax.Array:
+def dilated_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    algorithm: str = 'native',
+) -> jax.Array:
     """Convolves images with a kernel whose taps lie `dilation` pixels apart.
 
-    out[p] = sum over taps k of x[stride * p + dilation * (k - centre)] . kernel[k], zero outside
+    out[p] = sum over taps k of x[stride * p + dilation * (k - center)] . kernel[k], zero outside
     the image. The padding is symmetric; XLA's 'SAME' is lopsided where the stride is above 1.
 
     The algorithms give the same, up to rounding: 'native' is `lax.conv_general_dilated` with
@@ -26,8 +33,8 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
     Args:
         x: images, [B, H, W, Cin], float32 or bfloat16.
         kernel: taps, [K, K, Cin, Cout], dtype of x, K odd.
-        stride: pixels between neighbouring outputs, at least 1.
-        dilation: pixels between neighbouring taps, at least 1.
+        stride: pixels between neighboring outputs, at least 1.
+        dilation: pixels between neighboring taps, at least 1.
         algorithm: 'native', 'phase' or 'winograd', which takes 3x3 kernels only.
 
     Returns:
@@ -46,13 +53,15 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, section 2, equations 2 to 4.
     """
     if x.ndim != 4 or kernel.ndim != 4:
-        raise ValueError(f'x {x.shape} must be [B, H, W, Cin], kernel {kernel.shape} '
-                         '[K, K, Cin, Cout]')
+        raise ValueError(
+            f'x {x.shape} must be [B, H, W, Cin], kernel {kernel.shape} [K, K, Cin, Cout]'
+        )
     if kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0:
         raise ValueError(f'kernel {kernel.shape} must be square with an odd side')
     if kernel.shape[2] != x.shape[3]:
-        raise ValueError(f'kernel {kernel.shape} reads {kernel.shape[2]} channels, '
-                         f'x {x.shape} has {x.shape[3]}')
+        raise ValueError(
+            f'kernel {kernel.shape} reads {kernel.shape[2]} channels, x {x.shape} has {x.shape[3]}'
+        )
     if x.dtype != kernel.dtype:
         raise ValueError(f'x is {x.dtype}, kernel is {kernel.dtype}; cast one to the other')
     if stride < 1 or dilation < 1:
@@ -60,8 +69,9 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
     if algorithm not in ALGORITHMS:
         raise ValueError(f'algorithm {algorithm!r} is unknown; known: {", ".join(ALGORITHMS)}')
     if algorithm == 'winograd' and kernel.shape[0] != 3:
-        raise ValueError(f'winograd takes 3x3 kernels, kernel is {kernel.shape}; '
-                         'use phase or native')
+        raise ValueError(
+            f'winograd takes 3x3 kernels, kernel is {kernel.shape}; use phase or native'
+        )
     if algorithm == 'winograd' and not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f'winograd divides, x is {x.dtype}; use phase or native, or cast it')
     if algorithm == 'native':
@@ -73,14 +83,21 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, *, stride: int = 1,
     if dilation == 1 and algorithm == 'phase':
         return _native(x, kernel, stride, 1)
     dense = winograd.conv if algorithm == 'winograd' else _native
-    out = phases.join(dense(phases.split(x, dilation), kernel), dilation, *x.shape[1:3])
+    out = phases.batch_to_space(
+        dense(phases.space_to_batch(x, dilation), kernel), dilation, *x.shape[1:3]
+    )
     return out[:, ::stride, ::stride]
 
 
 def _native(x, kernel, stride=1, dilation=1):
     if len(kernel) == stride == 1:  # XLA:CPU is up to three times as fast with a matrix product
         return jnp.dot(x, kernel[0, 0])
-    reach = dilation * (kernel.shape[0] // 2)  # from the centre tap to the outermost one
+    reach = dilation * (kernel.shape[0] // 2)  # from the center tap to the outermost one
     return lax.conv_general_dilated(
-        x, kernel, window_strides=(stride, stride), padding=((reach, reach), (reach, reach)),
-        rhs_dilation=(dilation, dilation), dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=((reach, reach), (reach, reach)),
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )

@@ -1,4 +1,5 @@
 """Gridding: how much of a map's energy repeats with the period of the dilation."""
+
 import functools
 
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ def applicable(height, width, period):
 
 
 def gridding_score(maps, period):
-    """Gives the share of the energy of an image's maps that lies at the grid's frequencies.
+    """Returns the share of the energy of an image's maps that lies at the grid's frequencies.
 
     Each channel is cut to whole periods from the top left, and its mean is taken away. Then
 
@@ -65,21 +66,22 @@ def gridding_score(maps, period):
         return jnp.full(batch, jnp.nan, jnp.float32)
     height, width = (side // period * period for side in (height, width))
     maps = maps[:, :height, :width].astype(jnp.float32)
-    square = (maps ** 2).sum((1, 2, 3))
+    square = (maps**2).sum((1, 2, 3))
     maps -= maps.mean((1, 2), keepdims=True)
-    total = (maps ** 2).sum((1, 2, 3))
+    total = (maps**2).sum((1, 2, 3))
     (rows, low_rows), (columns, low_columns) = _near(height, period), _near(width, period)
-    spectrum = jnp.einsum('uh,bhwc,vw->buvc', rows, maps - _plane(maps, period), columns,
-                          precision='highest')
+    spectrum = jnp.einsum(
+        'uh,bhwc,vw->buvc', rows, maps - _plane(maps, period), columns, precision='highest'
+    )
     near_grid = ~(low_rows[:, None] & low_columns)
-    grid = (spectrum ** 2 * near_grid[..., None]).sum((1, 2, 3))
+    grid = (spectrum**2 * near_grid[..., None]).sum((1, 2, 3))
     # Rounding leaves energy in a flat map; a real one has more.
     real = total > 1e-10 * square
     return jnp.where(real, jnp.minimum(grid / jnp.where(real, total, 1), 1), 0)
 
 
 def noise_share(height, width, period):
-    """Gives the score that white noise is expected to have: the share of the frequencies in G.
+    """Returns the score that white noise is expected to have: the share of the frequencies in G.
 
     Args:
         height, width: of the map in cells, at least two periods.
@@ -96,8 +98,10 @@ def noise_share(height, width, period):
         (0.188, 0.105)
     """
     if not applicable(height, width, period):
-        raise InputError(f'a map of {height} x {width} cells cannot show a grid of period '
-                         f'{period}; give at least two periods of 2 cells or more')
+        raise InputError(
+            f'a map of {height} x {width} cells cannot show a grid of period '
+            f'{period}; give at least two periods of 2 cells or more'
+        )
     height, width = (side // period * period for side in (height, width))
     (_, low_rows), (_, low_columns) = _near(height, period), _near(width, period)
     near = low_rows.size * low_columns.size - low_rows.sum() * low_columns.sum()
@@ -111,7 +115,7 @@ def _check(period):
 
 @functools.cache
 def _near(size, period):
-    """Gives a real orthonormal basis of the frequencies near multiples of 1 / period.
+    """Returns a real orthonormal basis of the frequencies near multiples of 1 / period.
 
     Returns:
         Rows of the basis, [n, size], float32, and which are near frequency 0, [n], bool.
@@ -130,10 +134,11 @@ def _near(size, period):
 
 
 def _plane(maps, period):
-    """Gives the plane through the block means of maps without mean, [B, h, w, C]."""
+    """Returns the plane through the block means of maps without mean, [B, h, w, C]."""
     batch, height, width, channels = maps.shape
-    means = maps.reshape(batch, height // period, period, width // period, period, channels
-                         ).mean((2, 4))
+    means = maps.reshape(batch, height // period, period, width // period, period, channels).mean(
+        (2, 4)
+    )
     plane = jnp.zeros((1, 1, 1, 1))
     for axis, size in ((1, height), (2, width)):
         blocks = (np.arange(size // period) - (size / period - 1) / 2).astype(np.float32)
@@ -141,5 +146,5 @@ def _plane(maps, period):
         slope = jnp.tensordot(means.mean(3 - axis), blocks, (1, 0), precision='highest')
         shape = [1, 1, 1, 1]
         shape[axis] = size
-        plane = plane + slope[:, None, None] / (blocks ** 2).sum() * cells.reshape(shape)
+        plane = plane + slope[:, None, None] / (blocks**2).sum() * cells.reshape(shape)
     return plane

@@ -5,6 +5,7 @@ pixels of the same row modulo d and the same column modulo d: of the same phase.
 into its d * d phases is d * d small images, and the dilated convolution is the dense convolution of
 each of them.
 """
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 
-def split(x: jax.Array, dilation: int) -> jax.Array:
+def space_to_batch(x: jax.Array, dilation: int) -> jax.Array:
     """Sorts the pixels of images into phases.
 
     out[(b * d + r) * d + s, i, j] = x[b, d * i + r, d * j + s], zero outside the image.
@@ -26,7 +27,7 @@ def split(x: jax.Array, dilation: int) -> jax.Array:
 
     Example:
         >>> x = jnp.arange(4).reshape(1, 1, 4, 1)
-        >>> split(x, 2)[:, 0, :, 0].tolist()
+        >>> space_to_batch(x, 2)[:, 0, :, 0].tolist()
         [[0, 2], [1, 3], [0, 0], [0, 0]]
 
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, equations 2 to 4.
@@ -38,11 +39,12 @@ def split(x: jax.Array, dilation: int) -> jax.Array:
     x = jnp.pad(x, ((0, 0), (0, rows * dilation - height), (0, columns * dilation - width), (0, 0)))
     x = x.reshape(batch, rows, dilation, columns, dilation, channels)
     return x.transpose(0, 2, 4, 1, 3, 5).reshape(
-        batch * dilation * dilation, rows, columns, channels)
+        batch * dilation * dilation, rows, columns, channels
+    )
 
 
-def join(x: jax.Array, dilation: int, height: int, width: int) -> jax.Array:
-    """Puts the phases of images together again, the inverse of `split`.
+def batch_to_space(x: jax.Array, dilation: int, height: int, width: int) -> jax.Array:
+    """Puts the phases of images together again, the inverse of `space_to_batch`.
 
     Args:
         x: phases, [B * d * d, ceil(H / d), ceil(W / d), C].
@@ -55,7 +57,7 @@ def join(x: jax.Array, dilation: int, height: int, width: int) -> jax.Array:
 
     Example:
         >>> x = jnp.arange(15).reshape(1, 5, 3, 1)
-        >>> bool((join(split(x, 4), 4, 5, 3) == x).all())
+        >>> bool((batch_to_space(space_to_batch(x, 4), 4, 5, 3) == x).all())
         True
     """
     if dilation == 1:
@@ -63,52 +65,54 @@ def join(x: jax.Array, dilation: int, height: int, width: int) -> jax.Array:
     phases, rows, columns, channels = x.shape
     x = x.reshape(phases // dilation**2, dilation, dilation, rows, columns, channels)
     x = x.transpose(0, 3, 1, 4, 2, 5).reshape(
-        phases // dilation**2, rows * dilation, columns * dilation, channels)
+        phases // dilation**2, rows * dilation, columns * dilation, channels
+    )
     return x[:, :height, :width]
 
 
-class PhaseMap(NamedTuple):
+class SpaceToBatchMap(NamedTuple):
     """A map of images that remembers into which phases it is sorted.
 
-    Neighbouring layers of one dilation hand it on as it is, so a whole level is sorted once.
+    Neighboring layers of one dilation hand it on as it is, so a whole level is sorted once.
 
     Attributes:
-        array: [B * d * d, ceil(H / d), ceil(W / d), C] as `split` gives it; what lies outside the
+        array: [B * d * d, ceil(H / d), ceil(W / d), C] as `space_to_batch` gives it; what lies outside the
             image may hold anything.
         dilation: d.
         height: H.
         width: W.
     """
+
     array: jax.Array
     dilation: int
     height: int
     width: int
 
     @classmethod
-    def of(cls, images: jax.Array) -> 'PhaseMap':
-        """Gives images [B, H, W, C] as a map of one phase."""
+    def of(cls, images: jax.Array) -> 'SpaceToBatchMap':
+        """Returns images [B, H, W, C] as a map of one phase."""
         return cls(images, 1, *images.shape[1:3])
 
-    def map(self, function: Callable[[jax.Array], jax.Array]) -> 'PhaseMap':
+    def map(self, function: Callable[[jax.Array], jax.Array]) -> 'SpaceToBatchMap':
         """Applies a function to every pixel."""
         return self._replace(array=function(self.array))
 
-    def sorted(self, dilation: int) -> 'PhaseMap':
-        """Gives the same map, sorted into the phases of a dilation."""
+    def sorted(self, dilation: int) -> 'SpaceToBatchMap':
+        """Returns the same map, sorted into the phases of a dilation."""
         if dilation == self.dilation:
             return self
-        images = join(self.array, self.dilation, self.height, self.width)
-        return self._replace(array=split(images, dilation), dilation=dilation)
+        images = batch_to_space(self.array, self.dilation, self.height, self.width)
+        return self._replace(array=space_to_batch(images, dilation), dilation=dilation)
 
     def inside(self) -> jax.Array | None:
-        """Tells what lies inside the image: bool, broadcastable to `array`; None if all does."""
+        """Returns what lies inside the image: bool, broadcastable to `array`; None if all does."""
         if self.height % self.dilation == 0 and self.width % self.dilation == 0:
             return None
         image = jnp.ones((1, self.height, self.width, 1), bool)
         phases = self.array.shape[0]
-        return jnp.tile(split(image, self.dilation), (phases // self.dilation**2, 1, 1, 1))
+        return jnp.tile(space_to_batch(image, self.dilation), (phases // self.dilation**2, 1, 1, 1))
 
-    def zero_outside(self) -> 'PhaseMap':
-        """Gives the same map with zeros outside the image, as a convolution expects them."""
+    def zero_outside(self) -> 'SpaceToBatchMap':
+        """Returns the same map with zeros outside the image, as a convolution expects them."""
         inside = self.inside()
         return self if inside is None else self.map(lambda x: jnp.where(inside, x, 0))

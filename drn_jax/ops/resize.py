@@ -1,19 +1,20 @@
 """Upsampling of class maps to the pixels of the image, whole or a tile of rows at a time."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from drn_jax.errors import InputError
 
-EDGES = ('extend', 'fade')
+BORDERS = ('extend', 'fade')
 TILES = 8  # of an image, in `map_upsampled`
 
 
-def upsample(maps, height, width, *, stride=8, edges='extend'):
+def upsample(maps, height, width, *, stride=8, border='extend'):
     """Interpolates maps bilinearly, as two small matrix products.
 
-    Cell i is centred at pixel stride * (i + 1/2) - 1/2. A pixel between two centres gets the mean
-    of both cells, weighted by nearness. Beyond the outermost centres 'extend' repeats the outermost
+    Cell i is centered at pixel stride * (i + 1/2) - 1/2. A pixel between two centers gets the mean
+    of both cells, weighted by nearness. Beyond the outermost centers 'extend' repeats the outermost
     cell, as bilinear resizing does everywhere; 'fade' lets it fall off towards zero, as the
     release's frozen transposed convolution does. Both give every pixel the same largest class.
 
@@ -21,13 +22,13 @@ def upsample(maps, height, width, *, stride=8, edges='extend'):
         maps: [B, h, w, C], float32.
         height, width: of the image in pixels, at most stride * h and stride * w.
         stride: pixels from one cell to the next, a number, or one for rows and one for columns.
-        edges: 'extend' or 'fade'.
+        border: 'extend' or 'fade'.
 
     Returns:
         [B, height, width, C], float32.
 
     Raises:
-        InputError: the image is larger than the maps reach, or `edges` is unknown.
+        InputError: the image is larger than the maps reach, or `border` is unknown.
 
     Example:
         >>> upsample(jnp.array([0., 4.]).reshape(1, 1, 2, 1), 1, 8, stride=4)[0, 0, :, 0].tolist()
@@ -35,11 +36,12 @@ def upsample(maps, height, width, *, stride=8, edges='extend'):
 
     Source: section 5.3 of the paper ('extend'); the release's `up` layer ('fade').
     """
-    return _product(*_both_weights(maps, height, width, stride, edges), maps)
+    return _product(*_both_weights(maps, height, width, stride, border), maps)
 
 
-def map_upsampled(function, maps, height, width, *, strides, labels=None, mirrored=None,
-                  edges='extend'):
+def map_upsampled(
+    function, maps, height, width, *, strides, labels=None, mirrored=None, border='extend'
+):
     """Applies a function to upsampled maps of which only a part is held at a time.
 
     An image is cut into `TILES` tiles; tile t holds the rows t, t + TILES, t + 2 * TILES and so on.
@@ -54,7 +56,7 @@ def map_upsampled(function, maps, height, width, *, strides, labels=None, mirror
         strides: for each of `maps`, as `stride` in `upsample`.
         labels: uint8 [B, height, width], or None. Rows beyond the last one hold 255.
         mirrored: for each of `maps`, whether it belongs to the image's mirror image; None: no.
-        edges: see `upsample`.
+        border: see `upsample`.
 
     Returns:
         What the function gives, stacked on a new first axis: [TILES, ...]. `join_rows` makes images
@@ -69,11 +71,15 @@ def map_upsampled(function, maps, height, width, *, strides, labels=None, mirror
         >>> join_rows(tiles, 1)[0, 0].tolist()
         [0, 0, 0, 1, 1, 1, 1, 1]
     """
-    weights = [_both_weights(each, height, width, stride, edges)
-               for each, stride in zip(maps, strides, strict=True)]
+    weights = [
+        _both_weights(each, height, width, stride, border)
+        for each, stride in zip(maps, strides, strict=True)
+    ]
     rows = [_cut_rows(jnp.asarray(each)[None], 0)[:, 0] for each, _ in weights]
-    columns = [each[::-1] if mirror else each for (_, each), mirror in zip(
-        weights, mirrored or [False] * len(maps), strict=True)]
+    columns = [
+        each[::-1] if mirror else each
+        for (_, each), mirror in zip(weights, mirrored or [False] * len(maps), strict=True)
+    ]
 
     @jax.checkpoint
     def tile(operands):
@@ -116,28 +122,30 @@ def _product(rows, columns, maps):
     return jax.lax.platform_dependent(rows, columns, maps, cuda=cuda, default=default)
 
 
-def _both_weights(maps, height, width, stride, edges):
+def _both_weights(maps, height, width, stride, border):
     """Checks the arguments of `upsample` and gives the weights of rows and of columns."""
-    if edges not in EDGES:
-        raise InputError(f'edges {edges!r} is unknown; known: {", ".join(EDGES)}')
+    if border not in BORDERS:
+        raise InputError(f'border {border!r} is unknown; known: {", ".join(BORDERS)}')
     stride_y, stride_x = np.broadcast_to(stride, 2)
     _, rows, columns, _ = maps.shape
     reach_y, reach_x = (round(float(reach), 3) for reach in (stride_y * rows, stride_x * columns))
     if not (0 < height <= reach_y and 0 < width <= reach_x):
-        raise InputError(f'{rows} x {columns} cells of {_number(stride)} pixels do not cover an '
-                         f'image of {height} x {width} pixels; give at most {reach_y:g} x '
-                         f'{reach_x:g}')
-    return (_weights(height, rows, stride_y, edges), _weights(width, columns, stride_x, edges))
+        raise InputError(
+            f'{rows} x {columns} cells of {_number(stride)} pixels do not cover an '
+            f'image of {height} x {width} pixels; give at most {reach_y:g} x '
+            f'{reach_x:g}'
+        )
+    return (_weights(height, rows, stride_y, border), _weights(width, columns, stride_x, border))
 
 
 def _number(stride):
     return f'{stride:g}' if np.ndim(stride) == 0 else ' x '.join(f'{each:g}' for each in stride)
 
 
-def _weights(pixels, cells, stride, edges):
-    """Gives the share of every cell in every pixel of one axis, [pixels, cells], float32."""
-    position = (np.arange(pixels) + .5) / stride - .5
+def _weights(pixels, cells, stride, border):
+    """Returns the share of every cell in every pixel of one axis, [pixels, cells], float32."""
+    position = (np.arange(pixels) + 0.5) / stride - 0.5
     weights = np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0)
-    if edges == 'extend':
+    if border == 'extend':
         weights /= weights.sum(1, keepdims=True)
     return weights.astype(np.float32)

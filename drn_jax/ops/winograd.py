@@ -9,6 +9,7 @@ is evaluated at the first points and infinity only, two more than it has outputs
 Source: Winograd, Arithmetic complexity of computations, 1980; Lavin and Gray, Fast algorithms for
 convolutional neural networks, 2015, sections 4 and 5.
 """
+
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -22,15 +23,16 @@ _OUTPUTS = _POINTS - 2  # that a tile gives along an axis
 
 
 def _powers(points: int, degree: int) -> np.ndarray:
-    """Gives the matrix that evaluates polynomials at points; the last one is infinity."""
-    finite = np.vander(_FINITE[:points - 1], degree, increasing=True)
+    """Returns the matrix that evaluates polynomials at points; the last one is infinity."""
+    finite = np.vander(_FINITE[: points - 1], degree, increasing=True)
     return np.concatenate([finite, np.eye(degree)[-1:]])
 
 
 # By number of outputs: pixels of a tile -> values at points, values at points -> outputs.
 # The first are 24ths; inversion gives them but for its rounding, which float64 would show.
-_TILE = {m: (24 * np.linalg.inv(_powers(m + 2, m + 2)).T).round() / 24
-         for m in range(1, _OUTPUTS + 1)}
+_TILE = {
+    m: (24 * np.linalg.inv(_powers(m + 2, m + 2)).T).round() / 24 for m in range(1, _OUTPUTS + 1)
+}
 _OUTPUT = {m: _powers(m + 2, m).T for m in _TILE}
 _KERNEL = _powers(_POINTS, 3)
 
@@ -107,12 +109,14 @@ def _backward(residuals, gradient):
     """The adjoint: for x a convolution again, for the kernel one matrix product a point."""
     x, kernel = residuals
     values, exact = _evaluate(_exact(x)), _exact(kernel)
-    like = [jax.ShapeDtypeStruct((*value.shape[:-1], kernel.shape[3]), exact.dtype)
-            for value in values]
-    products, = jax.linear_transpose(lambda products: _interpolate(products, x.shape[:3]), like)(
-        _exact(gradient))
+    like = [
+        jax.ShapeDtypeStruct((*value.shape[:-1], kernel.shape[3]), exact.dtype) for value in values
+    ]
+    (products,) = jax.linear_transpose(lambda products: _interpolate(products, x.shape[:3]), like)(
+        _exact(gradient)
+    )
     points = tuple(_dot(value, product, (0, 0)) for value, product in zip(values, products))
-    taps, = jax.linear_transpose(transform_kernel, exact)(points)
+    (taps,) = jax.linear_transpose(transform_kernel, exact)(points)
     # The products sum over the kernel's outputs as it lies: XLA would transpose it for each of the
     # 36 points anew.
     flipped = transform_kernel(jnp.flip(kernel, (0, 1)))
@@ -123,23 +127,27 @@ conv.defvjp(_forward, _backward)
 
 
 def _evaluate(x):
-    """Gives the values of all tiles at the pairs of points: 36 arrays [tiles, C].
+    """Returns the values of all tiles at the pairs of points: 36 arrays [tiles, C].
 
     Tiles at the lower and right edge may lack values at some points, whose arrays are shorter.
     """
     rows = _axis_values(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), axis=1)
-    return [value.reshape(-1, x.shape[3])
-            for row in rows for value in _axis_values(row, axis=2)]
+    return [value.reshape(-1, x.shape[3]) for row in rows for value in _axis_values(row, axis=2)]
 
 
 def _interpolate(products, shape):
-    """Gives the images [B, H, W, C] whose tiles have these values at the pairs of points."""
+    """Returns the images [B, H, W, C] whose tiles have these values at the pairs of points."""
     batch, height, width = shape
     rows, columns = _tiles_at_point(height), _tiles_at_point(width)
     products, channels = iter(products), products[0].shape[-1]
-    pixels = [_axis_pixels(
-        [next(products).reshape(batch, row, column, channels) for column in columns],
-        width, axis=2) for row in rows]
+    pixels = [
+        _axis_pixels(
+            [next(products).reshape(batch, row, column, channels) for column in columns],
+            width,
+            axis=2,
+        )
+        for row in rows
+    ]
     return _axis_pixels(pixels, height, axis=1)
 
 
@@ -148,8 +156,9 @@ def _axis_values(x, axis):
     values = [[lax.slice_in_dim(x, 0, 0, axis=axis)] for _ in range(_POINTS)]  # perhaps no tile
     for start, outputs, tiles in _tilings(x.shape[axis] - 2):
         last = start + _OUTPUTS * (tiles - 1) + 1
-        pixels = [lax.slice_in_dim(x, start + i, last + i, _OUTPUTS, axis)
-                  for i in range(outputs + 2)]
+        pixels = [
+            lax.slice_in_dim(x, start + i, last + i, _OUTPUTS, axis) for i in range(outputs + 2)
+        ]
         for point, value in zip(_points(outputs), _combine(_TILE[outputs], pixels)):
             values[point].append(value)
     return [jnp.concatenate(each, axis) for each in values]
@@ -163,8 +172,9 @@ def _axis_pixels(values, length, axis):
     for _, outputs, tiles in _tilings(length):
         present = []
         for point in _points(outputs):
-            present.append(lax.slice_in_dim(
-                values[point], done[point], done[point] + tiles, axis=axis))
+            present.append(
+                lax.slice_in_dim(values[point], done[point], done[point] + tiles, axis=axis)
+            )
             done[point] += tiles
         block = jnp.stack(_combine(_OUTPUT[outputs], present), axis + 1)
         pixels.append(lax.collapse(block, axis, axis + 2))
@@ -172,7 +182,7 @@ def _axis_pixels(values, length, axis):
 
 
 def _tilings(length: int) -> Iterator[tuple[int, int, int]]:
-    """Gives first pixel, outputs a tile and number of tiles: of the full ones, then of the last."""
+    """Returns first pixel, outputs a tile and number of tiles: of the full ones, then of the last."""
     full, rest = divmod(length, _OUTPUTS)
     if full:
         yield 0, _OUTPUTS, full
@@ -181,19 +191,23 @@ def _tilings(length: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _points(outputs):
-    """Gives the indices of the points at which a tile of so many outputs is evaluated."""
+    """Returns the indices of the points at which a tile of so many outputs is evaluated."""
     return [*range(outputs + 1), _POINTS - 1]
 
 
 def _tiles_at_point(length):
-    return [sum(tiles for _, outputs, tiles in _tilings(length) if point in _points(outputs))
-            for point in range(_POINTS)]
+    return [
+        sum(tiles for _, outputs, tiles in _tilings(length) if point in _points(outputs))
+        for point in range(_POINTS)
+    ]
 
 
 def _combine(matrix, arrays):
     """Multiplies a matrix of few small numbers by a vector of arrays; zeros cost nothing."""
-    return [sum(factor * array for factor, array in zip(row.tolist(), arrays) if factor)
-            for row in matrix]
+    return [
+        sum(factor * array for factor, array in zip(row.tolist(), arrays) if factor)
+        for row in matrix
+    ]
 
 
 def _exact(x):

@@ -1,4 +1,5 @@
 """Files that appear whole or not at all."""
+
 import contextlib
 import os
 import pathlib

@@ -1,4 +1,5 @@
-"""Files of predicted label maps: classes, colours, overlays, and the zip that Cityscapes takes."""
+"""Files of predicted label maps: classes, colors, overlays, and the zip that Cityscapes takes."""
+
 import io
 import pathlib
 import zipfile
@@ -16,15 +17,15 @@ SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif')
 class LabelFiles:
     """Writes the label maps that an evaluation predicts, image by image.
 
-    `labels/NAME.png` holds classes (8-bit grey), `colours/NAME.png` their colours,
-    `overlays/NAME.png` the colours over the image, and `label_ids.zip` label ids under the names
+    `labels/NAME.png` holds classes (8-bit gray), `colors/NAME.png` their colors,
+    `overlays/NAME.png` the colors over the image, and `label_ids.zip` label ids under the names
     that the evaluation server of Cityscapes expects. NAME is the image's, without its directories
     and suffix.
 
     Args:
         directory: where; made if needed.
-        kinds: some of 'labels', 'colours', 'overlays' and 'zip'.
-        palette: colour of each class.
+        kinds: some of 'labels', 'colors', 'overlays' and 'zip'.
+        palette: color of each class.
         label_ids: for the zip, the label id of each class; None where the data set has none.
 
     Raises:
@@ -35,17 +36,20 @@ class LabelFiles:
 
     def __init__(self, directory, kinds, palette, label_ids=None):
         if 'zip' in kinds and label_ids is None:
-            raise InputError('--save=zip writes label ids of Cityscapes, but the network has other '
-                             'classes; leave zip out')
+            raise InputError(
+                '--save=zip writes label ids of Cityscapes, but the network has other '
+                'classes; leave zip out'
+            )
         self._directory, self._kinds, self._palette = pathlib.Path(directory), kinds, palette
         self._ids, self._names = np.full(256, 0, np.uint8), set()
         if label_ids is not None:
-            self._ids[:len(label_ids)] = label_ids
+            self._ids[: len(label_ids)] = label_ids
         for kind in kinds:
             folder = self._directory / (kind if kind != 'zip' else '')
             folder.mkdir(parents=True, exist_ok=True)
-        self._zip = zipfile.ZipFile(self._directory / 'label_ids.zip', 'w') if 'zip' in kinds \
-            else None
+        self._zip = (
+            zipfile.ZipFile(self._directory / 'label_ids.zip', 'w') if 'zip' in kinds else None
+        )
 
     def __call__(self, batch, predictions):
         """Writes the files of a batch: NumPy arrays with `image`, `mask` and `name`."""
@@ -63,12 +67,16 @@ class LabelFiles:
         stem = self._stem(name)
         if 'labels' in self._kinds:
             write_png(self._directory / 'labels' / f'{stem}.png', labels)
-        if 'colours' in self._kinds:
-            write_png(self._directory / 'colours' / f'{stem}.png',
-                      overlays.colour_labels(labels, self._palette))
+        if 'colors' in self._kinds:
+            write_png(
+                self._directory / 'colors' / f'{stem}.png',
+                overlays.color_labels(labels, self._palette),
+            )
         if 'overlays' in self._kinds:
-            write_png(self._directory / 'overlays' / f'{stem}.png',
-                      overlays.lay_labels_over(image, labels, self._palette))
+            write_png(
+                self._directory / 'overlays' / f'{stem}.png',
+                overlays.lay_labels_over(image, labels, self._palette),
+            )
         if self._zip:
             file = io.BytesIO()
             Image.fromarray(self._ids[labels]).save(file, 'png')
@@ -80,7 +88,7 @@ class LabelFiles:
             self._zip.close()
 
     def _stem(self, name):
-        """Gives the name of an image's files, another one where two images have the same name."""
+        """Returns the name of an image's files, another one where two images have the same name."""
         path = pathlib.PurePath(name)
         first = stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
         number = 1

@@ -1,29 +1,46 @@
 """Heat maps, boxes and label maps, alone and laid over photographs."""
+
 import numpy as np
 from PIL import Image, ImageDraw
 
 from drn_jax.errors import InputError
 from drn_jax.pictures import text
 
-# Colours from low to high, dark to light, so that they can be told apart in grey as well.
-HEAT = np.array([(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141),
-                 (39, 173, 129), (92, 200, 99), (170, 220, 50), (253, 231, 37)])
-STEPS = np.stack([np.interp(np.linspace(0, 8, 256), np.arange(9), channel) for channel in HEAT.T],
-                 axis=-1).round().astype(np.uint8)
+# Colors from low to high, dark to light, so that they can be told apart in gray as well.
+HEAT = np.array(
+    [
+        (68, 1, 84),
+        (71, 44, 122),
+        (59, 81, 139),
+        (44, 113, 142),
+        (33, 144, 141),
+        (39, 173, 129),
+        (92, 200, 99),
+        (170, 220, 50),
+        (253, 231, 37),
+    ]
+)
+STEPS = (
+    np.stack(
+        [np.interp(np.linspace(0, 8, 256), np.arange(9), channel) for channel in HEAT.T], axis=-1
+    )
+    .round()
+    .astype(np.uint8)
+)
 
-# Of boxes, one after another: they differ in lightness and hue, also for the colour-blind.
+# Of boxes, one after another: they differ in lightness and hue, also for the color-blind.
 BOX_COLOURS = ((255, 194, 10), (12, 123, 220), (230, 60, 60), (26, 190, 130), (200, 90, 230))
 
 
 def heat_map(values, *, low=None, high=None):
-    """Colours a map: `low` dark violet, over green, to `high` yellow.
+    """Colors a map: `low` dark violet, over green, to `high` yellow.
 
     Args:
         values: [h, w], a float type; what is not finite is drawn as `low`.
         low, high: ends of the scale; by default the smallest and the largest finite value.
 
     Returns:
-        [h, w, 3], uint8; all of the lowest colour where the scale has no length.
+        [h, w, 3], uint8; all of the lowest color where the scale has no length.
 
     Example:
         >>> heat_map(np.array([[0., 1., 2.]])).tolist()
@@ -32,9 +49,9 @@ def heat_map(values, *, low=None, high=None):
     values = np.asarray(values, np.float32)
     finite = np.isfinite(values)
     if low is None:
-        low = values[finite].min() if finite.any() else 0.
+        low = values[finite].min() if finite.any() else 0.0
     if high is None:
-        high = values[finite].max() if finite.any() else 0.
+        high = values[finite].max() if finite.any() else 0.0
     if not high > low:
         return np.broadcast_to(STEPS[0], (*values.shape, 3)).copy()
     share = (np.where(finite, values, low) - low) / (high - low)
@@ -51,8 +68,8 @@ def enlarge(values, height, width, region=None):
             it may end between pixels or outside the image. The whole image by default.
 
     Returns:
-        [height, width], float32, which repeats the outermost cells beyond their centres; and
-        whether the region covers a pixel's centre, [height, width], bool.
+        [height, width], float32, which repeats the outermost cells beyond their centers; and
+        whether the region covers a pixel's center, [height, width], bool.
 
     Example:
         >>> values, inside = enlarge(np.array([[0., 2.]]), 1, 6, region=(0, 0, 1, 4))
@@ -62,47 +79,48 @@ def enlarge(values, height, width, region=None):
     y0, x0, y1, x1 = region if region is not None else (0, 0, height, width)
     values = np.asarray(values, np.float32)
     (rows, in_rows), (columns, in_columns) = (
-        _weights(*axis) for axis in ((height, y0, y1, values.shape[0]),
-                                     (width, x0, x1, values.shape[1])))
+        _weights(*axis)
+        for axis in ((height, y0, y1, values.shape[0]), (width, x0, x1, values.shape[1]))
+    )
     return rows @ values @ columns.T, in_rows[:, None] & in_columns
 
 
 def _weights(pixels, start, end, cells):
-    """Gives the share of every cell in every pixel of one axis, and which pixels are covered."""
-    centres = np.arange(pixels) + .5
-    position = ((centres - start) / (end - start) * cells - .5).clip(0, cells - 1)
+    """Returns the share of every cell in every pixel of one axis, and which pixels are covered."""
+    centers = np.arange(pixels) + 0.5
+    position = ((centers - start) / (end - start) * cells - 0.5).clip(0, cells - 1)
     weights = np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0)
-    return weights.astype(np.float32), (centres >= start) & (centres < end)
+    return weights.astype(np.float32), (centers >= start) & (centers < end)
 
 
-def lay_heat_over(photograph, values, *, region=None, alpha=.5, low=None, high=None):
-    """Lays a coloured map over a photograph at its full size.
+def overlay_heatmap(photograph, values, *, region=None, alpha=0.5, low=None, high=None):
+    """Lays a colored map over a photograph at its full size.
 
-    out = (1 - alpha) * photograph + alpha * colour inside the region, the photograph elsewhere.
+    out = (1 - alpha) * photograph + alpha * color inside the region, the photograph elsewhere.
 
     Args:
         photograph: [H, W, 3], uint8.
         values: the map, [h, w], a float type; what is not finite is drawn as `low`.
         region: what the map covers, as in `enlarge`.
-        alpha: strength of the colours in [0, 1].
+        alpha: strength of the colors in [0, 1].
         low, high: ends of the scale; by default those of the map.
 
     Returns:
         [H, W, 3], uint8.
 
     Example:
-        >>> lay_heat_over(np.zeros((2, 2, 3), np.uint8), np.ones((1, 1)), low=0.)[0, 0].tolist()
+        >>> overlay_heatmap(np.zeros((2, 2, 3), np.uint8), np.ones((1, 1)), low=0.)[0, 0].tolist()
         [127, 116, 19]
     """
     values = np.asarray(values, np.float32)
     finite = np.isfinite(values)
-    low = (values[finite].min() if finite.any() else 0.) if low is None else low
-    high = (values[finite].max() if finite.any() else 0.) if high is None else high
+    low = (values[finite].min() if finite.any() else 0.0) if low is None else low
+    high = (values[finite].max() if finite.any() else 0.0) if high is None else high
     large, inside = enlarge(np.where(finite, values, low), *photograph.shape[:2], region)
     return _blend(photograph, heat_map(large, low=low, high=high), inside, alpha)
 
 
-def draw_boxes(photograph, boxes, labels=None, *, colours=BOX_COLOURS):
+def draw_boxes(photograph, boxes, labels=None, *, colors=BOX_COLOURS):
     """Draws boxes, and a label at the upper left corner of each.
 
     Lines and letters grow with the photograph. A box without area is not drawn; a label stays
@@ -112,7 +130,7 @@ def draw_boxes(photograph, boxes, labels=None, *, colours=BOX_COLOURS):
         photograph: [H, W, 3], uint8.
         boxes: y0, x0, y1, x1, upper ends exclusive, in pixels, [N, 4].
         labels: N strings, or None.
-        colours: RGB, used in turn.
+        colors: RGB, used in turn.
 
     Returns:
         [H, W, 3], uint8, a copy.
@@ -135,34 +153,39 @@ def draw_boxes(photograph, boxes, labels=None, *, colours=BOX_COLOURS):
     for place, ((y0, x0, y1, x1), label) in enumerate(zip(boxes.round(), labels)):
         if y1 <= y0 or x1 <= x0:
             continue
-        colour = colours[place % len(colours)]
-        pen.rectangle((x0, y0, x1 - 1, y1 - 1), outline=colour, width=line_px)
+        color = colors[place % len(colors)]
+        pen.rectangle((x0, y0, x1 - 1, y1 - 1), outline=color, width=line_px)
         if label:
-            _write(pen, image.size, label, x0, y0, colour, text_px)
+            _write(pen, image.size, label, x0, y0, color, text_px)
     return np.array(image)
 
 
-def _write(pen, size, label, x0, y0, colour, text_px):
-    """Writes a label on a ground of the box's colour, above the box where there is room."""
+def _write(pen, size, label, x0, y0, color, text_px):
+    """Writes a label on a ground of the box's color, above the box where there is room."""
     width, height = size
     label = text.shorten(str(label), width - 6, text_px)
     wide, high = text.width(label, text_px) + 6, round(1.35 * text_px)
     x = max(0, min(x0, width - wide))
     y = y0 - high if y0 >= high else max(0, min(y0, height - high))
-    pen.rectangle((x, y, x + wide - 1, y + high - 1), fill=colour)
-    light = np.dot(colour, (.299, .587, .114)) > 140
-    pen.text((x + 3, y + high / 2), label, fill='black' if light else 'white',
-             font=text.font(text_px), anchor='lm')
+    pen.rectangle((x, y, x + wide - 1, y + high - 1), fill=color)
+    light = np.dot(color, (0.299, 0.587, 0.114)) > 140
+    pen.text(
+        (x + 3, y + high / 2),
+        label,
+        fill='black' if light else 'white',
+        font=text.font(text_px),
+        anchor='lm',
+    )
 
 
-def colour_labels(labels, palette, *, ignore=255, ignore_colour=(0, 0, 0)):
-    """Colours a map of labels by a palette.
+def color_labels(labels, palette, *, ignore=255, ignore_color=(0, 0, 0)):
+    """Colors a map of labels by a palette.
 
     Args:
         labels: [H, W], uint8.
         palette: RGB of every class, [classes, 3], 0 to 255.
         ignore: the label that stands for no class.
-        ignore_colour: RGB of it.
+        ignore_color: RGB of it.
 
     Returns:
         [H, W, 3], uint8.
@@ -171,34 +194,36 @@ def colour_labels(labels, palette, *, ignore=255, ignore_colour=(0, 0, 0)):
         InputError: a label is neither a place in the palette nor `ignore`.
 
     Example:
-        >>> colour_labels(np.array([[0, 1, 255]], np.uint8), [(9, 9, 9), (0, 0, 200)]).tolist()
+        >>> color_labels(np.array([[0, 1, 255]], np.uint8), [(9, 9, 9), (0, 0, 200)]).tolist()
         [[[9, 9, 9], [0, 0, 200], [0, 0, 0]]]
     """
     table = np.zeros((256, 3), np.uint8)
-    table[:len(palette)] = palette
-    table[ignore] = ignore_colour
+    table[: len(palette)] = palette
+    table[ignore] = ignore_color
     unknown = np.unique(labels[(labels >= len(palette)) & (labels != ignore)])
     if len(unknown):
-        raise InputError(f'label {unknown[0]} has no colour in a palette of {len(palette)}; '
-                         f'labels are 0 to {len(palette) - 1}, or {ignore} for none')
+        raise InputError(
+            f'label {unknown[0]} has no color in a palette of {len(palette)}; '
+            f'labels are 0 to {len(palette) - 1}, or {ignore} for none'
+        )
     return table[labels]
 
 
-def lay_labels_over(photograph, labels, palette, *, alpha=.5, ignore=255):
-    """Lays a coloured map of labels over a photograph; pixels without a class stay as they are.
+def lay_labels_over(photograph, labels, palette, *, alpha=0.5, ignore=255):
+    """Lays a colored map of labels over a photograph; pixels without a class stay as they are.
 
     Args:
         photograph: [H, W, 3], uint8.
         labels: [H, W], uint8.
         palette: RGB of every class, [classes, 3], 0 to 255.
-        alpha: strength of the colours in [0, 1].
+        alpha: strength of the colors in [0, 1].
         ignore: the label that stands for no class.
 
     Returns:
         [H, W, 3], uint8.
 
     Raises:
-        InputError: sizes differ, or a label has no colour.
+        InputError: sizes differ, or a label has no color.
 
     Example:
         >>> photograph = np.full((1, 2, 3), 100, np.uint8)
@@ -207,13 +232,14 @@ def lay_labels_over(photograph, labels, palette, *, alpha=.5, ignore=255):
         [[[150, 50, 50], [100, 100, 100]]]
     """
     if photograph.shape[:2] != labels.shape:
-        raise InputError(f'labels {labels.shape} do not fit a photograph of '
-                         f'{photograph.shape[:2]} pixels; resize one of them')
-    return _blend(photograph, colour_labels(labels, palette, ignore=ignore), labels != ignore,
-                  alpha)
+        raise InputError(
+            f'labels {labels.shape} do not fit a photograph of '
+            f'{photograph.shape[:2]} pixels; resize one of them'
+        )
+    return _blend(photograph, color_labels(labels, palette, ignore=ignore), labels != ignore, alpha)
 
 
-def _blend(photograph, colours, inside, alpha):
-    """Mixes colours into the pixels of a photograph that are inside."""
-    mixed = photograph + (colours.astype(np.float32) - photograph) * np.float32(alpha)
-    return np.where(inside[..., None], (mixed + .5).astype(np.uint8), photograph)
+def _blend(photograph, colors, inside, alpha):
+    """Mixes colors into the pixels of a photograph that are inside."""
+    mixed = photograph + (colors.astype(np.float32) - photograph) * np.float32(alpha)
+    return np.where(inside[..., None], (mixed + 0.5).astype(np.uint8), photograph)

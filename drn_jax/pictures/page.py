@@ -1,9 +1,11 @@
 """One HTML page that holds its pictures, for looking through results without a network."""
+
 import base64
 import html
 import io
 import pathlib
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,7 +16,7 @@ from drn_jax.pictures.files import replacing
 SIDE_PX, QUALITY = 1024, 85  # of photographs on a page
 CELLS_PX = 256  # a map of at most this side is so coarse that its cells should be seen
 
-STYLE = '''
+STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --ink: #1b1f24; --soft: #57606a;
   --line: #d0d7de; --card: #f6f8fa; }
 @media (prefers-color-scheme: dark) { :root { --ground: #0d1117; --ink: #e6edf3; --soft: #9da7b1;
@@ -40,7 +42,7 @@ th, td { padding: .15rem .75rem .15rem 0; text-align: left; vertical-align: top;
 .swatch { display: inline-block; width: .9em; height: .9em; margin-right: .5em;
   vertical-align: -.1em; border: 1px solid var(--line); }
 @media print { article { break-inside: avoid; } }
-'''
+"""
 
 
 class Picture(NamedTuple):
@@ -53,6 +55,7 @@ class Picture(NamedTuple):
             maps and drawings, as PNG of its own size. Up to 256 pixels a side show as squares.
         wide: whether it gets a row to itself at its own size, for panels and drawings with text.
     """
+
     caption: str
     pixels: np.ndarray
     photograph: bool = True
@@ -66,9 +69,10 @@ class Item(NamedTuple):
         title: its heading.
         pictures: shown side by side.
         table: pairs of key and value, a line each, such as classes and probabilities; a third
-            entry, RGB, puts a square of that colour before the key.
-        section: heading above the first of neighbouring items with the same one; '' for none.
+            entry, RGB, puts a square of that color before the key.
+        section: heading above the first of neighboring items with the same one; '' for none.
     """
+
     title: str
     pictures: Sequence[Picture]
     table: Sequence[tuple] = ()
@@ -108,10 +112,12 @@ def write_page(path, title, items, notes=()):
     section, count = '', 0
     # File names may hold bytes that are no text; they are shown as escapes.
     with replacing(path, errors='backslashreplace') as file:
-        file.write('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-                   '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-                   f'<title>{_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n'
-                   f'<h1>{_text(title)}</h1>\n')
+        file.write(
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f'<title>{_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n'
+            f'<h1>{_text(title)}</h1>\n'
+        )
         file.writelines(f'<p>{_text(note)}</p>\n' for note in notes)
         for item in items:
             if item.section and item.section != section:
@@ -123,18 +129,22 @@ def write_page(path, title, items, notes=()):
 
 
 def _article(item):
-    """Gives an item as HTML."""
+    """Returns an item as HTML."""
     figures = ''.join(_figure(picture) for picture in item.pictures)
     lines = ''.join(
-        f'<tr><th scope="row">{"".join(map(_swatch, colour))}{_text(key)}</th>'
-        f'<td>{_text(value)}</td></tr>\n' for key, value, *colour in item.table)
+        f'<tr><th scope="row">{"".join(map(_swatch, color))}{_text(key)}</th>'
+        f'<td>{_text(value)}</td></tr>\n'
+        for key, value, *color in item.table
+    )
     table = f'<table>\n{lines}</table>\n' if lines else ''
-    return (f'<article>\n<h3>{_text(item.title)}</h3>\n<div class="pictures">\n{figures}</div>\n'
-            f'{table}</article>\n')
+    return (
+        f'<article>\n<h3>{_text(item.title)}</h3>\n<div class="pictures">\n{figures}</div>\n'
+        f'{table}</article>\n'
+    )
 
 
 def _figure(picture):
-    """Gives a picture as HTML, with its pixels in the address."""
+    """Returns a picture as HTML, with its pixels in the address."""
     image = Image.fromarray(np.asarray(picture.pixels))
     if picture.photograph:
         image.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
@@ -144,13 +154,15 @@ def _figure(picture):
     data = base64.b64encode(file.getvalue()).decode()
     cells = not (picture.photograph or picture.wide) and max(image.size) <= CELLS_PX
     caption = _text(picture.caption)
-    return (f'<figure{_class("wide", picture.wide)}><img{_class("cells", cells)} '
-            f'width="{image.width}" height="{image.height}" alt="{caption}" '
-            f'src="data:image/{kind};base64,{data}"><figcaption>{caption}</figcaption></figure>\n')
+    return (
+        f'<figure{_class("wide", picture.wide)}><img{_class("cells", cells)} '
+        f'width="{image.width}" height="{image.height}" alt="{caption}" '
+        f'src="data:image/{kind};base64,{data}"><figcaption>{caption}</figcaption></figure>\n'
+    )
 
 
-def _swatch(colour):
-    red, green, blue = map(int, colour)
+def _swatch(color):
+    red, green, blue = map(int, color)
     return f'<span class="swatch" style="background: rgb({red}, {green}, {blue})"></span>'
 
 

@@ -1,4 +1,5 @@
-"""Names and colours of classes where a checkpoint brings none."""
+"""Names and colors of classes where a checkpoint brings none."""
+
 import colorsys
 from typing import NamedTuple
 
@@ -10,14 +11,15 @@ class Palette(NamedTuple):
 
     Attributes:
         names: a string for each class.
-        colours: RGB for each class, 0 to 255.
+        colors: RGB for each class, 0 to 255.
     """
+
     names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
+    colors: tuple[tuple[int, int, int], ...]
 
 
 def of_data(name, classes):
-    """Gives names and colours for the classes of a data set.
+    """Returns names and colors for the classes of a data set.
 
     Args:
         name: of the data set.
@@ -25,7 +27,7 @@ def of_data(name, classes):
 
     Returns:
         A `Palette`: that of Cityscapes for its 19 classes, else names like 'class 12' and hues
-        that differ as much as they can between neighbours.
+        that differ as much as they can between neighbors.
 
     Example:
         >>> of_data('cityscapes', 19).names[10], of_data('mine', 2).names
@@ -33,11 +35,12 @@ def of_data(name, classes):
     """
     if name.startswith('cityscapes') and classes == len(cityscapes.CLASS_NAMES):
         return Palette(cityscapes.CLASS_NAMES, cityscapes.PALETTE)
-    return Palette(tuple(f'class {place}' for place in range(classes)),
-                   tuple(map(_colour, range(classes))))
+    return Palette(
+        tuple(f'class {place}' for place in range(classes)), tuple(map(_color, range(classes)))
+    )
 
 
-def _colour(place):
-    """Gives a colour: the golden section spreads hues evenly, however many are drawn."""
-    hue, lightness = (.1 + .618034 * place) % 1, (.45, .65, .3)[place % 3]
-    return tuple(round(255 * value) for value in colorsys.hls_to_rgb(hue, lightness, .75))
+def _color(place):
+    """Returns a color: the golden section spreads hues evenly, however many are drawn."""
+    hue, lightness = (0.1 + 0.618034 * place) % 1, (0.45, 0.65, 0.3)[place % 3]
+    return tuple(round(255 * value) for value in colorsys.hls_to_rgb(hue, lightness, 0.75))

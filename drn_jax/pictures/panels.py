@@ -1,4 +1,5 @@
 """Pictures side by side, with titles: the figures."""
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -54,19 +55,38 @@ def panel(rows, *, column_titles=(), row_titles=(), side_px=None, padding_px=8):
         >>> panel([[black, black], [None, black]], padding_px=5).shape
         (35, 55, 3)
     """
-    rows = [[picture if picture is None or side_px is None else fit(picture, side_px)
-             for picture in row] for row in rows]
+    rows = [
+        [
+            picture if picture is None or side_px is None else fit(picture, side_px)
+            for picture in row
+        ]
+        for row in rows
+    ]
     columns = max(map(len, rows), default=0)
     if not any(picture is not None for row in rows for picture in row):
         raise InputError('a panel needs at least one picture; none was given')
     if len(column_titles) > columns or len(row_titles) > len(rows):
-        raise InputError(f'{len(column_titles)} column titles and {len(row_titles)} row titles do '
-                         f'not fit {columns} columns and {len(rows)} rows; give one each')
-    sizes = np.array([[row[column].shape[:2] if column < len(row) and row[column] is not None
-                       else (0, 0) for column in range(columns)] for row in rows])
+        raise InputError(
+            f'{len(column_titles)} column titles and {len(row_titles)} row titles do '
+            f'not fit {columns} columns and {len(rows)} rows; give one each'
+        )
+    sizes = np.array(
+        [
+            [
+                row[column].shape[:2] if column < len(row) and row[column] is not None else (0, 0)
+                for column in range(columns)
+            ]
+            for row in rows
+        ]
+    )
     heights, widths = sizes[..., 0].max(1), sizes[..., 1].max(0)
-    left = min(max((text.width(title, TEXT_PX) for title in row_titles), default=-padding_px),
-               ROW_TITLE_PX) + 2 * padding_px
+    left = (
+        min(
+            max((text.width(title, TEXT_PX) for title in row_titles), default=-padding_px),
+            ROW_TITLE_PX,
+        )
+        + 2 * padding_px
+    )
     top = padding_px + (round(1.5 * TEXT_PX) if column_titles else 0)
     xs = left + np.cumsum([0, *(widths + padding_px)])
     ys = top + np.cumsum([0, *(heights + padding_px)])
@@ -78,9 +98,19 @@ def panel(rows, *, column_titles=(), row_titles=(), side_px=None, padding_px=8):
                 image.paste(Image.fromarray(picture), tuple(map(int, place)))
     pen, letters = ImageDraw.Draw(image), text.font(TEXT_PX)
     for title, x, wide in zip(column_titles, xs, widths):
-        pen.text((x + wide / 2, top - padding_px / 2), text.shorten(title, wide, TEXT_PX),
-                 fill='black', font=letters, anchor='md')
+        pen.text(
+            (x + wide / 2, top - padding_px / 2),
+            text.shorten(title, wide, TEXT_PX),
+            fill='black',
+            font=letters,
+            anchor='md',
+        )
     for title, y, high in zip(row_titles, ys, heights):
-        pen.text((left - padding_px, y + high / 2), text.shorten(title, ROW_TITLE_PX, TEXT_PX),
-                 fill='black', font=letters, anchor='rm')
+        pen.text(
+            (left - padding_px, y + high / 2),
+            text.shorten(title, ROW_TITLE_PX, TEXT_PX),
+            fill='black',
+            font=letters,
+            anchor='rm',
+        )
     return np.array(image)

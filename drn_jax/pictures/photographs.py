@@ -1,4 +1,5 @@
 """Reading of photographs of any kind."""
+
 import warnings
 
 import numpy as np
@@ -12,9 +13,9 @@ ALPHA_MODES = ('RGBA', 'RGBa', 'LA', 'La', 'PA')
 def read_photograph(path):
     """Reads an image file of any kind that Pillow knows as upright RGB pixels.
 
-    It is turned as its EXIF tag says. Transparent parts are laid over white. Grey of 16 bits
-    is divided by 257, so 65535 becomes 255. Palettes, CMYK and other colour spaces are converted
-    by Pillow; colour profiles are ignored. Of several frames the first is read.
+    It is turned as its EXIF tag says. Transparent parts are laid over white. Gray of 16 bits
+    is divided by 257, so 65535 becomes 255. Palettes, CMYK and other color spaces are converted
+    by Pillow; color profiles are ignored. Of several frames the first is read.
 
     Args:
         path: the file.
@@ -46,14 +47,17 @@ def read_photograph(path):
         except InputError:
             raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise InputError(f'{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it '
-                             'smaller first') from error
+            raise InputError(
+                f'{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first'
+            ) from error
         except FileNotFoundError as error:
             raise InputError(f'{path} does not exist; give an image file') from error
         # Pillow's decoders raise almost anything on damaged files, down to struct.error.
         except Exception as error:
-            raise InputError(f'{path} cannot be read as an image ({error}); give a whole file '
-                             'such as JPEG, PNG, TIFF or WebP') from error
+            raise InputError(
+                f'{path} cannot be read as an image ({error}); give a whole file '
+                'such as JPEG, PNG, TIFF or WebP'
+            ) from error
 
 
 def _upright(image):
@@ -65,13 +69,14 @@ def _upright(image):
 
 
 def _rgb(image, path):
-    """Gives the pixels of an open image as uint8 RGB."""
+    """Returns the pixels of an open image as uint8 RGB."""
     if image.mode == 'F':
-        raise InputError(f'{path} holds floating-point pixels, whose white is unknown; save it '
-                         'with 8 or 16 bits')
+        raise InputError(
+            f'{path} holds floating-point pixels, whose white is unknown; save it with 8 or 16 bits'
+        )
     if image.mode.startswith('I'):  # 16 bits; older versions of Pillow hold them as 32
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return np.repeat(np.round(grey / 257).astype(np.uint8)[..., None], 3, axis=2)
+        gray = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return np.repeat(np.round(gray / 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ALPHA_MODES or 'transparency' in image.info:
         image = image.convert('RGBA')
         white = Image.new('RGBA', image.size, 'white')

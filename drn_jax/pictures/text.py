@@ -1,4 +1,5 @@
 """Text in pictures, in the font that Pillow brings along."""
+
 import functools
 
 from PIL import ImageFont
@@ -6,12 +7,12 @@ from PIL import ImageFont
 
 @functools.cache
 def font(size_px):
-    """Gives the font at a size."""
+    """Returns the font at a size."""
     return ImageFont.load_default(size_px)
 
 
 def width(text, size_px):
-    """Gives how many pixels a line of text takes.
+    """Returns how many pixels a line of text takes.
 
     Example:
         >>> width('mm', 20) > width('i', 20) > 0

@@ -1,4 +1,5 @@
 """TPU generations and the slices of them that can be had: pure data, and names for it."""
+
 import math
 import re
 from typing import NamedTuple
@@ -18,6 +19,7 @@ class Chip(NamedTuple):
         ring_axis: axes of a multiple of so many chips are closed to rings.
         form: how the compiler is told to see its cores, where that is not the default.
     """
+
     peak: float
     clock: float
     memory: int
@@ -37,18 +39,19 @@ _SMALL_CUBOIDS = ('2x2x1', '2x2x2', '2x2x4', '2x4x4')
 # 256 x 256 cells) reach the peak. Memory: what the compiler says is there, less than what the chip
 # has, when asked for more.
 CHIPS = {
-    'v4': Chip(275e12, 1.05e9, int(30.75 * 2 ** 30), 50e9, _SMALL_CUBOIDS, 4, 'megacore'),
-    'v5e': Chip(197e12, 1.5e9, int(15.75 * 2 ** 30), 50e9, _FLAT, 16),
-    'v5p': Chip(459e12, 1.75e9, int(95.73 * 2 ** 30), 100e9, _SMALL_CUBOIDS, 4),
-    'v6e': Chip(918e12, 1.75e9, int(31.24 * 2 ** 30), 100e9, _FLAT, 16),
+    'v4': Chip(275e12, 1.05e9, int(30.75 * 2**30), 50e9, _SMALL_CUBOIDS, 4, 'megacore'),
+    'v5e': Chip(197e12, 1.5e9, int(15.75 * 2**30), 50e9, _FLAT, 16),
+    'v5p': Chip(459e12, 1.75e9, int(95.73 * 2**30), 100e9, _SMALL_CUBOIDS, 4),
+    'v6e': Chip(918e12, 1.75e9, int(31.24 * 2**30), 100e9, _FLAT, 16),
 }
-# Seconds from one chip to its neighbour. Source: How To Scale Your Model, chapter 'How to Think
+# Seconds from one chip to its neighbor. Source: How To Scale Your Model, chapter 'How to Think
 # About TPUs' (jax-ml.github.io/scaling-book), about a microsecond for each hop.
 HOP_SECONDS = 1e-6
 
 
 class Slice(NamedTuple):
     """A slice of a TPU pod, such as v5e:4x4."""
+
     name: str
     chip: Chip
     shape: tuple[int, ...]  # chips along each axis of the network
@@ -86,14 +89,20 @@ def find(name: str) -> Slice:
     """
     generation, _, text = name.partition(':')
     if generation not in CHIPS:
-        raise InputError(f'--topology={name} is unknown; give cpu, or a TPU slice such as v5e:2x4; '
-                         f'known generations: {", ".join(CHIPS)}')
+        raise InputError(
+            f'--topology={name} is unknown; give cpu, or a TPU slice such as v5e:2x4; '
+            f'known generations: {", ".join(CHIPS)}'
+        )
     chip = CHIPS[generation]
     axes = tuple(map(int, re.findall(r'\d+', text)))
-    is_cuboid = re.fullmatch(r'\d+x\d+x\d+', text) and chip.shapes is _SMALL_CUBOIDS and (
-        list(axes) == sorted(axes) and all(axis and axis % 4 == 0 for axis in axes))
+    is_cuboid = (
+        re.fullmatch(r'\d+x\d+x\d+', text)
+        and chip.shapes is _SMALL_CUBOIDS
+        and (list(axes) == sorted(axes) and all(axis and axis % 4 == 0 for axis in axes))
+    )
     if text not in chip.shapes and not is_cuboid:
         more = ', and AxBxC with A <= B <= C, all multiples of 4' * (chip.shapes is _SMALL_CUBOIDS)
-        raise InputError(f'--topology={name} does not exist; {generation} has '
-                         f'{", ".join(chip.shapes)}{more}')
+        raise InputError(
+            f'--topology={name} does not exist; {generation} has {", ".join(chip.shapes)}{more}'
+        )
     return Slice(name, chip, axes)

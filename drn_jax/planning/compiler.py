@@ -1,4 +1,5 @@
 """Compiling the training step for devices that need not be there."""
+
 import importlib.util
 import os
 import re
@@ -9,16 +10,23 @@ import numpy as np
 from jax.experimental import topologies
 
 from drn_jax import tasks
+from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
-from drn_jax.training import configurations, meshes, schedules, states, steps
+from drn_jax.training import configurations, schedules, states, steps
 
 # The compiler looks for the machine that it runs on, at a server that only Cloud TPUs have, unless
 # it is told; what it is told does not matter to what is compiled. It shares no chip with others,
 # so it needs none of the locks of those who use one.
 ENVIRONMENT = {
-    'JAX_PLATFORMS': 'cpu', 'TPU_SKIP_MDS_QUERY': '1', 'TPU_WORKER_HOSTNAMES': 'localhost',
-    'TPU_ACCELERATOR_TYPE': 'v5litepod-8', 'TPU_WORKER_ID': '0', 'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
-    'TPU_STDERR_LOG_LEVEL': '3', 'TPU_MIN_LOG_LEVEL': '3'}
+    'JAX_PLATFORMS': 'cpu',
+    'TPU_SKIP_MDS_QUERY': '1',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
+    'TPU_WORKER_ID': '0',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+    'TPU_STDERR_LOG_LEVEL': '3',
+    'TPU_MIN_LOG_LEVEL': '3',
+}
 
 
 class Program(NamedTuple):
@@ -31,8 +39,9 @@ class Program(NamedTuple):
         argument_bytes: memory of one chip for state and batch.
         too_large: what the compiler says where the step does not fit; '' where it does.
     """
+
     text: str
-    operations: float = 0.
+    operations: float = 0.0
     temporary_bytes: int = 0
     argument_bytes: int = 0
     too_large: str = ''
@@ -45,7 +54,7 @@ def keep_off_accelerators():
 
 
 def devices_of(part):
-    """Gives the devices of a TPU slice as the compiler knows them.
+    """Returns the devices of a TPU slice as the compiler knows them.
 
     Args:
         part: a `chips.Slice`.
@@ -57,14 +66,18 @@ def devices_of(part):
         InputError: libtpu is not installed, or knows no such slice.
     """
     if importlib.util.find_spec('libtpu') is None:
-        raise InputError("the TPU compiler, libtpu, is not installed; pip install 'drn_jax[plan]', "
-                         'or give --topology=cpu')
+        raise InputError(
+            "the TPU compiler, libtpu, is not installed; pip install 'drn_jax[plan]', "
+            'or give --topology=cpu'
+        )
     try:
         form = {'chip_config_name': part.chip.form} if part.chip.form else {}
         return topologies.get_topology_desc(part.name, 'tpu', **form).devices
     except Exception as error:  # of several kinds
-        raise InputError(f'--topology={part.name} is none that libtpu can compile for '
-                         f'({" ".join(str(error).split()):.200})') from error
+        raise InputError(
+            f'--topology={part.name} is none that libtpu can compile for '
+            f'({" ".join(str(error).split()):.200})'
+        ) from error
 
 
 def compile_step(config, mesh, platform, examples):
@@ -84,8 +97,9 @@ def compile_step(config, mesh, platform, examples):
     """
     task = tasks.create_task(config, configurations.model_of(config).clone(platform=platform))
     if task.loss is None:
-        raise InputError(f'config.task {config.task!r} has no training; plan the classification '
-                         'that it rests on')
+        raise InputError(
+            f'config.task {config.task!r} has no training; plan the classification that it rests on'
+        )
     optimizer = states.create_optimizer(config, schedules.learning_rate(config, examples))
     state, key = states.abstract(task.model, optimizer, mesh)
     lowered = steps.train_step(task, optimizer, mesh).lower(state, batch_of(config, mesh), key)
@@ -96,32 +110,40 @@ def compile_step(config, mesh, platform, examples):
             raise
         return Program('', too_large=str(error))
     memory = compiled.memory_analysis()
-    return Program(compiled.as_text(), compiled.cost_analysis()['flops'],
-                   memory.temp_size_in_bytes, memory.argument_size_in_bytes)
+    return Program(
+        compiled.as_text(),
+        compiled.cost_analysis()['flops'],
+        memory.temp_size_in_bytes,
+        memory.argument_size_in_bytes,
+    )
 
 
 def batch_of(config, mesh):
-    """Gives the batch of one training step as shapes, types and places.
+    """Returns the batch of one training step as shapes, types and places.
 
     Args:
         config: the configuration.
         mesh: the devices.
 
     Returns:
-        {key: jax.ShapeDtypeStruct}, as `meshes.feed` lays batches out.
+        {key: jax.ShapeDtypeStruct}, as `meshes.prefetch_to_device` lays batches out.
     """
     size, maps = config.batch_size, 'crop_px' in config.data
     side = side_of(config)
     entries: dict[str, tuple[tuple[int, ...], Any]] = {
         'image': ((size, side, side, 3), np.uint8),
         'label': ((size, side, side), np.uint8) if maps else ((size,), np.int32),
-        'mask': ((size,), np.bool_), 'index': ((size,), np.uint32)}
-    return {key: jax.ShapeDtypeStruct(shape, dtype, sharding=meshes.by_row(mesh, len(shape)))
-            for key, (shape, dtype) in entries.items()}
+        'mask': ((size,), np.bool_),
+        'index': ((size,), np.uint32),
+    }
+    return {
+        key: jax.ShapeDtypeStruct(shape, dtype, sharding=meshes.spatial_sharding(mesh, len(shape)))
+        for key, (shape, dtype) in entries.items()
+    }
 
 
 def side_of(config):
-    """Gives the side of training images, in pixels."""
+    """Returns the side of training images, in pixels."""
     return config.data.crop_px if 'crop_px' in config.data else config.data.image_size
 
 

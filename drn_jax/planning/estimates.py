@@ -1,4 +1,5 @@
 """From a compiled step to what a run will take: memory, time, chip-hours."""
+
 import collections
 import time
 from typing import Any, NamedTuple
@@ -6,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from drn_jax.planning import links, programs
+from drn_jax.planning import hlo, interconnects
 
 EXPENSIVE = 10  # operations that a plan names
 
@@ -25,13 +26,14 @@ class Costs(NamedTuple):
         expensive: the operations with the most cycles.
         collectives: for each kind: number, bytes and estimated seconds.
     """
+
     cycles: int | None = None
     augmentation_cycles: int | None = None
     seconds: float | None = None
     collective_seconds: float | None = None
     peak_fraction: float | None = None
     by_level: dict[str, list[int]] = {}
-    expensive: list[programs.Operation] = []
+    expensive: list[hlo.Operation] = []
     collectives: dict[str, dict[str, Any]] = {}
 
 
@@ -49,26 +51,35 @@ def of_tpu(program, part, compiled_for=None):
     """
     if program.too_large:
         return Costs()
-    operations, exchanges = programs.read(program.text)
+    operations, exchanges = hlo.read(program.text)
     everyone = (compiled_for or part).chips
-    exchanges = [exchange._replace(group=0) if exchange.group == everyone else exchange
-                 for exchange in exchanges]
+    exchanges = [
+        exchange._replace(group=0) if exchange.group == everyone else exchange
+        for exchange in exchanges
+    ]
     cycles = sum(operation.cycles for operation in operations)
     by_level: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
     for operation in operations:
         by_level[operation.level][operation.backward] += operation.cycles
     kinds: dict[str, dict[str, Any]] = collections.defaultdict(
-        lambda: {'number': 0, 'bytes': 0, 'estimated_seconds': 0.})
+        lambda: {'number': 0, 'bytes': 0, 'estimated_seconds': 0.0}
+    )
     for exchange in exchanges:
         kinds[exchange.kind]['number'] += exchange.repetitions
         kinds[exchange.kind]['bytes'] += exchange.repetitions * exchange.bytes
-        kinds[exchange.kind]['estimated_seconds'] += links.seconds(exchange, part)
+        kinds[exchange.kind]['estimated_seconds'] += interconnects.seconds(exchange, part)
     exchanging = sum(kind['estimated_seconds'] for kind in kinds.values())
     seconds = cycles / part.chip.clock + exchanging
     return Costs(
-        cycles, sum(by_level.get(programs.AUGMENTATION, (0, 0))), seconds, exchanging,
-        program.operations / (seconds * part.chip.peak), dict(by_level),
-        sorted(operations, key=lambda operation: -operation.cycles)[:EXPENSIVE], dict(kinds))
+        cycles,
+        sum(by_level.get(hlo.AUGMENTATION, (0, 0))),
+        seconds,
+        exchanging,
+        program.operations / (seconds * part.chip.peak),
+        dict(by_level),
+        sorted(operations, key=lambda operation: -operation.cycles)[:EXPENSIVE],
+        dict(kinds),
+    )
 
 
 def of_cpu(program, mesh):
@@ -95,14 +106,18 @@ def product_speed(side=1024, rounds=5):
         start = time.perf_counter()
         product(matrix, matrix).block_until_ready()
         times.append(time.perf_counter() - start)
-    return 2 * side ** 3 / min(times)
+    return 2 * side**3 / min(times)
 
 
 def basis(part):
     """Says what the estimates of time rest on, for a `chips.Slice` or, if None, this machine."""
     if part is None:
-        return ('operations by the compiler\'s count at the speed of a float32 matrix product, '
-                'measured now; a lower bound (benchmarks/train_step.py measures steps)')
-    return (f'the compiler\'s estimated cycles at {part.chip.clock / 1e9:g} GHz; '
-            f'collectives: {links.basis(part)}; evaluation, checkpoints and waiting for the host '
-            'are not in it')
+        return (
+            "operations by the compiler's count at the speed of a float32 matrix product, "
+            'measured now; a lower bound (benchmarks/train_step.py measures steps)'
+        )
+    return (
+        f"the compiler's estimated cycles at {part.chip.clock / 1e9:g} GHz; "
+        f'collectives: {interconnects.basis(part)}; evaluation, checkpoints and waiting for the host '
+        'are not in it'
+    )

@@ -1,4 +1,5 @@
 """How many training images and classes a run has; for known data sets without having them."""
+
 from typing import NamedTuple
 
 from drn_jax.errors import InputError
@@ -6,6 +7,7 @@ from drn_jax.errors import InputError
 
 class Size(NamedTuple):
     """Training images and classes of a data set."""
+
     examples: int
     classes: int
 
@@ -47,19 +49,23 @@ def find(config, examples=0):
     if known is None and not (examples and classes):
         known = _opened(config, labels)
     if known and classes not in (0, known.classes):
-        raise InputError(f'config.model.num_classes is {classes}, but {config.data.name} has '
-                         f'{known.classes} classes; leave it 0')
+        raise InputError(
+            f'config.model.num_classes is {classes}, but {config.data.name} has '
+            f'{known.classes} classes; leave it 0'
+        )
     return Size(examples or known.examples, classes or known.classes)
 
 
 def _opened(config, labels):
     """Opens a data set that is there already."""
     from drn_jax import data  # it imports TensorFlow, which takes seconds
+
     name = config.data.name
     if not data.is_there(config.data):
         raise InputError(
             f'data set {name!r} is not prepared in config.data.data_dir '
             f'{config.data.data_dir!r}, so how large it is is not known; give --examples=N and '
-            '--config.model.num_classes=N, or prepare it with python -m drn_jax.prepare')
+            '--config.model.num_classes=N, or prepare it with python -m drn_jax.prepare'
+        )
     source = data.open_source(config.data, labels)
     return Size(source.num_examples(config.data.train_split), source.num_classes)

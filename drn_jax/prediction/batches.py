@@ -1,4 +1,5 @@
 """Photographs in batches of one shape, with bounded memory."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ class Example(NamedTuple):
         pixels: [H, W, 3], uint8, at full size.
         resized: [h, w, 3], uint8, what the network sees.
     """
+
     place: int
     source: Photograph
     pixels: np.ndarray
@@ -40,6 +42,7 @@ class Unreadable(NamedTuple):
         source: its name and path.
         reason: one sentence.
     """
+
     place: int
     source: Photograph
     reason: str

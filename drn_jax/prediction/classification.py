@@ -1,4 +1,5 @@
 """Predictions of a classifier: classes, where the best one is, and what the levels respond to."""
+
 import functools
 
 import jax
@@ -12,18 +13,24 @@ from drn_jax.prediction import maps, outputs, predictors, shapes
 
 BEST = 5  # classes that are named
 RULES = {
-    'scaled': (boxes.scaled_profiles, maps.scaled_score,
-               'score of {name}, from its lowest to its highest'),
-    'dominant': (boxes.dominant_profiles, maps.probability,
-                 'probability of {name} at each place, 0 to 1'),
+    'scaled': (
+        boxes.minmax_row_col_maxima,
+        maps.scaled_score,
+        'score of {name}, from its lowest to its highest',
+    ),
+    'dominant': (
+        boxes.argmax_row_col_maxima,
+        maps.probability,
+        'probability of {name} at each place, 0 to 1',
+    ),
 }
 # Used where neither a flag nor the configuration gives one. On digit scenes .45 to .55 is best for
 # scaled scores; the best for the dominant class depends on how far the softmax saturates.
-THRESHOLDS = {'scaled': .5, 'dominant': .5}
+THRESHOLDS = {'scaled': 0.5, 'dominant': 0.5}
 
 
 def predictor(trained, *, rule='scaled', threshold=None):
-    """Gives the predictor of a classifier.
+    """Returns the predictor of a classifier.
 
     The network sees the whole photograph, see `shapes.classifier_size`. Probabilities are the
     softmax of class scores averaged over all places. The box of a class is the tightest one round
@@ -42,22 +49,28 @@ def predictor(trained, *, rule='scaled', threshold=None):
     Source: sections 3 and 5.2 and figure 7 of the paper.
     """
     threshold = default_threshold(trained.config, rule) if threshold is None else threshold
-    run = jax.jit(functools.partial(
-        answers, trained.model, trained.config.data, rule=rule, threshold=threshold),
-                  compiler_options=convolutions.compiler_options())
+    run = jax.jit(
+        functools.partial(
+            answers, trained.model, trained.config.data, rule=rule, threshold=threshold
+        ),
+        compiler_options=convolutions.compiler_options(),
+    )
     return predictors.Predictor(
         size_of=lambda height, width: shapes.classifier_size(height, width, trained.config.data),
         answers=functools.partial(run, trained.variables),
         write=functools.partial(write, trained.class_names, trained.model.table.stride),
         item=functools.partial(item, rule),
-        notes=(f'Boxes surround where the response of a class is above {threshold:g}; rule: '
-               f'{rule}.', 'Of every level, the feature map with the highest average activation '
-               'magnitude is shown.'),
-        settings={'rule': rule, 'threshold': threshold})
+        notes=(
+            f'Boxes surround where the response of a class is above {threshold:g}; rule: {rule}.',
+            'Of every level, the feature map with the highest average activation '
+            'magnitude is shown.',
+        ),
+        settings={'rule': rule, 'threshold': threshold},
+    )
 
 
 def default_threshold(config, rule):
-    """Gives the threshold of a rule that the configuration has, else that of `THRESHOLDS`."""
+    """Returns the threshold of a rule that the configuration has, else that of `THRESHOLDS`."""
     settings = config.evaluation
     given = {'scaled': settings.scaled_threshold, 'dominant': settings.threshold}[rule]
     return given if given >= 0 else THRESHOLDS[rule]
@@ -85,52 +98,68 @@ def answers(model, data, variables, images, geometry, *, rule, threshold):
     levels = model.apply(variables, images, method='levels')
     scores = model.apply(variables, images, method='class_maps')  # shares the levels' operations
     probabilities, classes = jax.lax.top_k(
-        jax.nn.softmax(scores.mean((1, 2))), min(BEST, model.num_classes))
+        jax.nn.softmax(scores.mean((1, 2))), min(BEST, model.num_classes)
+    )
     cells, _ = boxes.cell_boxes(*profiles(scores, classes), jnp.array([threshold], jnp.float32))
-    return {'classes': classes, 'probabilities': probabilities,
-            'boxes': boxes.image_boxes(cells[:, :, 0], model.table.stride, geometry),
-            'map': response(scores, classes[:, 0]),
-            'levels': {name: maps.strongest(level) for name, level in levels.items()}}
+    return {
+        'classes': classes,
+        'probabilities': probabilities,
+        'boxes': boxes.image_boxes(cells[:, :, 0], model.table.stride, geometry),
+        'map': response(scores, classes[:, 0]),
+        'levels': {name: maps.strongest(level) for name, level in levels.items()},
+    }
 
 
 def write(class_names, stride, example, answer, output):
     """Writes the pictures of one photograph and gives its line in predictions.jsonl."""
     names = [class_names[place] for place in answer['classes']]
-    found = [box.round(2).tolist() if box.any() else None
-             for box in answer['boxes'].astype(np.float64)]
+    found = [
+        box.round(2).tolist() if box.any() else None for box in answer['boxes'].astype(np.float64)
+    ]
     drawn = [] if found[0] is None else [found[0]]
     label = [f'{names[0]}: {percent(answer["probabilities"][0])}'] * len(drawn)
     region = covered(answer['map'].shape, stride, example)
-    over = overlays.lay_heat_over(example.pixels, answer['map'], region=region, low=0., high=1.)
+    over = overlays.overlay_heatmap(example.pixels, answer['map'], region=region, low=0.0, high=1.0)
     save = functools.partial(outputs.save, output, example.source.name)
-    files = {'boxes': save('boxes', overlays.draw_boxes(example.pixels, drawn, label)),
-             'map': save('maps', overlays.draw_boxes(over, drawn, label))}
+    files = {
+        'boxes': save('boxes', overlays.draw_boxes(example.pixels, drawn, label)),
+        'map': save('maps', overlays.draw_boxes(over, drawn, label)),
+    }
     for name, (level, _) in answer['levels'].items():
         files[name] = save(f'levels/{name}', overlays.heat_map(level))
-    return {**outputs.record(example), 'classes': answer['classes'].tolist(),
-            'class_names': names,
-            'probabilities': [round(float(each), 6) for each in answer['probabilities']],
-            'boxes': found,
-            'channels': {name: int(channel) for name, (_, channel) in answer['levels'].items()},
-            'files': files}
+    return {
+        **outputs.record(example),
+        'classes': answer['classes'].tolist(),
+        'class_names': names,
+        'probabilities': [round(float(each), 6) for each in answer['probabilities']],
+        'boxes': found,
+        'channels': {name: int(channel) for name, (_, channel) in answer['levels'].items()},
+        'files': files,
+    }
 
 
 def covered(cells, stride, example):
-    """Gives what a map covers of a photograph: y0, x0, y1, x1 in its pixels."""
+    """Returns what a map covers of a photograph: y0, x0, y1, x1 in its pixels."""
     scale = np.divide(example.pixels.shape[:2], example.resized.shape[:2])
-    return 0., 0., *(stride * np.array(cells) * scale).tolist()
+    return 0.0, 0.0, *(stride * np.array(cells) * scale).tolist()
 
 
 def item(rule, record, output):
-    """Gives what the page shows of one photograph."""
+    """Returns what the page shows of one photograph."""
     picture = functools.partial(outputs.picture, record, output)
     caption = RULES[rule][2].format(name=record['class_names'][0])
-    pictures = [picture('boxes', 'photograph' + ('' if record['boxes'][0] else ', no box found')),
-                picture('map', caption)]
-    pictures += [picture(name, f'{name}, channel {channel}', photograph=False)
-                 for name, channel in record['channels'].items()]
-    lines = [(name, percent(probability)) for name, probability in zip(
-        record['class_names'], record['probabilities'])]
+    pictures = [
+        picture('boxes', 'photograph' + ('' if record['boxes'][0] else ', no box found')),
+        picture('map', caption),
+    ]
+    pictures += [
+        picture(name, f'{name}, channel {channel}', photograph=False)
+        for name, channel in record['channels'].items()
+    ]
+    lines = [
+        (name, percent(probability))
+        for name, probability in zip(record['class_names'], record['probabilities'])
+    ]
     return page.Item(outputs.title(record), pictures, lines)
 
 

@@ -1,24 +1,37 @@
 """Flags that the commands on photographs of one's own share."""
+
 import argparse
 
 
 def add_inputs(parser):
     """Adds the photographs, --output and --overwrite."""
-    parser.add_argument('images', nargs='*', metavar='IMAGE_OR_FOLDER',
-                        help='photographs, and folders of them')
+    parser.add_argument(
+        'images', nargs='*', metavar='IMAGE_OR_FOLDER', help='photographs, and folders of them'
+    )
     parser.add_argument('--output', required=True, metavar='DIR', help='where results go, local')
-    parser.add_argument('--overwrite', action='store_true',
-                        help='write into a directory that is not empty; files of the same names\n'
-                             'are replaced, others stay')
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='write into a directory that is not empty; files of the same names\n'
+        'are replaced, others stay',
+    )
 
 
 def add_sizes(parser):
     """Adds --size and --short_side, for segmentation."""
-    parser.add_argument('--size', type=height_and_width, metavar='HxW',
-                        help='segmentation: height and width that the network sees (default:\n'
-                             'those of the photograph)')
-    parser.add_argument('--short_side', type=positive, metavar='PX',
-                        help='segmentation: length of the shorter side that the network sees')
+    parser.add_argument(
+        '--size',
+        type=height_and_width,
+        metavar='HxW',
+        help='segmentation: height and width that the network sees (default:\n'
+        'those of the photograph)',
+    )
+    parser.add_argument(
+        '--short_side',
+        type=positive,
+        metavar='PX',
+        help='segmentation: length of the shorter side that the network sees',
+    )
 
 
 def parse(parser, argv):
@@ -56,10 +69,11 @@ def share(text):
     try:
         number = float(text)
     except ValueError:
-        number = -1.
+        number = -1.0
     if not 0 <= number < 1:
         raise argparse.ArgumentTypeError(
-            f'{text!r} is given, but it is a number, at least 0 and below 1')
+            f'{text!r} is given, but it is a number, at least 0 and below 1'
+        )
     return number
 
 
@@ -72,6 +86,7 @@ def height_and_width(text):
     """
     parts = text.split('x')
     if len(parts) != 2:
-        raise argparse.ArgumentTypeError(f'{text!r} is given, but a size is HEIGHTxWIDTH, such as '
-                                         '512x1024')
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is given, but a size is HEIGHTxWIDTH, such as 512x1024'
+        )
     return positive(parts[0]), positive(parts[1])

@@ -1,4 +1,5 @@
 """The photographs that a command is given, and the directory that it writes."""
+
 import contextlib
 import os
 import pathlib
@@ -17,6 +18,7 @@ class Photograph(NamedTuple):
             ending, with '/' between folders.
         path: the file.
     """
+
     name: str
     path: pathlib.Path
 
@@ -50,29 +52,39 @@ def find_photographs(given, output=None):
     for path in map(pathlib.Path, given):
         if not path.exists():
             raise InputError(f'{path} does not exist; give image files or folders of them')
-        for photograph in _in_folder(path, output) if path.is_dir() else [
-                Photograph(path.stem, path)]:
+        for photograph in (
+            _in_folder(path, output) if path.is_dir() else [Photograph(path.stem, path)]
+        ):
             other = found.setdefault(photograph.name, photograph)
             if other is not photograph:
                 raise InputError(
                     f'the results of {other.path} and {photograph.path} would both be called '
-                    f'{photograph.name!r}; rename one, or give them in two calls')
+                    f'{photograph.name!r}; rename one, or give them in two calls'
+                )
     return list(found.values())
 
 
 def _in_folder(folder, output):
-    """Gives the photographs in a folder and below."""
+    """Returns the photographs in a folder and below."""
     left_out = None if output is None else pathlib.Path(output).resolve()
     paths = []
     for directory, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith('.')
-                      and (pathlib.Path(directory) / name).resolve() != left_out]
-        paths += [pathlib.Path(directory) / name for name in files if not name.startswith('.')
-                  and name.lower().endswith(SUFFIXES)]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith('.') and (pathlib.Path(directory) / name).resolve() != left_out
+        ]
+        paths += [
+            pathlib.Path(directory) / name
+            for name in files
+            if not name.startswith('.') and name.lower().endswith(SUFFIXES)
+        ]
     if not paths:
         raise InputError(f'{folder} holds no images; their names end in {", ".join(SUFFIXES)}')
-    return [Photograph(path.relative_to(folder).with_suffix('').as_posix(), path)
-            for path in sorted(paths)]
+    return [
+        Photograph(path.relative_to(folder).with_suffix('').as_posix(), path)
+        for path in sorted(paths)
+    ]
 
 
 def check_output(output, overwrite):
@@ -91,13 +103,16 @@ def check_output(output, overwrite):
         exists, is_file = output.exists(), output.exists() and not output.is_dir()
         filled = exists and not is_file and any(output.iterdir())
     except OSError as error:
-        raise InputError(f'--output={output} cannot be looked into ({error.strerror}); name '
-                         'another directory') from error
+        raise InputError(
+            f'--output={output} cannot be looked into ({error.strerror}); name another directory'
+        ) from error
     if is_file:
         raise InputError(f'--output={output} is a file; name a directory')
     if filled and not overwrite:
-        raise InputError(f'--output={output} is not empty; name another directory, or add '
-                         '--overwrite to replace files of the same names in it')
+        raise InputError(
+            f'--output={output} is not empty; name another directory, or add '
+            '--overwrite to replace files of the same names in it'
+        )
 
 
 def make_output(output):
@@ -113,8 +128,9 @@ def make_output(output):
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f'--output={output} cannot be made ({error.strerror}); name another '
-                         'directory') from error
+        raise InputError(
+            f'--output={output} cannot be made ({error.strerror}); name another directory'
+        ) from error
     if not os.access(output, os.W_OK):
         raise InputError(f'--output={output} cannot be written; name another directory')
     return output
@@ -133,5 +149,7 @@ def writing(output):
     try:
         yield
     except OSError as error:
-        raise InputError(f'writing to --output={output} failed ({error.strerror or error}); make '
-                         'room, or name another directory') from error
+        raise InputError(
+            f'writing to --output={output} failed ({error.strerror or error}); make '
+            'room, or name another directory'
+        ) from error

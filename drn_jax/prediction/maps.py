@@ -1,13 +1,14 @@
 """The maps inside a network that people look at."""
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from drn_jax.tasks import inputs
+from drn_jax.tasks import preprocessing
 
 
 def normalized(images, data):
-    """Gives what the network sees: (image / 255 - mean) / std.
+    """Returns what the network sees: (image / 255 - mean) / std.
 
     Args:
         images: [B, H, W, 3], uint8.
@@ -16,12 +17,13 @@ def normalized(images, data):
     Returns:
         [B, H, W, 3], float32.
     """
-    return inputs.prepare({'image': images}, None, False, mean=data.mean, std=data.std,
-                          augmentation=None)['image']
+    return preprocessing.preprocess(
+        {'image': images}, None, False, mean=data.mean, std=data.std, augmentation=None
+    )['image']
 
 
 def strongest(maps):
-    """Gives the feature map with the highest average activation magnitude.
+    """Returns the feature map with the highest average activation magnitude.
 
     Args:
         maps: of a level, [B, h, w, C], float32 or bfloat16.
@@ -41,13 +43,14 @@ def strongest(maps):
 
 
 def of_channel(maps, channel):
-    """Gives one channel of every example: [B, h, w, C] and [B] -> [B, h, w], float32."""
+    """Returns one channel of every example: [B, h, w, C] and [B] -> [B, h, w], float32."""
     return jnp.take_along_axis(maps, channel[:, None, None, None], axis=-1)[..., 0].astype(
-        jnp.float32)
+        jnp.float32
+    )
 
 
 def probability(maps, classes):
-    """Gives the probability of a class at every cell: the softmax of the class scores.
+    """Returns the probability of a class at every cell: the softmax of the class scores.
 
     Args:
         maps: class scores, [B, h, w, C], float32.
@@ -62,7 +65,7 @@ def probability(maps, classes):
 
 
 def scaled_score(maps, classes):
-    """Gives the score of a class at every cell, scaled to [0, 1] in the image.
+    """Returns the score of a class at every cell, scaled to [0, 1] in the image.
 
     Args:
         maps: class scores, [B, h, w, C], float32.
@@ -77,7 +80,7 @@ def scaled_score(maps, classes):
 
 
 def entering_level3(model, levels):
-    """Gives what enters the first convolution of level 3: level 2, in DRN-A and ResNet pooled.
+    """Returns what enters the first convolution of level 3: level 2, in DRN-A and ResNet pooled.
 
     Args:
         model: the network.

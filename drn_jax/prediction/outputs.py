@@ -1,4 +1,5 @@
 """Pictures on their way to files and from there to the page."""
+
 import pathlib
 
 import numpy as np
@@ -33,12 +34,15 @@ def picture(record, output, kind, caption, photograph=True):
 
 
 def record(example):
-    """Gives the fields that every line of predictions.jsonl begins with."""
-    return {'name': example.source.name, 'file': str(example.source.path),
-            'size': list(example.pixels.shape[:2])}
+    """Returns the fields that every line of predictions.jsonl begins with."""
+    return {
+        'name': example.source.name,
+        'file': str(example.source.path),
+        'size': list(example.pixels.shape[:2]),
+    }
 
 
 def title(record):
-    """Gives the heading of a photograph on the page."""
+    """Returns the heading of a photograph on the page."""
     height, width = record['size']
     return f'{record["name"]} ({width} x {height})'

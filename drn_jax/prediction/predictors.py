@@ -1,5 +1,7 @@
 """The record of the functions in which predictions of the tasks differ."""
-from typing import Any, Callable, NamedTuple
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 
 class Predictor(NamedTuple):
@@ -15,6 +17,7 @@ class Predictor(NamedTuple):
         notes: lines at the head of the page.
         settings: what answers depend on besides the configuration, for report.json.
     """
+
     size_of: Callable[..., Any]
     answers: Callable[..., Any]
     write: Callable[..., Any]

@@ -1,4 +1,5 @@
 """Predictions of a segmentation network: a class for every pixel."""
+
 import functools
 
 import jax
@@ -14,7 +15,7 @@ from drn_jax.tasks import segmentation
 
 
 def predictor(trained, *, size=None, short_side=None):
-    """Gives the predictor of a segmentation network.
+    """Returns the predictor of a segmentation network.
 
     Photographs keep their size unless one is asked for; then labels are computed at that size and
     enlarged to the photograph by repeating them. `config.evaluation` gives scales, mirroring and
@@ -35,18 +36,24 @@ def predictor(trained, *, size=None, short_side=None):
     Source: section 5.3 of the paper.
     """
     check(trained)
-    run = jax.jit(functools.partial(answers, trained),
-                  compiler_options=convolutions.compiler_options())
-    resized = (f'Photographs are resized to {size[0]} x {size[1]} (height x width).' if size else
-               f'The shorter side is resized to {short_side} pixels.' if short_side else
-               'The network sees photographs at full size.')
+    run = jax.jit(
+        functools.partial(answers, trained), compiler_options=convolutions.compiler_options()
+    )
+    resized = (
+        f'Photographs are resized to {size[0]} x {size[1]} (height x width).'
+        if size
+        else f'The shorter side is resized to {short_side} pixels.'
+        if short_side
+        else 'The network sees photographs at full size.'
+    )
     return predictors.Predictor(
         size_of=functools.partial(seen_size, size, short_side),
         answers=lambda images, geometry: run(trained.variables, images),
         write=functools.partial(write, trained.class_names, trained.palette),
         item=functools.partial(item, dict(zip(trained.class_names, trained.palette))),
         notes=(resized,),
-        settings={'size': size, 'short_side': short_side})
+        settings={'size': size, 'short_side': short_side},
+    )
 
 
 def check(trained):
@@ -57,27 +64,38 @@ def check(trained):
     """
     stride, tile_px = trained.model.table.stride, trained.config.evaluation.tile_px
     if trained.model.num_classes > 255:
-        raise InputError(f'the network has {trained.model.num_classes} classes, but a label map '
-                         'holds 255; use one with fewer')
+        raise InputError(
+            f'the network has {trained.model.num_classes} classes, but a label map '
+            'holds 255; use one with fewer'
+        )
     if tile_px % stride:
-        raise InputError(f'--tile_px={tile_px} is no multiple of the stride of '
-                         f'{trained.model.variant}, {stride}; give one, or 0 for whole images')
+        raise InputError(
+            f'--tile_px={tile_px} is no multiple of the stride of '
+            f'{trained.model.variant}, {stride}; give one, or 0 for whole images'
+        )
 
 
 def seen_size(size, short_side, height, width):
-    """Gives the size at which the network sees a photograph."""
+    """Returns the size at which the network sees a photograph."""
     if size:
         return tuple(size)
     return shapes.short_side_size(height, width, short_side) if short_side else (height, width)
 
 
 def answers(trained, variables, images):
-    """Gives every pixel its class: uint8 [B, h, w, 3] -> {'labels': uint8 [B, h, w]}."""
+    """Returns every pixel its class: uint8 [B, h, w, 3] -> {'labels': uint8 [B, h, w]}."""
     settings = trained.config.evaluation
-    return {'labels': segmentation.predict(
-        trained.model, variables, {'image': maps.normalized(images, trained.config.data)},
-        scales=tuple(settings.scales), mirror=settings.mirror, tile_px=settings.tile_px,
-        edges=trained.config.model.edges)}
+    return {
+        'labels': segmentation.predict(
+            trained.model,
+            variables,
+            {'image': maps.normalized(images, trained.config.data)},
+            scales=tuple(settings.scales),
+            mirror=settings.mirror,
+            tile_px=settings.tile_px,
+            border=trained.config.model.upsample_border,
+        )
+    }
 
 
 def full_size(labels, shape):
@@ -99,20 +117,30 @@ def write(class_names, palette, example, answer, output):
     labels = full_size(answer['labels'], example.pixels.shape)
     save = functools.partial(outputs.save, output, example.source.name)
     shares = np.bincount(labels.ravel(), minlength=len(class_names)) / labels.size
-    return {**outputs.record(example),
-            'shares': {class_names[place]: round(float(shares[place]), 6)
-                       for place in np.argsort(-shares, kind='stable') if shares[place]},
-            'files': {'labels': save('labels', labels),
-                      'colours': save('colours', overlays.colour_labels(labels, palette)),
-                      'overlay': save('overlays', overlays.lay_labels_over(
-                          example.pixels, labels, palette))}}
+    return {
+        **outputs.record(example),
+        'shares': {
+            class_names[place]: round(float(shares[place]), 6)
+            for place in np.argsort(-shares, kind='stable')
+            if shares[place]
+        },
+        'files': {
+            'labels': save('labels', labels),
+            'colors': save('colors', overlays.color_labels(labels, palette)),
+            'overlay': save('overlays', overlays.lay_labels_over(example.pixels, labels, palette)),
+        },
+    }
 
 
-def item(colours, record, output):
-    """Gives what the page shows of one photograph."""
+def item(colors, record, output):
+    """Returns what the page shows of one photograph."""
     picture = functools.partial(outputs.picture, record, output)
-    pictures = [picture('overlay', 'classes over the photograph'),
-                picture('colours', 'classes', photograph=False)]
-    return page.Item(outputs.title(record), pictures,
-                     [(name, percent(share), colours[name])
-                      for name, share in record['shares'].items()])
+    pictures = [
+        picture('overlay', 'classes over the photograph'),
+        picture('colors', 'classes', photograph=False),
+    ]
+    return page.Item(
+        outputs.title(record),
+        pictures,
+        [(name, percent(share), colors[name]) for name, share in record['shares'].items()],
+    )

@@ -1,4 +1,5 @@
 """Sizes to which photographs are resized before a network sees them."""
+
 import numpy as np
 from PIL import Image
 
@@ -6,7 +7,7 @@ LONGEST = 8  # times the shorter side: longer strips would fill the memory, and 
 
 
 def classifier_size(height, width, data):
-    """Gives the size at which a classifier sees a whole photograph.
+    """Returns the size at which a classifier sees a whole photograph.
 
     Where the configuration crops (ImageNet), the shorter side becomes `data.resize_px`, as in
     evaluation, and the longer side resize_px * ratio, the ratio being that of the sides, rounded
@@ -34,7 +35,7 @@ def classifier_size(height, width, data):
 
 
 def short_side_size(height, width, short_px):
-    """Gives the size of a photograph whose shorter side gets a length and that keeps its ratio.
+    """Returns the size of a photograph whose shorter side gets a length and that keeps its ratio.
 
     Example:
         >>> short_side_size(427, 640, 256)

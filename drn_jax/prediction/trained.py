@@ -1,15 +1,18 @@
 """A checkpoint made ready for photographs of one's own."""
+
 from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 
 from drn_jax import commands
+from drn_jax.checkpoints import restore
+from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
 from drn_jax.models.inference import optimize_for_inference
 from drn_jax.models.networks import Network
 from drn_jax.pictures import palettes
-from drn_jax.training import configurations, loading, meshes, settings
+from drn_jax.training import configurations, settings
 
 FEW = 32  # photographs for which compiling fast convolutions takes longer than they save
 
@@ -26,6 +29,7 @@ class Trained(NamedTuple):
         mesh: the devices.
         path: the folder of its step.
     """
+
     model: Network
     variables: Any
     config: ml_collections.ConfigDict
@@ -49,29 +53,40 @@ def load_trained(checkpoint, step=None, overrides=()):
     Raises:
         InputError: it cannot be read, has no classifier, or a flag does not fit.
     """
-    path = loading.find(checkpoint, step)
-    stored = loading.read_config(path)
-    stored.mesh.devices, stored.mesh.space = 0, 1  # all that there are here, whatever the run had
+    path = restore.find(checkpoint, step)
+    stored = restore.read_config(path)
+    stored.mesh.devices, stored.mesh.spatial = 0, 1  # all that there are here, whatever the run had
     config = commands.override(stored.copy_and_resolve_references(), list(overrides))
     configurations.check_same_network(stored, config)
     settings.check_settings(config)
     classes = config.model.num_classes
     if not classes:
-        raise InputError(f'{checkpoint} holds a network without a classifier, so it names no '
-                         'classes; give a checkpoint of a run, or weights that have one')
+        raise InputError(
+            f'{checkpoint} holds a network without a classifier, so it names no '
+            'classes; give a checkpoint of a run, or weights that have one'
+        )
     model, mesh = configurations.model_of(config), meshes.create_mesh(config.mesh.devices)
     named = palettes.of_data(config.data.name, classes)
     names = tuple(map(str, config.data.class_names)) or named.names
-    palette = (config.data.palette if model.task == 'segmentation' else ()) or named.colours
+    palette = (config.data.palette if model.task == 'segmentation' else ()) or named.colors
     if len(names) != classes or len(palette) != classes:
-        raise InputError(f'{checkpoint} has {classes} classes, but {len(names)} names and '
-                         f'{len(palette)} colours; change config.data.class_names or palette')
-    return Trained(model, loading.read_variables(path, model, meshes.replicated(mesh)), config,
-                   names, palette, mesh, path)
+        raise InputError(
+            f'{checkpoint} has {classes} classes, but {len(names)} names and '
+            f'{len(palette)} colors; change config.data.class_names or palette'
+        )
+    return Trained(
+        model,
+        restore.read_variables(path, model, meshes.replicated(mesh)),
+        config,
+        names,
+        palette,
+        mesh,
+        path,
+    )
 
 
 def optimized(trained, photographs):
-    """Gives a checkpoint in the form for inference.
+    """Returns a checkpoint in the form for inference.
 
     Args:
         trained: a `Trained`.

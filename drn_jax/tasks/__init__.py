@@ -1,14 +1,18 @@
 """The problems that a network is trained for or evaluated on."""
+
 from drn_jax.errors import InputError
 from drn_jax.tasks import classification, localization, segmentation
 from drn_jax.tasks.task import Task
 
-TASKS = {'classification': classification.create, 'localization': localization.create,
-         'segmentation': segmentation.create}
+TASKS = {
+    'classification': classification.create,
+    'localization': localization.create,
+    'segmentation': segmentation.create,
+}
 
 
 def create_task(config, model):
-    """Gives the record of the task that `config.task` names.
+    """Returns the record of the task that `config.task` names.
 
     Args:
         config: the configuration of the run, as `drn_jax.recipes` declares it.
@@ -25,8 +29,10 @@ def create_task(config, model):
     dense = config.task == 'segmentation'
     if dense != ('crop_px' in config.data):
         made_for = 'classification' if dense else 'segmentation'
-        raise InputError(f'config.task is {config.task!r}, but the configuration is one for '
-                         f'{made_for}; use a file of configs/ that is made for the task')
+        raise InputError(
+            f'config.task is {config.task!r}, but the configuration is one for '
+            f'{made_for}; use a file of configs/ that is made for the task'
+        )
     return TASKS[config.task](config, model)
 
 

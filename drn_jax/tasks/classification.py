@@ -1,4 +1,5 @@
 """Image classification: the training loss, one-crop and ten-crop testing, top-1 and top-5 error."""
+
 import functools
 
 import jax
@@ -6,17 +7,17 @@ import jax.numpy as jnp
 import optax
 
 from drn_jax.errors import InputError
-from drn_jax.tasks import inputs, task
+from drn_jax.tasks import preprocessing, task
 
 AVERAGES = ('probabilities', 'logits')
 
 
 def create(config, model):
-    """Gives the classification task.
+    """Returns the classification task.
 
     Args:
         config: uses `data.mean`, `data.std`, `augmentation`, `loss`, `evaluation` and
-            `model.freeze_statistics`, `model.statistics_images`.
+            `model.freeze_batch_stats`, `model.batch_norm_group_size`.
         model: a classification network of `drn_jax.create_model`.
 
     Returns:
@@ -31,34 +32,49 @@ def create(config, model):
     evaluation, smoothing = config.evaluation, config.loss.label_smoothing
     crops = evaluation.crops
     if evaluation.average not in AVERAGES:
-        raise InputError(f'config.evaluation.average {evaluation.average!r} is unknown; known: '
-                         f'{", ".join(AVERAGES)}')
+        raise InputError(
+            f'config.evaluation.average {evaluation.average!r} is unknown; known: '
+            f'{", ".join(AVERAGES)}'
+        )
     if crops not in (1, 10):
         raise InputError(f'config.evaluation.crops is {crops}; use 1 or 10')
     if crops == 10 and not config.augmentation.mirror:
-        raise InputError('config.evaluation.crops is 10, but half of the ten crops are mirrored '
-                         'and config.augmentation.mirror is off for this data; use 1')
+        raise InputError(
+            'config.evaluation.crops is 10, but half of the ten crops are mirrored '
+            'and config.augmentation.mirror is off for this data; use 1'
+        )
     if not 0 <= smoothing < 1:
         raise InputError(f'config.loss.label_smoothing is {smoothing}; it lies in [0, 1)')
     return task.Task(
-        keys=('image', 'label', 'mask'),
-        labels='classes',
-        metrics=tuple(f'top{k}_error{suffix}' for suffix in ('', '_10crop')[:1 + (crops == 10)]
-                      for k in (1, 5)),
+        batch_keys=('image', 'label', 'mask'),
+        label_kind='classes',
+        metrics=tuple(
+            f'top{k}_error{suffix}'
+            for suffix in ('', '_10crop')[: 1 + (crops == 10)]
+            for k in (1, 5)
+        ),
         model=model,
-        prepare=functools.partial(inputs.prepare, mean=config.data.mean, std=config.data.std,
-                                  augmentation=config.augmentation),
-        forward=functools.partial(task.forward, model,
-                                  freeze_statistics=config.model.freeze_statistics,
-                                  group=config.model.statistics_images),
+        preprocess=functools.partial(
+            preprocessing.preprocess,
+            mean=config.data.mean,
+            std=config.data.std,
+            augmentation=config.augmentation,
+        ),
+        forward=functools.partial(
+            task.forward,
+            model,
+            freeze_batch_stats=config.model.freeze_batch_stats,
+            group=config.model.batch_norm_group_size,
+        ),
         loss=functools.partial(loss, smoothing=smoothing),
         predict=functools.partial(predict, model, average=evaluation.average),
         counts=counts,
-        report=report)
+        report=report,
+    )
 
 
-def loss(logits, batch, *, smoothing=0.):
-    """Gives the mean cross-entropy over the real examples of the batch.
+def loss(logits, batch, *, smoothing=0.0):
+    """Returns the mean cross-entropy over the real examples of the batch.
 
     Args:
         logits: class scores, [B, classes], float32.
@@ -84,7 +100,7 @@ def predict(model, variables, batch, *, average='probabilities'):
     Args:
         model: the network.
         variables: its parameters and batch statistics.
-        batch: normalised `image`, [B, H, W, 3], or five crops of every image [B, 5, H, W, 3],
+        batch: normalized `image`, [B, H, W, 3], or five crops of every image [B, 5, H, W, 3],
             the central one first; the other five are their mirror images.
         average: what ten crops average, 'probabilities' or 'logits'.
 
@@ -99,7 +115,8 @@ def predict(model, variables, batch, *, average='probabilities'):
         return {'1crop': model.apply(variables, images, train=False)}
     crops = jnp.concatenate([images, images[..., ::-1, :]], axis=1)
     logits = jax.lax.map(
-        lambda crop: model.apply(variables, crop, train=False), crops.swapaxes(0, 1))
+        lambda crop: model.apply(variables, crop, train=False), crops.swapaxes(0, 1)
+    )
     scores = jax.nn.softmax(logits) if average == 'probabilities' else logits
     return {'1crop': logits[0], '10crop': scores.mean(0)}
 
@@ -144,5 +161,9 @@ def report(summed):
         {'examples': 8, 'top1_error': 0.25, 'top5_error': 0.0}
     """
     examples = summed['examples']
-    return {'examples': examples, **{name: number / max(examples, 1)
-                                     for name, number in summed.items() if name != 'examples'}}
+    return {
+        'examples': examples,
+        **{
+            name: number / max(examples, 1) for name, number in summed.items() if name != 'examples'
+        },
+    }

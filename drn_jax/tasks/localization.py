@@ -1,4 +1,5 @@
 """Weakly supervised localization: boxes from the class maps of a trained classifier."""
+
 import functools
 
 import jax
@@ -10,20 +11,25 @@ from drn_jax.ops import boxes, contours, gridding, resize
 from drn_jax.tasks import classification
 
 RULES = ('dominant', 'scaled')
-SIZES = {'small': .1, 'medium': .4, 'large': 1.}  # largest share of the image that the object has
-OVERLAPS = (.3, .5, .7)  # of MaxBoxAccV2
+SIZES = {
+    'small': 0.1,
+    'medium': 0.4,
+    'large': 1.0,
+}  # largest share of the image that the object has
+OVERLAPS = (0.3, 0.5, 0.7)  # of MaxBoxAccV2
 # Differs: the code of MaxBoxAcc takes steps of .001, so its best can be a little higher.
 SCALED_THRESHOLDS = np.arange(100, dtype=np.float32) / 100
 # Fine towards 1, where softmax over few classes saturates.
 DOMINANT_THRESHOLDS = np.concatenate(
-    [np.arange(50) / 50, 1 - 10 ** -np.linspace(1.75, 6.75, 51)]).astype(np.float32)
+    [np.arange(50) / 50, 1 - 10 ** -np.linspace(1.75, 6.75, 51)]
+).astype(np.float32)
 THRESHOLDS = {'dominant': DOMINANT_THRESHOLDS, 'scaled': SCALED_THRESHOLDS}
 UNIT = 1 << 16  # shares are counted in whole numbers of 1 / UNIT
 PIXEL_BINS = 100
 
 
 def create(config, model):
-    """Gives the localization task: the classifier's, with boxes and without a loss.
+    """Returns the localization task: the classifier's, with boxes and without a loss.
 
     The box of class c is the tightest one round the cells whose response exceeds a threshold. By
     the rule of the paper, 'dominant', the response is the softmax of c where c is the dominant
@@ -54,38 +60,49 @@ def create(config, model):
     given = {'dominant': settings.threshold, 'scaled': settings.scaled_threshold}
     for rule, threshold in given.items():
         if threshold >= 1:
-            raise InputError(f'the threshold of the {rule} rule is {threshold}; responses lie in '
-                             '[0, 1], give a number below 1, or a negative one to have it chosen')
+            raise InputError(
+                f'the threshold of the {rule} rule is {threshold}; responses lie in '
+                '[0, 1], give a number below 1, or a negative one to have it chosen'
+            )
     chosen = {rule: threshold for rule, threshold in given.items() if threshold >= 0}
-    thresholds = {rule: np.append(values, np.float32(chosen.get(rule, 0.)))
-                  for rule, values in THRESHOLDS.items()}
+    thresholds = {
+        rule: np.append(values, np.float32(chosen.get(rule, 0.0)))
+        for rule, values in THRESHOLDS.items()
+    }
     located = classifier._replace(
-        keys=(*classifier.keys, 'boxes', 'geometry',
-              *['whole'] * (settings.maps == 'whole' and config.data.crop)),
-        labels='boxes',
+        batch_keys=(
+            *classifier.batch_keys,
+            'boxes',
+            'geometry',
+            *['whole'] * (settings.maps == 'whole' and config.data.crop),
+        ),
+        label_kind='boxes',
         metrics=(*classifier.metrics, 'localization_gt_known_error'),
         loss=None,
-        prepare=functools.partial(prepare, classifier.prepare),
+        preprocess=functools.partial(preprocess, classifier.preprocess),
         predict=functools.partial(predict, model, classifier.predict),
         counts=functools.partial(counts, classifier.counts, model, thresholds),
         host_counts=functools.partial(host_counts, model.table.stride),
         host_keys=('score',),
         optional_keys=('object',),
-        details=functools.partial(details, model, thresholds))
+        details=functools.partial(details, model, thresholds),
+    )
     last = {rule: len(THRESHOLDS[rule]) for rule in chosen}
     return located._replace(
         report=functools.partial(report, thresholds, last),
-        calibrate=None if 'dominant' in chosen else functools.partial(
-            calibrate, located, thresholds, last))
+        calibrate=None
+        if 'dominant' in chosen
+        else functools.partial(calibrate, located, thresholds, last),
+    )
 
 
-def prepare(prepare_images, batch, key, train):
-    """Normalises the crops and, where the batch has them, the whole images.
+def preprocess(prepare_images, batch, key, train):
+    """Normalizes the crops and, where the batch has them, the whole images.
 
     Args:
-        prepare_images: classification's `prepare`.
+        prepare_images: classification's `preprocess`.
         batch: see `create`.
-        key, train: see `inputs.prepare`.
+        key, train: see `preprocessing.preprocess`.
 
     Returns:
         The batch with `image`, and `whole` where there is one, float32.
@@ -103,7 +120,7 @@ def predict(model, classify, variables, batch):
         model: the network.
         classify: classification's `predict`.
         variables: parameters and batch statistics.
-        batch: see `create`, normalised.
+        batch: see `create`, normalized.
 
     Returns:
         What classification's `predict` gives, and `maps`, the class scores [B, h, w, C], `score`,
@@ -114,15 +131,17 @@ def predict(model, classify, variables, batch):
     images = images[:, 0] if images.ndim == 5 else images  # the central crop
     maps = model.apply(variables, images, method='class_maps')
     levels = model.apply(variables, images, method='levels') | {'class_maps': maps}
-    scores = {name: gridding.gridding_score(levels[name], period)
-              for name, period in grid_periods(model).items()
-              if gridding.applicable(*levels[name].shape[1:3], period)}
+    scores = {
+        name: gridding.gridding_score(levels[name], period)
+        for name, period in grid_periods(model).items()
+        if gridding.applicable(*levels[name].shape[1:3], period)
+    }
     of_label = jnp.take_along_axis(maps, batch['label'][:, None, None, None], axis=-1)[..., 0]
     return {**classify(variables, batch), 'maps': maps, 'score': of_label, 'gridding': scores}
 
 
 def grid_periods(model):
-    """Gives the period that a grid has at every level: the largest dilation so far.
+    """Returns the period that a grid has at every level: the largest dilation so far.
 
     Example:
         >>> import drn_jax
@@ -133,8 +152,9 @@ def grid_periods(model):
     for level in model.table.levels:
         period = max(period, level.dilation)
         periods[level.name] = period
-    return {name: period for name, period in (periods | {'class_maps': period}).items()
-            if period > 1}
+    return {
+        name: period for name, period in (periods | {'class_maps': period}).items() if period > 1
+    }
 
 
 def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=None):
@@ -167,7 +187,8 @@ def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=
     size = (share[:, None] > jnp.array(list(SIZES.values()))).sum(-1).clip(max=len(SIZES) - 1)
     of_size = jax.nn.one_hot(size, len(SIZES), dtype=jnp.int32) * real[:, None]
     largest = jnp.take_along_axis(
-        truth, (truth[..., 2:] - truth[..., :2]).prod(-1).argmax(1)[:, None, None], axis=1)[:, 0]
+        truth, (truth[..., 2:] - truth[..., :2]).prod(-1).argmax(1)[:, None, None], axis=1
+    )[:, 0]
 
     def total(values):
         return (values * real.reshape(-1, *[1] * (values.ndim - 1))).sum(0, dtype=jnp.int32)
@@ -178,29 +199,36 @@ def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=
     result = count_classes(predictions, {**batch, 'mask': real}) | {
         'without_boxes': (batch['mask'] & ~has_box).sum(dtype=jnp.int32),
         'sizes': of_size.sum(0),
-        'box_size': total(jnp.round((largest[:, 2:] - largest[:, :2]) / image_size * UNIT)
-                          .astype(jnp.int32))}
-    profiles = {'dominant': boxes.dominant_profiles, 'scaled': boxes.scaled_profiles}
+        'box_size': total(
+            jnp.round((largest[:, 2:] - largest[:, :2]) / image_size * UNIT).astype(jnp.int32)
+        ),
+    }
+    profiles = {'dominant': boxes.argmax_row_col_maxima, 'scaled': boxes.minmax_row_col_maxima}
     for rule in RULES:
         rows, columns = profiles[rule](predictions['maps'], batch['label'][:, None])
         cells, found = boxes.cell_boxes(rows[:, 0], columns[:, 0], thresholds[rule])
         ious = overlap(boxes.image_boxes(cells, model.table.stride, geometry))
-        right = (ious > .5).astype(jnp.int32)
-        result |= {f'{rule}/gt_known': total(right),
-                   f'{rule}/top1': total(right * (place == 1)[:, None]),
-                   f'{rule}/top5': total(right * (place <= 5)[:, None]),
-                   f'{rule}/empty': total(~found),
-                   f'{rule}/iou': total(jnp.round(ious * UNIT).astype(jnp.int32)),
-                   f'{rule}/size': jnp.einsum('bs,bt->st', of_size, right)}
-    baselines = {'whole_image': (1., 1.)} | ({'centred_box': centred_box} if centred_box else {})
+        right = (ious > 0.5).astype(jnp.int32)
+        result |= {
+            f'{rule}/gt_known': total(right),
+            f'{rule}/top1': total(right * (place == 1)[:, None]),
+            f'{rule}/top5': total(right * (place <= 5)[:, None]),
+            f'{rule}/empty': total(~found),
+            f'{rule}/iou': total(jnp.round(ious * UNIT).astype(jnp.int32)),
+            f'{rule}/size': jnp.einsum('bs,bt->st', of_size, right),
+        }
+    baselines = {'whole_image': (1.0, 1.0)} | ({'centred_box': centred_box} if centred_box else {})
     for name, sides in baselines.items():
         half = jnp.array(sides) / 2
-        box = jnp.concatenate([(.5 - half) * image_size, (.5 + half) * image_size], axis=-1)
-        result[name] = total(overlap(box[:, None])[:, 0] > .5)
+        box = jnp.concatenate([(0.5 - half) * image_size, (0.5 + half) * image_size], axis=-1)
+        result[name] = total(overlap(box[:, None])[:, 0] > 0.5)
     for name, score in predictions['gridding'].items():
         result[f'gridding/{name}'] = total(jnp.round(score * UNIT).astype(jnp.int32))
-    return result | (_pixel_counts(predictions['score'], batch['object'], model.table.stride, real)
-                     if 'object' in batch else {})
+    return result | (
+        _pixel_counts(predictions['score'], batch['object'], model.table.stride, real)
+        if 'object' in batch
+        else {}
+    )
 
 
 def _pixel_counts(scores, objects, stride, real):
@@ -215,8 +243,10 @@ def _pixel_counts(scores, objects, stride, real):
     def histogram(image):  # one image at a time: its one-hot vectors take 100 numbers a pixel
         bins, *kinds = image
         at_bin = jax.nn.one_hot(bins, PIXEL_BINS, dtype=jnp.float32)
-        return [jnp.einsum('hw,hwt->t', pixels.astype(jnp.float32), at_bin).astype(jnp.int32)
-                for pixels in kinds]
+        return [
+            jnp.einsum('hw,hwt->t', pixels.astype(jnp.float32), at_bin).astype(jnp.int32)
+            for pixels in kinds
+        ]
 
     counted = jax.lax.map(histogram, (bins, inside, outside))
     return {name: counts.sum(0) for name, counts in zip(('object_pixels', 'other_pixels'), counted)}
@@ -236,8 +266,10 @@ def host_counts(stride, predictions, batch):
     """
     images = batch.get('whole', batch['image'])
     steps = len(SCALED_THRESHOLDS)
-    result = {'max_box_acc': np.zeros(steps, np.int64),
-              'max_box_acc_v2': np.zeros((len(OVERLAPS), steps), np.int64)}
+    result = {
+        'max_box_acc': np.zeros(steps, np.int64),
+        'max_box_acc_v2': np.zeros((len(OVERLAPS), steps), np.int64),
+    }
     has_box = (batch['boxes'][..., 2:] > batch['boxes'][..., :2]).all(-1).any(-1)
     for row in np.flatnonzero(batch['mask'] & has_box):
         scaled = contours.scaled_map(predictions['score'][row], *images.shape[-3:-1], stride=stride)
@@ -248,15 +280,16 @@ def host_counts(stride, predictions, batch):
         best = np.zeros((2, steps), np.float32)
         np.maximum.at(best[0], found.threshold[found.largest], ious[found.largest])
         np.maximum.at(best[1], found.threshold, ious)
-        result['max_box_acc'] += best[0] >= .5
+        result['max_box_acc'] += best[0] >= 0.5
         result['max_box_acc_v2'] += best[1] >= np.array(OVERLAPS, np.float32)[:, None]
     return result
 
 
 def _in_image(found, geometry):
     """`boxes.image_boxes` of one image's boxes in pixels of the input, without a device."""
-    size, resized, crop = (np.tile(geometry[first:first + 2].astype(np.float32), 2)
-                           for first in (0, 2, 4))
+    size, resized, crop = (
+        np.tile(geometry[first : first + 2].astype(np.float32), 2) for first in (0, 2, 4)
+    )
     return np.clip((found.astype(np.float32) + crop) * size / resized, 0, size)
 
 
@@ -275,13 +308,15 @@ def calibrate(located, thresholds, given, summed):
     Returns:
         The task for the images to evaluate.
     """
-    chosen = {rule: int(summed[f'{rule}/gt_known'][:len(THRESHOLDS[rule])].argmax())
-              for rule in RULES} | given
+    chosen = {
+        rule: int(summed[f'{rule}/gt_known'][: len(THRESHOLDS[rule])].argmax()) for rule in RULES
+    } | given
     size = tuple(float(side) for side in summed['box_size'] / UNIT / max(summed['examples'], 1))
     return located._replace(
         counts=functools.partial(located.counts, centred_box=size),
         report=functools.partial(report, thresholds, chosen),
-        calibrate=None)
+        calibrate=None,
+    )
 
 
 def report(thresholds, chosen, summed):
@@ -301,9 +336,13 @@ def report(thresholds, chosen, summed):
         where it is defined.
     """
     examples = max(summed['examples'], 1)
-    metrics = classification.report({
-        name: summed[name] for name in summed
-        if name == 'examples' or name.startswith('top') and '_error' in name})
+    metrics = classification.report(
+        {
+            name: summed[name]
+            for name in summed
+            if name == 'examples' or name.startswith('top') and '_error' in name
+        }
+    )
     for rule in RULES:
         if rule not in chosen:
             continue
@@ -312,32 +351,46 @@ def report(thresholds, chosen, summed):
         def at(name):
             return summed[f'{rule}/{name}'][..., place]
 
-        metrics |= {f'{prefix}threshold': float(thresholds[rule][place]),
-                    f'{prefix}localization_top1_error': 1 - at('top1') / examples,
-                    f'{prefix}localization_top5_error': 1 - at('top5') / examples,
-                    f'{prefix}localization_gt_known_error': 1 - at('gt_known') / examples,
-                    f'{prefix}empty_maps': at('empty') / examples,
-                    f'{prefix}box_iou': at('iou') / UNIT / examples}
-        metrics |= {f'{prefix}localization_error/{name}': 1 - right / number
-                    for name, right, number in zip(SIZES, at('size'), summed['sizes']) if number}
-    metrics |= {f'{name}/localization_gt_known_error': 1 - summed[name] / examples
-                for name in ('centred_box', 'whole_image') if name in summed}
+        metrics |= {
+            f'{prefix}threshold': float(thresholds[rule][place]),
+            f'{prefix}localization_top1_error': 1 - at('top1') / examples,
+            f'{prefix}localization_top5_error': 1 - at('top5') / examples,
+            f'{prefix}localization_gt_known_error': 1 - at('gt_known') / examples,
+            f'{prefix}empty_maps': at('empty') / examples,
+            f'{prefix}box_iou': at('iou') / UNIT / examples,
+        }
+        metrics |= {
+            f'{prefix}localization_error/{name}': 1 - right / number
+            for name, right, number in zip(SIZES, at('size'), summed['sizes'])
+            if number
+        }
+    metrics |= {
+        f'{name}/localization_gt_known_error': 1 - summed[name] / examples
+        for name in ('centred_box', 'whole_image')
+        if name in summed
+    }
     if 'max_box_acc' in summed:
         metrics |= {
             'max_box_acc': summed['max_box_acc'].max() / examples,
-            'max_box_acc_v2': (summed['max_box_acc_v2'].max(-1) / examples).mean()}
+            'max_box_acc_v2': (summed['max_box_acc_v2'].max(-1) / examples).mean(),
+        }
     if 'object_pixels' in summed:
         metrics['pxap'] = pxap(summed['object_pixels'], summed['other_pixels'])
-    metrics |= {name: number / UNIT / examples for name, number in summed.items()
-                if name.startswith('gridding/')}
+    metrics |= {
+        name: number / UNIT / examples
+        for name, number in summed.items()
+        if name.startswith('gridding/')
+    }
     if summed['without_boxes']:
         metrics['without_boxes'] = summed['without_boxes']
-    return {name: number if isinstance(number, int) else float(number)
-            for name, number in metrics.items()}
+    return {
+        name: number if isinstance(number, int) else float(number)
+        for name, number in metrics.items()
+    }
 
 
 def pxap(object_pixels, other_pixels):
-    """Gives the pixel-averaged precision: the area under precision over recall of all pixels.
+    """Returns the pixel-averaged precision: the area under precision over recall of all pixels.
 
     PxAP = sum over thresholds of precision * (recall - recall of the next higher threshold).
 
@@ -361,7 +414,7 @@ def pxap(object_pixels, other_pixels):
 
 
 def details(model, thresholds, summed):
-    """Gives the error at every threshold, and which maps have no gridding score, for the report.
+    """Returns the error at every threshold, and which maps have no gridding score, for the report.
 
     Args:
         model: the network.
@@ -375,9 +428,13 @@ def details(model, thresholds, summed):
     """
     examples = max(summed['examples'], 1)
     names = [*(level.name for level in model.table.levels), 'class_maps']
-    sweep = {rule: {
-        'thresholds': [float(threshold) for threshold in THRESHOLDS[rule]],
-        'gt_known_error': (1 - summed[f'{rule}/gt_known'] / examples)[:-1].tolist(),
-        'empty_maps': (summed[f'{rule}/empty'] / examples)[:-1].tolist()} for rule in RULES}
+    sweep = {
+        rule: {
+            'thresholds': [float(threshold) for threshold in THRESHOLDS[rule]],
+            'gt_known_error': (1 - summed[f'{rule}/gt_known'] / examples)[:-1].tolist(),
+            'empty_maps': (summed[f'{rule}/empty'] / examples)[:-1].tolist(),
+        }
+        for rule in RULES
+    }
     missing = [name for name in names if f'gridding/{name}' not in summed]
     return {'gridding_not_applicable': missing, 'sweep': sweep}

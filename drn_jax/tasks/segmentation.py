@@ -1,4 +1,5 @@
-"""Semantic segmentation: a class for every pixel, cross-entropy over labelled pixels, mean IoU."""
+"""Semantic segmentation: a class for every pixel, cross-entropy over labeled pixels, mean IoU."""
+
 import functools
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 from drn_jax.errors import InputError
 from drn_jax.models import tiling
 from drn_jax.ops import confusion, resize
-from drn_jax.tasks import inputs, task
+from drn_jax.tasks import preprocessing, task
 
 # Classes of Cityscapes' seven categories; reported where a data set has these classes.
 CITYSCAPES_CATEGORIES = {
@@ -24,11 +25,11 @@ METRICS = ('mean_iou', 'pixel_accuracy')
 
 
 def create(config, model):
-    """Gives the segmentation task.
+    """Returns the segmentation task.
 
     Args:
-        config: uses `data`, `augmentation`, `loss`, `evaluation`, `model.edges` and
-            `model.freeze_statistics`, `model.statistics_images`.
+        config: uses `data`, `augmentation`, `loss`, `evaluation`, `model.upsample_border` and
+            `model.freeze_batch_stats`, `model.batch_norm_group_size`.
         model: a segmentation network of `drn_jax.create_model`.
 
     Returns:
@@ -38,46 +39,69 @@ def create(config, model):
     Raises:
         InputError: a setting cannot be used.
     """
-    evaluation, stride, edges = config.evaluation, model.table.stride, config.model.edges
-    if edges not in resize.EDGES:
-        raise InputError(f'config.model.edges {edges!r} is unknown; known: '
-                         f'{", ".join(resize.EDGES)}')
+    evaluation, stride, border = config.evaluation, model.table.stride, config.model.upsample_border
+    if border not in resize.BORDERS:
+        raise InputError(
+            f'config.model.upsample_border {border!r} is unknown; known: '
+            f'{", ".join(resize.BORDERS)}'
+        )
     if not evaluation.scales:
         raise InputError('config.evaluation.scales is empty; (1.,) is the image as it is')
     if evaluation.tile_px % stride:
-        raise InputError(f'config.evaluation.tile_px is {evaluation.tile_px}; give 0, for whole '
-                         f'images, or a multiple of the stride of {model.variant}, {stride}')
+        raise InputError(
+            f'config.evaluation.tile_px is {evaluation.tile_px}; give 0, for whole '
+            f'images, or a multiple of the stride of {model.variant}, {stride}'
+        )
     if evaluation.mirror and not config.augmentation.mirror:
-        raise InputError('config.evaluation.mirror is True, but config.augmentation.mirror is off '
-                         'for this data; leave it False')
+        raise InputError(
+            'config.evaluation.mirror is True, but config.augmentation.mirror is off '
+            'for this data; leave it False'
+        )
     weights, classes = config.loss.class_weights, model.num_classes
     if weights and classes and len(weights) != classes:
-        raise InputError(f'config.loss.class_weights has {len(weights)} numbers, but there are '
-                         f'{classes} classes; give one for each, or none')
+        raise InputError(
+            f'config.loss.class_weights has {len(weights)} numbers, but there are '
+            f'{classes} classes; give one for each, or none'
+        )
     if weights and not any(weights):
-        raise InputError('config.loss.class_weights are all 0, so nothing would be learned; give '
-                         'one above 0, or none')
+        raise InputError(
+            'config.loss.class_weights are all 0, so nothing would be learned; give '
+            'one above 0, or none'
+        )
     return task.Task(
-        keys=('image', 'label', 'mask'),
-        labels='maps',
+        batch_keys=('image', 'label', 'mask'),
+        label_kind='maps',
         metrics=METRICS,
         model=model,
-        prepare=functools.partial(inputs.prepare, mean=config.data.mean, std=config.data.std,
-                                  augmentation=config.augmentation),
-        forward=functools.partial(task.forward, model,
-                                  freeze_statistics=config.model.freeze_statistics,
-                                  group=config.model.statistics_images),
-        loss=functools.partial(loss, stride=stride, edges=edges, class_weights=tuple(weights)),
+        preprocess=functools.partial(
+            preprocessing.preprocess,
+            mean=config.data.mean,
+            std=config.data.std,
+            augmentation=config.augmentation,
+        ),
+        forward=functools.partial(
+            task.forward,
+            model,
+            freeze_batch_stats=config.model.freeze_batch_stats,
+            group=config.model.batch_norm_group_size,
+        ),
+        loss=functools.partial(loss, stride=stride, border=border, class_weights=tuple(weights)),
         predict=functools.partial(
-            predict, model, scales=tuple(evaluation.scales), mirror=evaluation.mirror,
-            tile_px=evaluation.tile_px, edges=edges),
+            predict,
+            model,
+            scales=tuple(evaluation.scales),
+            mirror=evaluation.mirror,
+            tile_px=evaluation.tile_px,
+            border=border,
+        ),
         counts=functools.partial(counts, classes=classes),
         report=functools.partial(report, class_names=tuple(config.data.class_names)),
-        details=details)
+        details=details,
+    )
 
 
-def loss(maps, batch, *, stride=8, edges='extend', class_weights=()):
-    """Gives the mean cross-entropy over the labelled pixels of the batch, at full resolution.
+def loss(maps, batch, *, stride=8, border='extend', class_weights=()):
+    """Returns the mean cross-entropy over the labeled pixels of the batch, at full resolution.
 
     The class scores are upsampled bilinearly a tile of rows at a time, and once more for the
     gradient, so an eighth of the full-resolution scores is all that is ever held.
@@ -86,7 +110,7 @@ def loss(maps, batch, *, stride=8, edges='extend', class_weights=()):
         maps: class scores, [B, h, w, C], float32.
         batch: `label` uint8 [B, H, W], 255 where a pixel does not count; `mask` bool [B].
         stride: pixels from one cell of the maps to the next.
-        edges: see `resize.upsample`.
+        border: see `resize.upsample`.
         class_weights: weight of each class in the mean, C numbers; none: all weigh the same.
 
     Returns:
@@ -102,7 +126,7 @@ def loss(maps, batch, *, stride=8, edges='extend', class_weights=()):
     Source: section 5.3 of the paper.
     """
     labels = jnp.where(batch['mask'][:, None, None], batch['label'], confusion.IGNORE)
-    weights = jnp.array(class_weights or (1.,) * maps.shape[-1], jnp.float32)
+    weights = jnp.array(class_weights or (1.0,) * maps.shape[-1], jnp.float32)
 
     def of_tile(scores, labels):
         # A label of 255 is no class, so its weight is zero. Accelerators select faster than they
@@ -113,24 +137,25 @@ def loss(maps, batch, *, stride=8, edges='extend', class_weights=()):
         return (weight * (jax.nn.logsumexp(scores, axis=-1) - of_label)).sum(), weight.sum()
 
     sums, totals = resize.map_upsampled(
-        of_tile, [maps], *labels.shape[1:], strides=[stride], labels=labels, edges=edges)
+        of_tile, [maps], *labels.shape[1:], strides=[stride], labels=labels, border=border
+    )
     total = totals.sum()
     return sums.sum() / jnp.where(total > 0, total, 1)
 
 
-def predict(model, variables, batch, *, scales=(1.,), mirror=False, tile_px=0, edges='extend'):
-    """Gives every pixel its most probable class, without scores at full resolution.
+def predict(model, variables, batch, *, scales=(1.0,), mirror=False, tile_px=0, border='extend'):
+    """Returns every pixel its most probable class, without scores at full resolution.
 
     With several scales, or with mirror images, the logarithms of the probabilities are summed.
 
     Args:
         model: the network.
         variables: its parameters and batch statistics.
-        batch: normalised `image`, [B, H, W, 3].
+        batch: normalized `image`, [B, H, W, 3].
         scales: multiples of the image's size at which the network looks, above 0.
         mirror: whether it looks at the mirror image too, at every scale.
         tile_px: side of tiles in which images are computed, see `tiling`; 0: images as a whole.
-        edges: see `resize.upsample`.
+        border: see `resize.upsample`.
 
     Returns:
         uint8 [B, H, W].
@@ -150,12 +175,19 @@ def predict(model, variables, batch, *, scales=(1.,), mirror=False, tile_px=0, e
     maps, strides, mirrored = [], [], []
     for scale in scales:
         scaled_size = [max(round(length * scale), 1) for length in size]
-        scaled = images if scale == 1 else jax.image.resize(
-            images, (len(images), *scaled_size, 3), 'linear', antialias=True)
-        for flipped in (False, True)[:1 + mirror]:
+        scaled = (
+            images
+            if scale == 1
+            else jax.image.resize(images, (len(images), *scaled_size, 3), 'linear', antialias=True)
+        )
+        for flipped in (False, True)[: 1 + mirror]:
             maps.append(class_maps(scaled[:, :, ::-1] if flipped else scaled))
-            strides.append([model.table.stride * length / scaled_length
-                            for length, scaled_length in zip(size, scaled_size)])
+            strides.append(
+                [
+                    model.table.stride * length / scaled_length
+                    for length, scaled_length in zip(size, scaled_size)
+                ]
+            )
             mirrored.append(flipped)
 
     def best(*scores):
@@ -163,12 +195,14 @@ def predict(model, variables, batch, *, scales=(1.,), mirror=False, tile_px=0, e
             scores = [sum(jax.nn.log_softmax(each) for each in scores)]
         return scores[0].argmax(-1).astype(jnp.uint8)
 
-    tiles = resize.map_upsampled(best, maps, *size, strides=strides, mirrored=mirrored, edges=edges)
+    tiles = resize.map_upsampled(
+        best, maps, *size, strides=strides, mirrored=mirrored, border=border
+    )
     return resize.join_rows(tiles, size[0])
 
 
 def counts(predictions, batch, *, classes):
-    """Counts the real examples, and their labelled pixels by right and by predicted class.
+    """Counts the real examples, and their labeled pixels by right and by predicted class.
 
     Args:
         predictions: uint8 [B, H, W].
@@ -179,8 +213,10 @@ def counts(predictions, batch, *, classes):
         `examples`, int32, and `confusion`, int32 [C, C]; see `confusion.confusion_matrix`.
     """
     labels = jnp.where(batch['mask'][:, None, None], batch['label'], confusion.IGNORE)
-    return {'examples': batch['mask'].sum(dtype=jnp.int32),
-            'confusion': confusion.confusion_matrix(labels, predictions, classes)}
+    return {
+        'examples': batch['mask'].sum(dtype=jnp.int32),
+        'confusion': confusion.confusion_matrix(labels, predictions, classes),
+    }
 
 
 def report(summed, *, class_names):
@@ -193,7 +229,7 @@ def report(summed, *, class_names):
     Returns:
         `examples`, `mean_iou` over the classes that have pixels, `pixel_accuracy`, `iou/<class>`
         for each of these and, for the classes of Cityscapes, `category_mean_iou` and
-        `category_iou/<name>`. Where no pixel is labelled, only `examples`.
+        `category_iou/<name>`. Where no pixel is labeled, only `examples`.
 
     Example:
         >>> metrics = report({'examples': 1, 'confusion': np.array([[3, 1], [0, 4]])},
@@ -219,7 +255,7 @@ def report(summed, *, class_names):
 
 
 def details(summed):
-    """Gives the confusion matrix, for the report: a list of rows, one for each right class."""
+    """Returns the confusion matrix, for the report: a list of rows, one for each right class."""
     return {'confusion': summed['confusion'].tolist()}
 
 
@@ -239,11 +275,15 @@ def merge(matrix, class_names, categories):
         >>> merge(matrix, 'abc', {'x': 'ab', 'y': 'c'}).tolist()
         [[6, 0], [4, 5]]
     """
-    of_category = np.array([[name in members for name in class_names]
-                            for members in categories.values()], matrix.dtype)
+    of_category = np.array(
+        [[name in members for name in class_names] for members in categories.values()], matrix.dtype
+    )
     return of_category @ matrix @ of_category.T
 
 
 def _named(prefix, names, scores):
-    return {f'{prefix}/{name}': float(score) for name, score in zip(names, scores)
-            if not np.isnan(score)}
+    return {
+        f'{prefix}/{name}': float(score)
+        for name, score in zip(names, scores)
+        if not np.isnan(score)
+    }

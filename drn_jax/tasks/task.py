@@ -1,5 +1,7 @@
 """The record of the few functions in which problems differ."""
-from typing import Any, Callable, NamedTuple
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,13 +11,13 @@ class Task(NamedTuple):
     """What the loop, the steps and evaluation need to know of a problem.
 
     Attributes:
-        keys: names of the entries that a batch must have.
-        labels: what the data set gives as `label`, 'classes', 'maps' or
+        batch_keys: names of the entries that a batch must have.
+        label_kind: what the data set gives as `label`, 'classes', 'maps' or
             'boxes'; see `data.open_source`.
         metrics: names of the metrics that `report` gives.
         model: the network.
-        prepare: (batch, key, train) -> batch ready for the model, on the device: `image` becomes
-            normalised float32, augmented if `train`. `key` is None where `train` is False.
+        preprocess: (batch, key, train) -> batch ready for the model, on the device: `image` becomes
+            normalized float32, augmented if `train`. `key` is None where `train` is False.
         forward: (variables, batch) -> (outputs, new batch_stats), in training mode.
         loss: (outputs, batch) -> float32 scalar, the mean over what is real in the global batch;
             None where a task is only evaluated.
@@ -31,11 +33,12 @@ class Task(NamedTuple):
             None where nothing has to be chosen.
         details: (summed counts) -> what a report holds besides metrics; or None.
     """
-    keys: tuple[str, ...]
-    labels: str
+
+    batch_keys: tuple[str, ...]
+    label_kind: str
     metrics: tuple[str, ...]
     model: nn.Module
-    prepare: Callable[..., Any]
+    preprocess: Callable[..., Any]
     forward: Callable[..., Any]
     loss: Callable[..., Any] | None
     predict: Callable[..., Any]
@@ -48,23 +51,23 @@ class Task(NamedTuple):
     details: Callable[..., Any] | None = None
 
 
-def forward(model, variables, batch, *, freeze_statistics=False, group=0):
+def forward(model, variables, batch, *, freeze_batch_stats=False, group=0):
     """Runs the network as training does.
 
     Args:
         model: the network.
         variables: its parameters and batch statistics.
-        batch: normalised `image`, [B, H, W, 3].
-        freeze_statistics: normalise by the running statistics and leave them as they are.
-        group: images that follow each other and are normalised by their own statistics, as those
-            of one device are in training without synchronised statistics; the running statistics
+        batch: normalized `image`, [B, H, W, 3].
+        freeze_batch_stats: normalize by the running statistics and leave them as they are.
+        group: images that follow each other and are normalized by their own statistics, as those
+            of one device are in training without synchronized statistics; the running statistics
             take the mean over the groups. A divisor of B; 0: all of the batch.
 
     Returns:
         What the network gives, float32, and the new batch statistics.
     """
     images = batch['image']
-    if freeze_statistics:
+    if freeze_batch_stats:
         return model.apply(variables, images, train=False), variables['batch_stats']
 
     def train(images):
@@ -74,5 +77,7 @@ def forward(model, variables, batch, *, freeze_statistics=False, group=0):
     if group in (0, len(images)):
         return train(images)
     outputs, stats = jax.vmap(train)(images.reshape(-1, group, *images.shape[1:]))
-    return (outputs.reshape(len(images), *outputs.shape[2:]),
-            jax.tree.map(lambda each: each.mean(0), stats))
+    return (
+        outputs.reshape(len(images), *outputs.shape[2:]),
+        jax.tree.map(lambda each: each.mean(0), stats),
+    )

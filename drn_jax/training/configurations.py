@@ -1,4 +1,5 @@
 """Configurations of runs: reading, writing and comparing them."""
+
 import json
 
 import ml_collections
@@ -9,10 +10,24 @@ from drn_jax.models import networks
 
 # Settings that do not change what a step computes; a run may go on with other values of them.
 # One that ends in a dot covers all fields below it.
-HARMLESS = ('epochs', 'steps', 'log_every_steps', 'hang_seconds', 'model.rematerialize',
-            'model.convolution', 'data.data_dir', 'data.manual_dir', 'data.validation_split',
-            'data.threads', 'data.max_unreadable_share', 'data.palette', 'data.evaluation_size',
-            'evaluation.', 'checkpoint.', 'mesh.')
+HARMLESS = (
+    'epochs',
+    'steps',
+    'log_every_steps',
+    'watchdog_seconds',
+    'model.rematerialize',
+    'model.convolution',
+    'data.data_dir',
+    'data.manual_dir',
+    'data.validation_split',
+    'data.threads',
+    'data.max_unreadable_fraction',
+    'data.palette',
+    'data.evaluation_size',
+    'evaluation.',
+    'checkpoint.',
+    'mesh.',
+)
 
 
 def check_same_run(workdir, stored, config):
@@ -28,8 +43,10 @@ def check_same_run(workdir, stored, config):
     """
     found = differences(stored, config)
     if found:
-        raise InputError(f'{workdir} holds a run with other settings: {"; ".join(found)}; '
-                         'give the old settings to go on, or another --workdir')
+        raise InputError(
+            f'{workdir} holds a run with other settings: {"; ".join(found)}; '
+            'give the old settings to go on, or another --workdir'
+        )
 
 
 def check_same_network(stored, config):
@@ -42,8 +59,11 @@ def check_same_network(stored, config):
     Raises:
         InputError: `task` or a field of `model` differs; the differences are listed.
     """
-    found = [f'model.{difference}' for difference in differences(stored.model, config.model)
-             if not difference.startswith(('dtype ', 'rematerialize ', 'convolution '))]
+    found = [
+        f'model.{difference}'
+        for difference in differences(stored.model, config.model)
+        if not difference.startswith(('dtype ', 'rematerialize ', 'convolution '))
+    ]
     if stored.task != config.task:
         found.append(f'task was {stored.task!r} and is now {config.task!r}')
     if found:
@@ -61,13 +81,15 @@ def differences(old, new):
         ['seed was 0 and is now 1']
     """
     old, new = flatten(old), flatten(new)
-    return [f'{name} was {old.get(name)!r} and is now {new.get(name)!r}'
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name) and not _is_harmless(name)]
+    return [
+        f'{name} was {old.get(name)!r} and is now {new.get(name)!r}'
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and not _is_harmless(name)
+    ]
 
 
 def flatten(config, prefix=''):
-    """Gives a configuration as one dict of dotted names.
+    """Returns a configuration as one dict of dotted names.
 
     Example:
         >>> flatten(ml_collections.ConfigDict({'model': {'width': 1.}, 'seed': 0}))
@@ -84,9 +106,12 @@ def flatten(config, prefix=''):
 
 def from_dict(fields):
     """Makes a configuration of nested dicts; lists become tuples, as in `drn_jax.recipes`."""
-    return ml_collections.ConfigDict({
-        name: from_dict(value) if isinstance(value, dict)
-        else _tuples(value) for name, value in fields.items()})
+    return ml_collections.ConfigDict(
+        {
+            name: from_dict(value) if isinstance(value, dict) else _tuples(value)
+            for name, value in fields.items()
+        }
+    )
 
 
 def _tuples(value):
@@ -118,11 +143,13 @@ def settle_classes(config, source, *, trained=False):
     """
     classes = config.model.num_classes or source.num_classes
     if classes != source.num_classes:
-        raise InputError(f'the network has {classes} classes, but {config.data.name} has '
-                         f'{source.num_classes}; use data with {classes} classes')
+        raise InputError(
+            f'the network has {classes} classes, but {config.data.name} has '
+            f'{source.num_classes}; use data with {classes} classes'
+        )
     config.model.num_classes = classes
     config.data.class_names = tuple(source.class_names)
-    if source.labels == 'maps':
+    if source.label_kind == 'maps':
         config.data.palette = tuple(map(tuple, source.palette))
         if source.mean_std and not trained:
             config.data.mean, config.data.std = source.mean_std
@@ -136,12 +163,18 @@ def model_of(config):
     """
     settings = config.model
     return networks.create_model(
-        settings.variant, num_classes=settings.num_classes, width=settings.width,
+        settings.variant,
+        num_classes=settings.num_classes,
+        width=settings.width,
         task=config.task if config.task in networks.TASKS else 'classification',
-        dtype=settings.dtype, first_block=settings.first_block,
-        rematerialize=settings.rematerialize, convolution=settings.convolution)
+        dtype=settings.dtype,
+        first_block=settings.first_block,
+        rematerialize=settings.rematerialize,
+        convolution=settings.convolution,
+    )
 
 
 def _is_harmless(name):
-    return any(name == field or field.endswith('.') and name.startswith(field)
-               for field in HARMLESS)
+    return any(
+        name == field or field.endswith('.') and name.startswith(field) for field in HARMLESS
+    )

@@ -1,4 +1,5 @@
 """One pass over a split, used by the training loop and by the evaluate command."""
+
 import collections
 import itertools
 from typing import NamedTuple
@@ -7,8 +8,10 @@ import jax
 import numpy as np
 
 from drn_jax import data
+from drn_jax.distributed import meshes, processes
 from drn_jax.errors import InputError
-from drn_jax.training import meshes, processes, reports, steps
+from drn_jax.reporting import progress
+from drn_jax.training import steps
 
 CALIBRATION = 5000  # training images that thresholds are chosen on
 
@@ -22,13 +25,14 @@ class Result(NamedTuple):
         unreadable: names of the images that could not be read, sorted; of several processes the
             first ones of each.
     """
+
     metrics: dict
     counts: dict
     unreadable: list[str]
 
 
 def evaluator(config, setup, *, split=None, take=None):
-    """Gives the function that evaluates variables on the images of a split.
+    """Returns the function that evaluates variables on the images of a split.
 
     Args:
         config: the configuration; uses `data` and `evaluation`.
@@ -46,13 +50,18 @@ def evaluator(config, setup, *, split=None, take=None):
     """
     task = setup.task
     step = steps.evaluation_step(task, setup.mesh)
-    crops = 1 if task.labels == 'maps' else config.evaluation.crops
+    crops = 1 if task.label_kind == 'maps' else config.evaluation.crops
 
     def evaluate(variables, progress=None):
         batches = data.evaluation_batches(
-            setup.source, config.data, batch_size=config.evaluation.batch_size, crops=crops,
-            whole_maps='whole' in task.keys, split=split,
-            process=(jax.process_index(), jax.process_count()))
+            setup.source,
+            config.data,
+            batch_size=config.evaluation.batch_size,
+            crops=crops,
+            whole_maps='whole' in task.batch_keys,
+            split=split,
+            process=(jax.process_index(), jax.process_count()),
+        )
         waiting, on_host = collections.deque(), []  # batches that are fed; counts of this process
 
         def counts(batch):
@@ -65,19 +74,21 @@ def evaluator(config, setup, *, split=None, take=None):
                 take(fed_batch, jax.tree.map(meshes.local_part, predictions))
             return result
 
-        fed = meshes.feed(_remember(batches, waiting), setup.mesh, task.keys,
-                          optional=task.optional_keys)
+        fed = meshes.prefetch_to_device(
+            _remember(batches, waiting), setup.mesh, task.batch_keys, optional=task.optional_keys
+        )
         sums = sum_counts(map(counts, progress(fed) if progress else fed))
-        sums |= sum_counts([processes.summed(sum_counts(on_host))])
-        if task.labels == 'boxes' and not sums['examples']:
+        sums |= sum_counts([processes.all_reduce_sum(sum_counts(on_host))])
+        if task.label_kind == 'boxes' and not sums['examples']:
             name = split or config.data.validation_split
             raise InputError(
                 f'none of the {sums["without_boxes"]} images of split {name!r} of '
                 f'{setup.source.name!r} has a box; give another split, or config.data.boxes that '
-                'names these images, as in ILSVRC2012_val_00000001.xml')
+                'names these images, as in ILSVRC2012_val_00000001.xml'
+            )
         metrics = task.report(sums)
-        unreadable = processes.summed(len(batches.unreadable))
-        names = processes.all_names(batches.unreadable)
+        unreadable = processes.all_reduce_sum(len(batches.unreadable))
+        names = processes.all_gather_names(batches.unreadable)
         if unreadable:
             batches.check_unreadable(unreadable, names)  # over all processes
             metrics['unreadable'] = int(unreadable)
@@ -109,11 +120,11 @@ def calibrate(config, setup, variables):
     split = calibration_split(config, setup.source)
     # What is missing there should be found now, not after all of this.
     setup.source.records(config.data.validation_split, 0, 1)
-    reports.say(f'choosing thresholds on {split} of {setup.source.name}')
-    with reports.Progress(batch_count(config, setup.source, split), what='batch') as progress:
+    progress.say(f'choosing thresholds on {split} of {setup.source.name}')
+    with progress.Progress(batch_count(config, setup.source, split), what='batch') as bar:
         # Choosing needs no counts of the host, which take longest.
         fast = setup._replace(task=setup.task._replace(host_counts=None))
-        counts = evaluator(config, fast, split=split)(variables, progress).counts
+        counts = evaluator(config, fast, split=split)(variables, bar).counts
     return setup._replace(task=setup.task.calibrate(counts)), {'thresholds_chosen_on': split}
 
 
@@ -121,15 +132,19 @@ def calibration_split(config, source):
     """Names the images that thresholds are chosen on; see `calibrate`."""
     evaluated, training = config.data.validation_split, config.data.train_split
     split = config.evaluation.threshold_split
-    if not split and 'tune' in source.splits and not any(
-            source.shared_examples('tune', other) for other in (evaluated, training)):
+    if (
+        not split
+        and 'tune' in source.splits
+        and not any(source.shared_examples('tune', other) for other in (evaluated, training))
+    ):
         split = 'tune'
     split = split or source.first_examples(training, CALIBRATION)
     shared = source.shared_examples(split, evaluated)
     if shared:
         raise InputError(
             f'thresholds cannot be chosen on {split}: {shared} of its images are evaluated; give '
-            'another config.evaluation.threshold_split, or config.evaluation.threshold itself')
+            'another config.evaluation.threshold_split, or config.evaluation.threshold itself'
+        )
     return split
 
 
@@ -140,10 +155,11 @@ def _remember(batches, waiting):
 
 
 def batch_count(config, source, split=None):
-    """Gives the number of batches of one pass over a split, where all images have one size."""
+    """Returns the number of batches of one pass over a split, where all images have one size."""
     examples = source.num_examples(split or config.data.validation_split)
-    of_process, rows = (-(-number // jax.process_count())
-                        for number in (examples, config.evaluation.batch_size))
+    of_process, rows = (
+        -(-number // jax.process_count()) for number in (examples, config.evaluation.batch_size)
+    )
     return -(-of_process // rows)
 
 

@@ -1,17 +1,18 @@
 """The training loop: set up, then step, log, evaluate and save."""
+
 import contextlib
 import time
 
 import jax
 from clu import parameter_overview
-from etils import epath
 
-from drn_jax import data
+from drn_jax import data, paths
+from drn_jax.checkpoints import manager, restore, transfer
+from drn_jax.distributed import memory, meshes, preemption, processes
 from drn_jax.errors import InputError, Stopped
 from drn_jax.published import published
-from drn_jax.training import (checkpoints, configurations, endings, evaluation, loading, memory,
-                              meshes, processes, recorders, reports, schedules, setups, states,
-                              steps, transfer)
+from drn_jax.reporting import progress, reports, writers
+from drn_jax.training import configurations, evaluation, schedules, setups, states, steps
 
 
 def train(config, workdir, command=''):
@@ -30,26 +31,31 @@ def train(config, workdir, command=''):
         InputError: a setting cannot be used, or the loss, a gradient or a parameter is not finite.
         Stopped: SIGTERM asked the run to end; its state is saved.
     """
-    workdir = epath.Path(workdir)
+    workdir = paths.directory(workdir, '--workdir')
     check_shares(config)
     if config.init_from:
-        loading.find(config.init_from)  # raises now, not after hours of preparing data
+        restore.find(config.init_from)  # raises now, not after hours of preparing data
     setup = setups.set_up(config)
     task, mesh = setup.task, setup.mesh
     if config.checkpoint.best_metric not in task.metrics:
-        raise InputError(f'config.checkpoint.best_metric {config.checkpoint.best_metric!r} is not '
-                         f'measured; measured are {", ".join(task.metrics)}')
-    examples, _ = map(setup.source.num_examples,  # raises now, not after compiling
-                      (config.data.train_split, config.data.validation_split))
-    when, rate = schedules.milestones(config, examples), schedules.learning_rate(config, examples)
+        raise InputError(
+            f'config.checkpoint.best_metric {config.checkpoint.best_metric!r} is not '
+            f'measured; measured are {", ".join(task.metrics)}'
+        )
+    examples, _ = map(
+        setup.source.num_examples,  # raises now, not after compiling
+        (config.data.train_split, config.data.validation_split),
+    )
+    when, rate = schedules.cadence(config, examples), schedules.learning_rate(config, examples)
     optimizer = states.create_optimizer(config, rate)
     initial_key, key = jax.random.split(jax.random.key(config.seed))
 
     with contextlib.ExitStack() as stack:
-        saved = stack.enter_context(checkpoints.Checkpoints(workdir, config))
+        saved = stack.enter_context(manager.Checkpoints(workdir, config))
         saved.check_same_run()
-        stack.enter_context(memory.sufficient(
-            f'steps of {config.batch_size} images', memory.TRAIN))
+        stack.enter_context(
+            memory.explain_out_of_memory(f'steps of {config.batch_size} images', memory.TRAIN)
+        )
         state = states.initialize(task.model, optimizer, initial_key, mesh)
         if saved.latest_step() is not None:
             state = saved.restore(state)
@@ -59,22 +65,28 @@ def train(config, workdir, command=''):
         metrics = saved.metrics(first) if first else None
         unmeasured = first and when.evaluates(first) and metrics is None  # it ended before it was
         if first >= when.last and not unmeasured:
-            reports.say(f'The run is complete: {first} of {when.last} steps are done.')
+            progress.say(f'The run is complete: {first} of {when.last} steps are done.')
             if not (workdir / 'report.json').exists():
                 write_report(config, workdir, command, setup, metrics or {}, {'step': first})
-            return conclude(config, workdir, saved, metrics or {})
+            return log_result(config, workdir, saved, metrics or {})
         images = data.training_batches(
-            setup.source, config.data, batch_size=config.batch_size, seed=config.seed,
-            first_step=first, rows=meshes.local_rows(config.batch_size, mesh))
-        skip = config.optimizer.max_skipped > 0
+            setup.source,
+            config.data,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            first_step=first,
+            rows=meshes.local_rows(config.batch_size, mesh),
+        )
+        skip = config.optimizer.max_consecutive_nonfinite > 0
         train_step = steps.train_step(task, optimizer, mesh, skip=skip)
-        introduce(config, setup, state, first, when.last)
-        batches = meshes.feed(images, mesh, (*task.keys, 'index'), rows=True)
+        log_start(config, setup, state, first, when.last)
+        batches = meshes.prefetch_to_device(images, mesh, (*task.batch_keys, 'index'), rows=True)
         recorder = stack.enter_context(
-            recorders.Recorder(workdir, config.batch_size, rate, first, when.last, skip))
-        ending = stack.enter_context(endings.Endings(config.hang_seconds))
+            writers.TrainLogger(workdir, config.batch_size, rate, first, when.last, skip)
+        )
+        guard = stack.enter_context(preemption.PreemptionGuard(config.watchdog_seconds))
         stack.push(saved.finish)  # a second SIGTERM ends no save, and one that hangs is noticed
-        measure = measurer(config, setup, saved, recorder, ending)
+        measure = measurer(config, setup, saved, recorder, guard)
         if unmeasured:
             metrics = measure(state)
         started = time.monotonic()
@@ -83,11 +95,11 @@ def train(config, workdir, command=''):
             if step == first:
                 look = steps.sample_inputs(task, mesh, config.data.mean, config.data.std)
                 recorder.inputs(step, look(batch, key))
-                train_step = memory.compiled(train_step, state, batch, key)
+                train_step = memory.compile_checked(train_step, state, batch, key)
             state, logs = train_step(state, batch, key)
             recorder.add(step, logs)
 
-            done, stopping = step + 1, ending.asked(f'step {step}')
+            done, stopping = step + 1, guard.should_stop(f'step {step}')
             if when.logs(done) or stopping or step == first:
                 flush(recorder, saved, write=when.logs(done))
             if when.saves(done) or stopping:
@@ -98,19 +110,31 @@ def train(config, workdir, command=''):
                 metrics = measure(state)
         seconds = time.monotonic() - started
         saved.wait()
-        write_report(config, workdir, command, setup, metrics, {
-            'step': when.last, 'first_step': first, 'seconds': round(seconds, 1),
-            'unreadable_images': processes.all_names(images.unreadable)})
-        return conclude(config, workdir, saved, metrics)
+        write_report(
+            config,
+            workdir,
+            command,
+            setup,
+            metrics,
+            {
+                'step': when.last,
+                'first_step': first,
+                'seconds': round(seconds, 1),
+                'unreadable_images': processes.all_gather_names(images.unreadable),
+            },
+        )
+        return log_result(config, workdir, saved, metrics)
 
 
-def measurer(config, setup, saved, recorder, ending):
-    """Gives the function that evaluates a saved state, records its metrics and gives them."""
+def measurer(config, setup, saved, recorder, guard):
+    """Returns the function that evaluates a saved state, records its metrics and gives them."""
     evaluate = evaluation.evaluator(config, setup)
 
     def measure(state):
-        with memory.sufficient(f'{config.evaluation.batch_size} images', memory.EVALUATE):
-            metrics = evaluate(state.variables, ending.watch).metrics
+        with memory.explain_out_of_memory(
+            f'{config.evaluation.batch_size} images', memory.EVALUATE
+        ):
+            metrics = evaluate(state.variables, guard.watch).metrics
         step = int(state.step)
         recorder.metrics(step, metrics, ('examples', *setup.task.metrics))
         saved.add_metrics(step, metrics)
@@ -121,36 +145,36 @@ def measurer(config, setup, saved, recorder, ending):
 
 def check_shares(config):
     """Refuses batches, and rows of images, that devices do not divide or memory cannot hold."""
-    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.space)
+    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial)
     meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
-    processes.check_streams(config.data.streams)
+    processes.check_shards(config.data.shards)
     rows = config.data.crop_px if 'crop_px' in config.data else config.data.image_size
     memory.check_batches(config.batch_size // jax.process_count(), rows)
-    if config.mesh.space > 1:
-        meshes.check_rows(rows, config.mesh.space, configurations.model_of(config).table.stride)
+    if config.mesh.spatial > 1:
+        meshes.check_rows(rows, config.mesh.spatial, configurations.model_of(config).table.stride)
 
 
 def start_from(directory, state):
     """Takes the variables of a checkpoint into the state before the first step."""
     variables, found = transfer.start_from(directory, state.variables)
-    variant = loading.read_config(loading.find(directory)).model.variant
-    reports.say(f'starting from {directory} ({variant}): {found}')
+    variant = restore.read_config(restore.find(directory)).model.variant
+    progress.say(f'starting from {directory} ({variant}): {found}')
     return state.replace(variables=variables)
 
 
-def introduce(config, setup, state, first, last):
+def log_start(config, setup, state, first, last):
     """Says what is trained, on what, and from where."""
     source, splits = setup.source, (config.data.train_split, config.data.validation_split)
     training, validation = map(source.num_examples, splits)
-    reports.say(
-        parameter_overview.get_parameter_overview(
-            state.variables['params'], include_stats=False),
+    progress.say(
+        parameter_overview.get_parameter_overview(state.variables['params'], include_stats=False),
         f'{config.model.variant}, width {config.model.width:g}, {config.model.dtype}, on '
         f'{setup.mesh.devices.size} x {jax.devices()[0].device_kind}',
         f'{source.name}: {training:,} training and {validation:,} validation images, '
         f'{source.num_classes} classes',
         f'{"resuming at" if first else "starting at"} step {first} of {last}, '
-        f'{config.batch_size} images a step')
+        f'{config.batch_size} images a step',
+    )
 
 
 def flush(recorder, saved, write):
@@ -165,27 +189,45 @@ def flush(recorder, saved, write):
         with contextlib.suppress(InputError):  # a save that fails is not the last good one
             saved.wait()
         good = saved.latest_step()
-        where = 'there is no checkpoint yet; start again with' if good is None else (
-            f'the last good checkpoint is step {good} in {saved.directory}; start from it, with '
-            f'--config.init_from={saved.directory / str(good)}, another --workdir and')
-        raise InputError(f'{error}; {where} a lower config.optimizer.learning_rate or a longer '
-                         'config.optimizer.warmup_epochs') from error
+        where = (
+            'there is no checkpoint yet; start again with'
+            if good is None
+            else (
+                f'the last good checkpoint is step {good} in {saved.directory}; start from it, with '
+                f'--config.init_from={saved.directory / str(good)}, another --workdir and'
+            )
+        )
+        raise InputError(
+            f'{error}; {where} a lower config.optimizer.learning_rate or a longer '
+            'config.optimizer.warmup_epochs'
+        ) from error
 
 
 def write_report(config, workdir, command, setup, metrics, training):
     """Writes report.json of a run that is done."""
-    data_section = {'name': setup.source.name,
-                    'train_split': config.data.train_split,
-                    'train_examples': setup.source.num_examples(config.data.train_split),
-                    'split': config.data.validation_split}
-    reports.write_report(workdir, command=command, config=config, data=data_section,
-                         metrics=metrics, published=published(config), training=training)
+    data_section = {
+        'name': setup.source.name,
+        'train_split': config.data.train_split,
+        'train_examples': setup.source.num_examples(config.data.train_split),
+        'split': config.data.validation_split,
+    }
+    reports.write_report(
+        workdir,
+        command=command,
+        config=config,
+        data=data_section,
+        metrics=metrics,
+        published=published(config),
+        training=training,
+    )
 
 
-def conclude(config, workdir, saved, metrics):
+def log_result(config, workdir, saved, metrics):
     """Shows the result and says where everything lies."""
-    reports.say(reports.table(metrics, published(config)),
-                f'checkpoints: {saved.directory}',
-                f'report:      {workdir / "report.json"}',
-                f'TensorBoard: tensorboard --logdir {workdir / recorders.FOLDER}')
+    progress.say(
+        reports.table(metrics, published(config)),
+        f'checkpoints: {saved.directory}',
+        f'report:      {workdir / "report.json"}',
+        f'TensorBoard: tensorboard --logdir {workdir / writers.FOLDER}',
+    )
     return metrics

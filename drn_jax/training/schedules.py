@@ -1,4 +1,5 @@
 """The learning rate as a function of the step, and when a run evaluates, saves and logs."""
+
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ from drn_jax.errors import InputError
 
 
 def total_steps(config, examples):
-    """Gives the number of steps of a run: `config.steps`, or `config.epochs` over the examples.
+    """Returns the number of steps of a run: `config.steps`, or `config.epochs` over the examples.
 
     Raises:
         InputError: there would be none.
@@ -20,16 +21,18 @@ def total_steps(config, examples):
     """
     steps = config.steps or int(config.epochs * examples / config.batch_size)
     if steps < 1:
-        raise InputError(f'config.epochs {config.epochs} and config.steps {config.steps} make '
-                         f'{steps} steps of {config.batch_size} images from {examples} examples; '
-                         'at least one is needed')
+        raise InputError(
+            f'config.epochs {config.epochs} and config.steps {config.steps} make '
+            f'{steps} steps of {config.batch_size} images from {examples} examples; '
+            'at least one is needed'
+        )
     return steps
 
 
 def learning_rate(config, examples):
-    """Gives the learning rate of every step.
+    """Returns the learning rate of every step.
 
-    The rate of a batch is `learning_rate * batch_size / rate_batch`. It rises from 0 over
+    The rate of a batch is `learning_rate * batch_size / base_batch_size`. It rises from 0 over
     `warmup_epochs`; then 'steps' multiplies it with `decay_factor` at each of `decay_epochs`,
     'cosine' lets it fall to 0 at the last step, 'poly' multiplies it with
     (1 - epoch / epochs) ** `poly_power`, whole epochs and counted after the warm-up, and 'constant'
@@ -54,43 +57,50 @@ def learning_rate(config, examples):
     Source: section 5.1 of the paper ('steps'); the release's segmentation of Cityscapes ('poly').
     """
     settings, per_epoch = config.optimizer, examples / config.batch_size
-    if settings.learning_rate < 0 or settings.rate_batch < 1 or settings.warmup_epochs < 0:
+    if settings.learning_rate < 0 or settings.base_batch_size < 1 or settings.warmup_epochs < 0:
         raise InputError(
-            f'config.optimizer has learning_rate {settings.learning_rate}, rate_batch '
-            f'{settings.rate_batch} and warmup_epochs {settings.warmup_epochs}; '
-            'none may be negative, and rate_batch is at least 1')
-    peak = settings.learning_rate * config.batch_size / settings.rate_batch
+            f'config.optimizer has learning_rate {settings.learning_rate}, base_batch_size '
+            f'{settings.base_batch_size} and warmup_epochs {settings.warmup_epochs}; '
+            'none may be negative, and base_batch_size is at least 1'
+        )
+    peak = settings.learning_rate * config.batch_size / settings.base_batch_size
     warmup = int(settings.warmup_epochs * per_epoch)
     steps = total_steps(config, examples)
     schedules = {
         'steps': lambda: optax.piecewise_constant_schedule(
-            peak, {int(epoch * per_epoch) - warmup: settings.decay_factor
-                   for epoch in settings.decay_epochs}),
+            peak,
+            {
+                int(epoch * per_epoch) - warmup: settings.decay_factor
+                for epoch in settings.decay_epochs
+            },
+        ),
         'cosine': lambda: optax.cosine_decay_schedule(peak, max(steps - warmup, 1)),
         'poly': lambda: _poly(peak, settings.poly_power, per_epoch, max(steps - warmup, 1)),
         'constant': lambda: optax.constant_schedule(peak),
     }
     if settings.schedule not in schedules:
-        raise InputError(f'config.optimizer.schedule {settings.schedule!r} is unknown; known: '
-                         f'{", ".join(schedules)}')
+        raise InputError(
+            f'config.optimizer.schedule {settings.schedule!r} is unknown; known: '
+            f'{", ".join(schedules)}'
+        )
     schedule = schedules[settings.schedule]()
     if not warmup:
         return schedule
-    return optax.join_schedules([optax.linear_schedule(0., peak, warmup), schedule], [warmup])
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), schedule], [warmup])
 
 
 def _poly(peak, power, per_epoch, steps):
-    """Gives a rate that falls with every epoch and would be 0 after the last one."""
+    """Returns a rate that falls with every epoch and would be 0 after the last one."""
     epochs = max(steps / per_epoch, 1)
 
     def rate(step):
-        epoch = jnp.floor((step + .5) / per_epoch)  # in the middle, for no sum is exact
+        epoch = jnp.floor((step + 0.5) / per_epoch)  # in the middle, for no sum is exact
         return peak * jnp.maximum(1 - epoch / epochs, 0) ** power
 
     return rate
 
 
-class Milestones(NamedTuple):
+class Cadence(NamedTuple):
     """When a run evaluates, saves and logs; steps are those that are done.
 
     Attributes:
@@ -98,26 +108,27 @@ class Milestones(NamedTuple):
         evaluate_every, save_every, log_every: steps between; of saves 0 if there are none beside
             evaluations.
     """
+
     last: int
     evaluate_every: int
     save_every: int
     log_every: int
 
     def evaluates(self, step: int) -> bool:
-        """Tells whether the state after a step is evaluated."""
+        """Returns whether the state after a step is evaluated."""
         return step % self.evaluate_every == 0 or step == self.last
 
     def saves(self, step: int) -> bool:
-        """Tells whether it is saved."""
+        """Returns whether it is saved."""
         return self.evaluates(step) or self.save_every > 0 and step % self.save_every == 0
 
     def logs(self, step: int) -> bool:
-        """Tells whether the logs of a step are written down."""
+        """Returns whether the logs of a step are written down."""
         return self.saves(step) or step % self.log_every == 0
 
 
-def milestones(config, examples):
-    """Gives the milestones of a run.
+def cadence(config, examples):
+    """Returns the milestones of a run.
 
     Args:
         config: the configuration.
@@ -128,10 +139,11 @@ def milestones(config, examples):
 
     Example:
         >>> from drn_jax import recipes
-        >>> when = milestones(recipes.digit_scenes(), 6000)
+        >>> when = cadence(recipes.digit_scenes(), 6000)
         >>> when.last, when.evaluates(375), when.logs(376), when.saves(400), when.logs(400)
         (1125, True, False, False, True)
     """
     every = max(round(config.evaluation.every_epochs * examples / config.batch_size), 1)
-    return Milestones(total_steps(config, examples), every, config.checkpoint.every_steps,
-                      config.log_every_steps)
+    return Cadence(
+        total_steps(config, examples), every, config.checkpoint.every_steps, config.log_every_steps
+    )

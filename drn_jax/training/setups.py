@@ -1,10 +1,13 @@
 """What training and evaluation both need before they start."""
+
 from typing import NamedTuple
 
 import jax
 
 from drn_jax import data, tasks
-from drn_jax.training import configurations, meshes, reports, settings
+from drn_jax.distributed import meshes
+from drn_jax.reporting import progress
+from drn_jax.training import configurations, settings
 
 
 class Setup(NamedTuple):
@@ -15,6 +18,7 @@ class Setup(NamedTuple):
         source: the data set.
         task: the problem, with its network.
     """
+
     mesh: jax.sharding.Mesh
     source: data.Source
     task: tasks.Task
@@ -37,21 +41,28 @@ def set_up(config, open_source=None, *, trained=False):
     """
     settings.check_settings(config)
     config.evaluation.batch_size = config.evaluation.batch_size or config.batch_size
-    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.space)
-    meshes.check_batch_size(config.evaluation.batch_size, mesh.devices.size,
-                            'config.evaluation.batch_size')
+    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial)
+    meshes.check_batch_size(
+        config.evaluation.batch_size, mesh.devices.size, 'config.evaluation.batch_size'
+    )
     task = tasks.create_task(config, configurations.model_of(config))
     if open_source is None:
-        reports.say(
-            f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')
-    source = open_source(config.data) if open_source else data.open_source(config.data, task.labels)
+        progress.say(
+            f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.'
+        )
+    source = (
+        open_source(config.data) if open_source else data.open_source(config.data, task.label_kind)
+    )
     known = config.data.class_names
     configurations.settle_classes(config, source, trained=trained)
     if trained and known and known != config.data.class_names:
-        reports.say(f'warning: the network learned the classes {", ".join(known[:5])}, ..., the '
-                    f'data set has {", ".join(config.data.class_names[:5])}, ...; they are taken '
-                    'for the same in this order')
+        progress.say(
+            f'warning: the network learned the classes {", ".join(known[:5])}, ..., the '
+            f'data set has {", ".join(config.data.class_names[:5])}, ...; they are taken '
+            'for the same in this order'
+        )
     if source.mean_std and not trained:
-        reports.say(f'mean {config.data.mean} and deviation {config.data.std} are those of the '
-                    'data set')
+        progress.say(
+            f'mean {config.data.mean} and deviation {config.data.std} are those of the data set'
+        )
     return Setup(mesh, source, tasks.create_task(config, configurations.model_of(config)))

@@ -1,10 +1,11 @@
 """One step of training and one of evaluation: pure functions, compiled once for a mesh."""
+
 import jax
 import jax.numpy as jnp
 import optax
 
+from drn_jax.distributed import meshes
 from drn_jax.models import convolutions
-from drn_jax.training import meshes
 from drn_jax.training.states import TrainState
 
 
@@ -13,7 +14,7 @@ def train_step(task, optimizer, mesh, *, skip=False):
 
     Batches lie spread over the mesh, by examples and by rows of images, and states lie whole on
     every device, so the compiler sums gradients over all devices, convolutions fetch the rows that
-    they need from neighbours, and means and batch statistics are those of the global batch.
+    they need from neighbors, and means and batch statistics are those of the global batch.
 
     Args:
         task: the `Task` to learn.
@@ -28,8 +29,9 @@ def train_step(task, optimizer, mesh, *, skip=False):
         float32 scalars: `loss`, `gradient_norm` before weight decay, and `parameter_norm` after the
         update, which is finite only if the new parameters are.
     """
+
     def step(state, batch, key):
-        batch = task.prepare(meshes.spread(batch, mesh, rows=True), key, True)
+        batch = task.preprocess(meshes.constrain_batch(batch, mesh, rows=True), key, True)
 
         def objective(params):
             outputs, batch_stats = task.forward({**state.variables, 'params': params}, batch)
@@ -41,12 +43,18 @@ def train_step(task, optimizer, mesh, *, skip=False):
         if skip:
             finite = jnp.isfinite(loss) & jnp.isfinite(gradient_norm)
             gradients = jax.tree.map(lambda each: jnp.where(finite, each, jnp.nan), gradients)
-            batch_stats = jax.tree.map(lambda new, old: jnp.where(finite, new, old),
-                                       batch_stats, state.variables['batch_stats'])
+            batch_stats = jax.tree.map(
+                lambda new, old: jnp.where(finite, new, old),
+                batch_stats,
+                state.variables['batch_stats'],
+            )
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, params)
         variables = {'params': optax.apply_updates(params, updates), 'batch_stats': batch_stats}
-        logs = {'loss': loss, 'gradient_norm': gradient_norm,
-                'parameter_norm': optax.tree.norm(variables['params'])}
+        logs = {
+            'loss': loss,
+            'gradient_norm': gradient_norm,
+            'parameter_norm': optax.tree.norm(variables['params']),
+        }
         return TrainState(state.step + 1, variables, optimizer_state), logs
 
     whole = meshes.replicated(mesh)
@@ -64,14 +72,19 @@ def evaluation_step(task, mesh):
         A function (variables, batch) -> (counts, predictions): a dict of int32 sums over the real
         examples of the batch, and what `task.predict` gives, spread over the devices by example.
     """
+
     def step(variables, batch):
-        batch = task.prepare(meshes.spread(batch, mesh), None, False)
+        batch = task.preprocess(meshes.constrain_batch(batch, mesh), None, False)
         predictions = task.predict(variables, batch)
         return task.counts(predictions, batch), predictions
 
     whole = meshes.replicated(mesh)
-    return jax.jit(step, in_shardings=(whole, None), out_shardings=(whole, meshes.by_example(mesh)),
-                   compiler_options=convolutions.compiler_options(mesh.devices.flat[0].platform))
+    return jax.jit(
+        step,
+        in_shardings=(whole, None),
+        out_shardings=(whole, meshes.batch_sharding(mesh)),
+        compiler_options=convolutions.compiler_options(mesh.devices.flat[0].platform),
+    )
 
 
 def sample_inputs(task, mesh, mean, std, number=8):
@@ -80,14 +93,17 @@ def sample_inputs(task, mesh, mean, std, number=8):
     Args:
         task: the `Task` that prepares the batch.
         mesh: the devices.
-        mean, std: what images were normalised with.
+        mean, std: what images were normalized with.
         number: how many images.
 
     Returns:
         A function (batch, key) -> float32 [number, H, W, 3] in [0, 1].
     """
+
     def look(batch, key):
-        images = task.prepare(meshes.spread(batch, mesh, rows=True), key, True)['image'][:number]
+        images = task.preprocess(meshes.constrain_batch(batch, mesh, rows=True), key, True)[
+            'image'
+        ][:number]
         return jnp.clip(images * jnp.array(std) + jnp.array(mean), 0, 1)
 
     whole = meshes.replicated(mesh)

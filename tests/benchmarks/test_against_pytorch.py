@@ -1,4 +1,5 @@
 """The benchmark against PyTorch: what it compares and prints, and a small run from end to end."""
+
 import pathlib
 import subprocess
 import sys
@@ -16,18 +17,18 @@ def save(folder, **answers):
 
 
 def test_equal_answers_pass(tmp_path):
-    save(tmp_path, eager=[[4., -2.]], ours=[[4.0003, -2.]])
+    save(tmp_path, eager=[[4.0, -2.0]], ours=[[4.0003, -2.0]])
     against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
 
 
 def test_different_logits_fail(tmp_path):
-    save(tmp_path, eager=[[4., -2.]], ours=[[4., -2.001]])  # by 2.5e-4 of the largest
+    save(tmp_path, eager=[[4.0, -2.0]], ours=[[4.0, -2.001]])  # by 2.5e-4 of the largest
     with pytest.raises(RuntimeError, match='ours differs from eager by 2.5e-04, allowed is 1e-04'):
         against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
 
 
 def test_answers_that_are_no_numbers_fail(tmp_path):
-    save(tmp_path, eager=[[4., -2.]], ours=[[np.nan, -2.]])
+    save(tmp_path, eager=[[4.0, -2.0]], ours=[[np.nan, -2.0]])
     with pytest.raises(RuntimeError, match='differs from eager by nan'):
         against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
 
@@ -45,7 +46,7 @@ def test_labels_differ_in_few_pixels(tmp_path):
 
 
 def test_answers_of_another_shape_fail(tmp_path):
-    save(tmp_path, eager=[[4., -2.]], ours=[4., -2.])
+    save(tmp_path, eager=[[4.0, -2.0]], ours=[4.0, -2.0])
     with pytest.raises(RuntimeError, match=r'ours gives \(2,\) and eager \(1, 2\)'):
         against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
 
@@ -53,12 +54,12 @@ def test_answers_of_another_shape_fail(tmp_path):
 def raced(**seconds):
     race = against_pytorch.Race()
     race.seconds = {name: list(numbers) for name, numbers in seconds.items()}
-    race.peak_bytes = dict.fromkeys(seconds, 2 ** 20)
+    race.peak_bytes = dict.fromkeys(seconds, 2**20)
     return race
 
 
 def test_ratios_are_those_of_each_round():
-    race = raced(ours=[1., 2., 4.], eager=[2., 3., 4.], compiled=[1., 1., 1.])
+    race = raced(ours=[1.0, 2.0, 4.0], eager=[2.0, 3.0, 4.0], compiled=[1.0, 1.0, 1.0])
     row = against_pytorch.cells(against_pytorch.WORKLOADS['drn_c_26'], race, 'compiled')
     assert row['images/s'] == '4.00 (2.00-8.00)'
     assert row['to eager'] == '1.50 (1.00-2.00)'
@@ -69,7 +70,7 @@ def test_ratios_are_those_of_each_round():
 
 def test_more_memory_than_eager_is_not_wanted():
     workload = against_pytorch.WORKLOADS['segmentation']
-    race = raced(ours=[1.], eager=[2.])
+    race = raced(ours=[1.0], eager=[2.0])
     assert against_pytorch.cells(workload, race, None)['met'] == 'yes'
     race.peak_bytes['ours'] += 1
     assert against_pytorch.cells(workload, race, None)['met'] == 'no'
@@ -77,7 +78,8 @@ def test_more_memory_than_eager_is_not_wanted():
 
 def test_table():
     assert against_pytorch.table([{'a': '1', 'b': '2'}, {'a': '3', 'b': '4'}]) == (
-        '| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |')
+        '| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |'
+    )
 
 
 SMALL = ('--rounds=1', '--size=48', '--channels=.25', '--against', 'folded')
@@ -86,7 +88,10 @@ SMALL = ('--rounds=1', '--size=48', '--channels=.25', '--against', 'folded')
 def run(*flags):
     return subprocess.run(
         [sys.executable, REPOSITORY / 'benchmarks' / 'against_pytorch.py', *flags],
-        cwd=REPOSITORY, capture_output=True, text=True)
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')

@@ -1,4 +1,5 @@
 """Small archives with the layout of Cityscapes', for the real TFDS builder."""
+
 import functools
 import io
 import pathlib
@@ -14,7 +15,7 @@ SPLITS = {'train': 'aachen', 'val': 'munster', 'test': 'berlin'}
 
 
 def scene(number):
-    """Gives the flat colours of an image and its label ids: uint8 [H, W, 3] and uint8 [H, W]."""
+    """Returns the flat colors of an image and its label ids: uint8 [H, W, 3] and uint8 [H, W]."""
     band = np.minimum(np.arange(HEIGHT) // 170, len(IDS) - 1)
     label = np.repeat(np.array(IDS, np.uint8)[band][:, None], WIDTH, 1)
     label[:, :64] = 0  # unlabeled
@@ -31,15 +32,18 @@ def write_cityscapes_zips(directory, train=2, validation=2, test=1):
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(directory / IMAGES, 'w') as images, \
-            zipfile.ZipFile(directory / LABELS, 'w') as labels:
+    with (
+        zipfile.ZipFile(directory / IMAGES, 'w') as images,
+        zipfile.ZipFile(directory / LABELS, 'w') as labels,
+    ):
         for (split, city), count in zip(SPLITS.items(), (train, validation, test), strict=True):
             for number in range(count):
                 image, label = _pngs(number)
                 stem = f'{split}/{city}/{city}_{number:06d}_000019'
                 images.writestr(f'leftImg8bit/{stem}_leftImg8bit.png', image)
-                labels.writestr(f'gtFine/{stem}_gtFine_labelIds.png',
-                                _empty() if split == 'test' else label)
+                labels.writestr(
+                    f'gtFine/{stem}_gtFine_labelIds.png', _empty() if split == 'test' else label
+                )
 
 
 @functools.cache

@@ -1,4 +1,5 @@
 """Small archives with the layout of ImageNet's, for the real TFDS builder."""
+
 import io
 import pathlib
 import tarfile

@@ -1,12 +1,13 @@
 """A data set whose images tell which they are."""
+
 import io
 
 import numpy as np
-from PIL import Image
+import tensorflow as tf
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from drn_jax.data import Source  # before TensorFlow, whose environment it sets
-import tensorflow as tf
 
 
 class NumberSource(Source):
@@ -20,18 +21,25 @@ class NumberSource(Source):
     def __init__(self, damaged=(), **sizes):
         self.name = 'numbers'
         self.class_names = tuple(map(str, range(max(sizes.values()))))
-        self.splits = tfds.core.SplitDict([
-            tfds.core.SplitInfo(name=name, shard_lengths=[size], num_bytes=0)
-            for name, size in sizes.items()])
+        self.splits = tfds.core.SplitDict(
+            [
+                tfds.core.SplitInfo(name=name, shard_lengths=[size], num_bytes=0)
+                for name, size in sizes.items()
+            ]
+        )
         self._damaged = damaged
 
     def _whole_split_records(self, split, start, stop):
         numbers = list(range(start, stop))
-        return tf.data.Dataset.from_tensor_slices({
-            'image': [encode(number)[:100 if number in self._damaged else None]
-                      for number in numbers],
-            'label': tf.constant(numbers, tf.int32),
-            'name': [f'{split}/{number}.jpg' for number in numbers]})
+        return tf.data.Dataset.from_tensor_slices(
+            {
+                'image': [
+                    encode(number)[: 100 if number in self._damaged else None] for number in numbers
+                ],
+                'label': tf.constant(numbers, tf.int32),
+                'name': [f'{split}/{number}.jpg' for number in numbers],
+            }
+        )
 
 
 def encode(number):

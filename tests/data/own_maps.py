@@ -1,17 +1,21 @@
 """Small data sets of the user's own: images, label maps, lists, info.json."""
+
 import json
 import pathlib
 
 import numpy as np
 from PIL import Image
 
-INFO = {'classes': ['sky', 'sea', 'land'], 'mean': [.5, .4, .3], 'std': [.2, .2, .1]}
+INFO = {'classes': ['sky', 'sea', 'land'], 'mean': [0.5, 0.4, 0.3], 'std': [0.2, 0.2, 0.1]}
 
 
 def write_pair(root, image, label, *, number=0, size=(12, 16), value=None):
-    """Writes an image of one colour, 10 * number, and a label map of the values 0, 1, 2 and 255."""
-    values = np.resize(np.array([0, 1, 2, 255], np.uint8), size) if value is None else np.full(
-        size, value, np.uint8)
+    """Writes an image of one color, 10 * number, and a label map of the values 0, 1, 2 and 255."""
+    values = (
+        np.resize(np.array([0, 1, 2, 255], np.uint8), size)
+        if value is None
+        else np.full(size, value, np.uint8)
+    )
     write(root, image, np.full((*size, 3), 10 * number, np.uint8))
     write(root, label, values)
     return values
@@ -52,5 +56,9 @@ def write_folders(root, train=4, val=2):
     write_info(root)
     for split, count in (('train', train), ('val', val)):
         for number in range(count):
-            write_pair(root, f'images/{split}/a/{number}.jpg', f'labels/{split}/a/{number}.png',
-                       number=number)
+            write_pair(
+                root,
+                f'images/{split}/a/{number}.jpg',
+                f'labels/{split}/a/{number}.png',
+                number=number,
+            )

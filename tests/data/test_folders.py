@@ -2,8 +2,8 @@ import hashlib
 
 import numpy as np
 import pytest
-
 from data.number_sources import encode
+
 from drn_jax import recipes
 from drn_jax.data import evaluation_batches, open_source, training_batches
 from drn_jax.data.folders import FolderSource
@@ -24,7 +24,7 @@ def data(tmp_path):
     (tmp_path / 'train' / 'bee' / 'notes.txt').write_text('not an image')
     data = recipes.classification().data
     data.name, data.data_dir = 'folder', str(tmp_path)
-    data.image_size, data.resize_px, data.streams, data.crop = 16, 16, 2, False
+    data.image_size, data.resize_px, data.shards, data.crop = 16, 16, 2, False
     return data
 
 
@@ -37,12 +37,18 @@ def test_classes_and_splits_are_folders(data):
 
 def test_images_stand_in_the_order_of_their_hashes(data):
     source = open_source(data)
-    files = [(record['name'].decode(), record['label'])
-             for record in source.records('train', 0, 12).as_numpy_iterator()]
+    files = [
+        (record['name'].decode(), record['label'])
+        for record in source.records('train', 0, 12).as_numpy_iterator()
+    ]
     expected = sorted(
-        (f'{name}/{number}.{"jpeg" if number % 2 else "jpg"}'
-         for name in CLASSES for number in range(4)),
-        key=lambda path: hashlib.sha256(path.encode()).digest())
+        (
+            f'{name}/{number}.{"jpeg" if number % 2 else "jpg"}'
+            for name in CLASSES
+            for number in range(4)
+        ),
+        key=lambda path: hashlib.sha256(path.encode()).digest(),
+    )
     assert [name for name, _ in files] == [f'{data.data_dir}/train/{path}' for path in expected]
     assert [CLASSES[label] for _, label in files] == [path.split('/')[0] for path in expected]
 
@@ -58,7 +64,7 @@ def test_images_and_labels_belong_together(data):
 
 
 def test_files_that_are_damaged_or_gone_are_named(data, tmp_path):
-    data.max_unreadable_share = .5
+    data.max_unreadable_fraction = 0.5
     source = open_source(data)
     damaged, gone = tmp_path / 'validation/bee/0.jpg', tmp_path / 'validation/cat/1.jpeg'
     damaged.write_bytes(b'no image')
@@ -71,23 +77,35 @@ def test_files_that_are_damaged_or_gone_are_named(data, tmp_path):
 @pytest.mark.parametrize('directory', ['', 'missing', 'train/ant/0.jpg'])
 def test_a_missing_folder_is_an_error(data, directory):
     data.data_dir = directory and f'{data.data_dir}/{directory}'
-    with pytest.raises(InputError, match=(
+    with pytest.raises(
+        InputError,
+        match=(
             f"^config.data.data_dir '{data.data_dir}' is no directory; give the one that holds "
-            'SPLIT/CLASS/NAME.jpg, such as train/cat/1.jpg$')):
+            'SPLIT/CLASS/NAME.jpg, such as train/cat/1.jpg$'
+        ),
+    ):
         open_source(data)
 
 
 def test_a_folder_without_images_is_an_error(data):
     data.data_dir += '/train'  # one level too deep
-    with pytest.raises(InputError, match=(
+    with pytest.raises(
+        InputError,
+        match=(
             f"^'{data.data_dir}' holds no images as SPLIT/CLASS/NAME.jpg, .jpeg or .png; arrange "
-            'them so$')):
+            'them so$'
+        ),
+    ):
         open_source(data)
 
 
-@pytest.mark.parametrize('files, message', [
-    ((), 'holds no images as SPLIT/CLASS/NAME.jpg'),
-    (('train/cat/notes.txt',), 'holds no images as SPLIT/CLASS/NAME.jpg')])
+@pytest.mark.parametrize(
+    'files, message',
+    [
+        ((), 'holds no images as SPLIT/CLASS/NAME.jpg'),
+        (('train/cat/notes.txt',), 'holds no images as SPLIT/CLASS/NAME.jpg'),
+    ],
+)
 def test_a_folder_without_images_is_named(tmp_path, files, message):
     for file in files:
         (tmp_path / file).parent.mkdir(parents=True)

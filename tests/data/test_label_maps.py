@@ -1,23 +1,32 @@
 """Data sets of the user's own, and folders read straight from their files."""
+
 import os
 
 import numpy as np
 import pytest
-
 from data.own_maps import (
-    INFO, write, write_folders, write_info, write_listed, write_lists, write_pair)
+    INFO,
+    write,
+    write_folders,
+    write_info,
+    write_listed,
+    write_lists,
+    write_pair,
+)
 from data.test_prepared_maps import map_settings
+
 from drn_jax import cityscapes
 from drn_jax.data import evaluation_batches, open_pairs, open_source, training_batches
-from drn_jax.data.info_files import default_palette, read_info
+from drn_jax.data.dataset_info import default_palette, read_info
 from drn_jax.errors import InputError
 
 PATTERN = [0, 1, 2, 255]
 
 
 def own(root, **changes):
-    return map_settings(name='label_maps', data_dir=str(root), crop_px=8,
-                        **{'streams': 1, **changes})
+    return map_settings(
+        name='label_maps', data_dir=str(root), crop_px=8, **{'shards': 1, **changes}
+    )
 
 
 def batches_of(source, data, **arguments):
@@ -29,12 +38,12 @@ def test_lists_and_folders_are_built_and_read(tmp_path, write_all):
     write_all(tmp_path)
     data = own(tmp_path)
     source = open_source(data, 'maps')
-    assert source.class_names == tuple(INFO['classes']) and source.labels == 'maps'
-    assert source.mean_std == ((.5, .4, .3), (.2, .2, .1))
+    assert source.class_names == tuple(INFO['classes']) and source.label_kind == 'maps'
+    assert source.mean_std == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
     assert source.palette == ((0, 0, 0), (128, 0, 0), (0, 128, 0))
     assert source.image_size == (12, 16)
     assert source.num_examples('train') == 4 and source.num_examples('validation') == 2
-    batch, = batches_of(source, data, split='train')
+    (batch,) = batches_of(source, data, split='train')
     assert batch['mask'].all()
     for image, label, name in zip(batch['image'], batch['label'], batch['name']):
         number = int(name[-1])
@@ -47,7 +56,7 @@ def test_lists_and_folders_are_built_and_read(tmp_path, write_all):
 def test_names_are_relative_paths_without_their_suffixes(tmp_path):
     write_listed(tmp_path, train=1, val=1)
     data = own(tmp_path)
-    batch, = batches_of(open_source(data, 'maps'), data)
+    (batch,) = batches_of(open_source(data, 'maps'), data)
     assert batch['name'].tolist() == ['photos/val0', '', '', '']
 
 
@@ -55,19 +64,19 @@ def test_a_data_set_is_built_once_and_anew_where_a_file_changed(tmp_path):
     write_listed(tmp_path)
     data = own(tmp_path)
     open_source(data, 'maps')
-    built, = (tmp_path / 'prepared').iterdir()
+    (built,) = (tmp_path / 'prepared').iterdir()
     records = next(built.rglob('*train.tfrecord*'))
     before = records.stat().st_mtime_ns
     open_source(data, 'maps')
     assert list((tmp_path / 'prepared').iterdir()) == [built]
     assert records.stat().st_mtime_ns == before
-    write_info(tmp_path, mean=[.1, .1, .1])  # is not built into it
-    assert open_source(data, 'maps').mean_std[0] == (.1, .1, .1)
+    write_info(tmp_path, mean=[0.1, 0.1, 0.1])  # is not built into it
+    assert open_source(data, 'maps').mean_std[0] == (0.1, 0.1, 0.1)
     assert list((tmp_path / 'prepared').iterdir()) == [built]
     changed = tmp_path / 'masks' / 'train0_m.png'
     write(tmp_path, changed, np.full((12, 16), 2, np.uint8))
     os.utime(changed, (1, 1))
-    batch, = batches_of(open_source(data, 'maps'), data, split='train')
+    (batch,) = batches_of(open_source(data, 'maps'), data, split='train')
     assert len(list((tmp_path / 'prepared').iterdir())) == 2
     row = batch['name'].tolist().index('photos/train0')
     assert (batch['label'][row] == 2).all()
@@ -79,8 +88,10 @@ def test_images_of_several_sizes_are_grouped(tmp_path):
     images = [f'{number}.png' for number in range(8)]
     for number, size in enumerate(sizes):
         write_pair(tmp_path, images[number], f'l{number}.png', number=number, size=size)
-    lists = {f'train_{kind}': [f'{start}{name}' for name in images]
-             for kind, start in (('images', ''), ('labels', 'l'))}
+    lists = {
+        f'train_{kind}': [f'{start}{name}' for name in images]
+        for kind, start in (('images', ''), ('labels', 'l'))
+    }
     write_lists(tmp_path, **lists)
     data = own(tmp_path, train_split='train', validation_split='train')
     source = open_source(data, 'maps')
@@ -100,10 +111,13 @@ def test_images_of_several_sizes_are_grouped(tmp_path):
     assert sorted(number for _, number in seen) == list(range(8))
     # What is left of each size comes last, smaller sizes first.
     assert [batch['image'].shape[1:3] for batch in batches if not batch['mask'].all()] == [
-        (5, 9), (12, 16)]
+        (5, 9),
+        (12, 16),
+    ]
     again = batches_of(source, data, batch_size=2)
     assert [batch['index'].tolist() for batch in again] == [
-        batch['index'].tolist() for batch in batches]
+        batch['index'].tolist() for batch in batches
+    ]
     training = next(training_batches(source, data, batch_size=8, seed=0))
     assert training['mask'].all()  # of any size
     both = [batches_of(source, data, batch_size=2, process=(i, 2)) for i in range(2)]
@@ -132,11 +146,11 @@ def test_a_damaged_image_costs_its_row(tmp_path):
     write_listed(tmp_path)
     image = tmp_path / 'photos' / 'train1.png'
     image.write_bytes(image.read_bytes()[:50])  # the head is whole
-    data = own(tmp_path, max_unreadable_share=.3)
+    data = own(tmp_path, max_unreadable_fraction=0.3)
     source = open_source(data, 'maps')
     batches = training_batches(source, data, batch_size=4, seed=0)
     batch = next(batches)
-    lost, = np.flatnonzero(~batch['mask'])
+    (lost,) = np.flatnonzero(~batch['mask'])
     assert not batch['image'][lost].any() and (batch['label'][lost] == 255).all()
     assert list(batches.unreadable) == ['photos/train1']
     assert next(evaluation_batches(source, data, batch_size=4, split='train'))['mask'].sum() == 3
@@ -158,13 +172,14 @@ def test_ignored_values_and_palettes_and_label_ids(tmp_path):
 
 def test_label_maps_with_a_palette_hold_indices(tmp_path):
     from PIL import Image
+
     write_listed(tmp_path, train=1, val=1)
     picture = Image.fromarray(np.resize(np.array(PATTERN, np.uint8), (12, 16)))
     picture.putpalette(list(range(256)) * 3)
     assert picture.mode == 'P'
     picture.save(tmp_path / 'masks' / 'val0_m.png')
     data = own(tmp_path)
-    batch, = batches_of(open_source(data, 'maps'), data, batch_size=1)
+    (batch,) = batches_of(open_source(data, 'maps'), data, batch_size=1)
     np.testing.assert_array_equal(batch['label'][0], np.resize(PATTERN, (12, 16)))
 
 
@@ -174,7 +189,7 @@ def test_a_test_split_needs_no_labels(tmp_path):
     assert set(open_source(own(tmp_path), 'maps').splits) == {'train', 'validation'}
 
 
-def test_the_default_colours_are_pascals():
+def test_the_default_colors_are_pascals():
     assert default_palette(21)[15] == (192, 128, 128) and default_palette(21)[20] == (0, 64, 128)
     assert len(set(default_palette(255))) == 255
 
@@ -186,48 +201,105 @@ def lists(**changed):
 IMAGES = [f'photos/train{number}.png' for number in range(4)]
 
 
-@pytest.mark.parametrize('damage, message', [
-    (lambda root: (root / 'info.json').unlink(), 'info.json is missing; write {"classes"'),
-    (lambda root: (root / 'info.json').write_text('{'), 'info.json is no JSON: .*; correct it$'),
-    (lambda root: (root / 'info.json').write_bytes(b'\xff\xfe{'), 'info.json is no JSON: .*utf-8'),
-    (lambda root: (root / 'train_images.txt').write_bytes(b'photos/tr\xe4in.png\n'),
-     '^train_images.txt in .* is no UTF-8 text .*; save it as UTF-8$'),
-    (lambda root: write_info(root, clases=[]), 'info.json: clases is unknown; known are classes, '),
-    (lambda root: write_info(root, classes=['a', 'a']), "classes is .*; give a list of 1 to"),
-    (lambda root: write_info(root, classes=[]), r'classes is \[\]; give a list'),
-    (lambda root: write_info(root, mean=[123., 117., 104.]),
-     r'mean is \[123.0, 117.0, 104.0\]; give three numbers, .* in 0 to 1, white being 1$'),
-    (lambda root: write_info(root, std=[0, 0, 0]), r'std is \[0, 0, 0\]; .* above 0, at most 1'),
-    (lambda root: write_info(root, ignore=[256]), r'ignore is \[256\]; give a list of'),
-    (lambda root: write_info(root, palette=[[1, 2, 3]]), 'palette must hold .* each of the 3 cla'),
-    (lambda root: write_info(root, label_ids=True), 'label_ids is true but there are 3 classes'),
-    (lists(train_images=[]), "^train_images.txt in '.*' is empty; give one relative path a line$"),
-    (lists(train_labels=[]), '^train_labels.txt in .* is empty'),
-    (lambda root: (root / 'train_labels.txt').unlink(), '^train_labels.txt is missing in .*; '),
-    (lists(train_images=IMAGES[:3]),
-     '^train_images.txt names 3 images but train_labels.txt 4 label maps, in .*; line i of both'),
-    (lists(train_images=[*IMAGES[:3], '../secret.png']),
-     "^path 4 of train_images.txt, '../secret.png', leads out of '.*'; give paths inside it, rel"),
-    (lists(train_images=[*IMAGES[:3], 'photos/../../a.png']), '^path 4 of train_images.txt, .*out'),
-    (lists(train_images=['/etc/passwd', *IMAGES[:3]]), "^path 1 .* '/etc/passwd', leads out of"),
-    (lists(train_images=[*IMAGES[:2], 'no.png', 'none.png']),
-     '^2 of the 4 files in train_images.txt do not exist in .*: no.png, none.png; correct'),
-    (lambda root: write(root, 'masks/val0_m.png', np.zeros((6, 8), np.uint8)),
-     '/photos/val0.png has 12 x 16 pixels, .*/masks/val0_m.png 6 x 8; both must have the same$'),
-    (lambda root: write_pair(root, 'photos/train3.png', 'masks/train3_m.png', value=3),
-     '^.*/masks/train3_m.png holds 192 pixels out of range, of the values 3; allowed are 0 to '
-     '2 and 255$'),
-    (lambda root: [write_pair(root, 'photos/train3.png', f'masks/train{number}_m.png', value=9)
-                   for number in (1, 3)],
-     r'^.*/train1_m.png holds .* \(2 files have problems; python -m drn_jax.check_data lists'),
-    (lambda root: write(root, 'masks/val1_m.png', np.zeros((12, 16), np.uint16)),
-     '^.*/masks/val1_m.png has 16 bits or more; a label map has one channel of 8 bits, which'),
-    (lambda root: write(root, 'masks/val1_m.png', np.zeros((12, 16, 3), np.uint8)),
-     r'^.*/masks/val1_m.png has 3 channels \(RGB\); a label map has one channel of 8 bits'),
-    (lambda root: (root / 'masks' / 'val1_m.png').write_text('no image'),
-     '^.*/masks/val1_m.png cannot be read as an image; repair or replace it$'),
-    (lambda root: (root / 'photos' / 'val1.png').write_text('no image'),
-     '^.*/photos/val1.png cannot be read as an image; repair or replace it$')])
+@pytest.mark.parametrize(
+    'damage, message',
+    [
+        (lambda root: (root / 'info.json').unlink(), 'info.json is missing; write {"classes"'),
+        (
+            lambda root: (root / 'info.json').write_text('{'),
+            'info.json is no JSON: .*; correct it$',
+        ),
+        (
+            lambda root: (root / 'info.json').write_bytes(b'\xff\xfe{'),
+            'info.json is no JSON: .*utf-8',
+        ),
+        (
+            lambda root: (root / 'train_images.txt').write_bytes(b'photos/tr\xe4in.png\n'),
+            '^train_images.txt in .* is no UTF-8 text .*; save it as UTF-8$',
+        ),
+        (
+            lambda root: write_info(root, clases=[]),
+            'info.json: clases is unknown; known are classes, ',
+        ),
+        (lambda root: write_info(root, classes=['a', 'a']), 'classes is .*; give a list of 1 to'),
+        (lambda root: write_info(root, classes=[]), r'classes is \[\]; give a list'),
+        (
+            lambda root: write_info(root, mean=[123.0, 117.0, 104.0]),
+            r'mean is \[123.0, 117.0, 104.0\]; give three numbers, .* in 0 to 1, white being 1$',
+        ),
+        (
+            lambda root: write_info(root, std=[0, 0, 0]),
+            r'std is \[0, 0, 0\]; .* above 0, at most 1',
+        ),
+        (lambda root: write_info(root, ignore=[256]), r'ignore is \[256\]; give a list of'),
+        (
+            lambda root: write_info(root, palette=[[1, 2, 3]]),
+            'palette must hold .* each of the 3 cla',
+        ),
+        (
+            lambda root: write_info(root, label_ids=True),
+            'label_ids is true but there are 3 classes',
+        ),
+        (
+            lists(train_images=[]),
+            "^train_images.txt in '.*' is empty; give one relative path a line$",
+        ),
+        (lists(train_labels=[]), '^train_labels.txt in .* is empty'),
+        (lambda root: (root / 'train_labels.txt').unlink(), '^train_labels.txt is missing in .*; '),
+        (
+            lists(train_images=IMAGES[:3]),
+            '^train_images.txt names 3 images but train_labels.txt 4 label maps, in .*; line i of both',
+        ),
+        (
+            lists(train_images=[*IMAGES[:3], '../secret.png']),
+            "^path 4 of train_images.txt, '../secret.png', leads out of '.*'; give paths inside it, rel",
+        ),
+        (
+            lists(train_images=[*IMAGES[:3], 'photos/../../a.png']),
+            '^path 4 of train_images.txt, .*out',
+        ),
+        (
+            lists(train_images=['/etc/passwd', *IMAGES[:3]]),
+            "^path 1 .* '/etc/passwd', leads out of",
+        ),
+        (
+            lists(train_images=[*IMAGES[:2], 'no.png', 'none.png']),
+            '^2 of the 4 files in train_images.txt do not exist in .*: no.png, none.png; correct',
+        ),
+        (
+            lambda root: write(root, 'masks/val0_m.png', np.zeros((6, 8), np.uint8)),
+            '/photos/val0.png has 12 x 16 pixels, .*/masks/val0_m.png 6 x 8; both must have the same$',
+        ),
+        (
+            lambda root: write_pair(root, 'photos/train3.png', 'masks/train3_m.png', value=3),
+            '^.*/masks/train3_m.png holds 192 pixels out of range, of the values 3; allowed are 0 to '
+            '2 and 255$',
+        ),
+        (
+            lambda root: [
+                write_pair(root, 'photos/train3.png', f'masks/train{number}_m.png', value=9)
+                for number in (1, 3)
+            ],
+            r'^.*/train1_m.png holds .* \(2 files have problems; python -m drn_jax.check_data lists',
+        ),
+        (
+            lambda root: write(root, 'masks/val1_m.png', np.zeros((12, 16), np.uint16)),
+            '^.*/masks/val1_m.png has 16 bits or more; a label map has one channel of 8 bits, which',
+        ),
+        (
+            lambda root: write(root, 'masks/val1_m.png', np.zeros((12, 16, 3), np.uint8)),
+            r'^.*/masks/val1_m.png has 3 channels \(RGB\); a label map has one channel of 8 bits',
+        ),
+        (
+            lambda root: (root / 'masks' / 'val1_m.png').write_text('no image'),
+            '^.*/masks/val1_m.png cannot be read as an image; repair or replace it$',
+        ),
+        (
+            lambda root: (root / 'photos' / 'val1.png').write_text('no image'),
+            '^.*/photos/val1.png cannot be read as an image; repair or replace it$',
+        ),
+    ],
+)
 def test_bad_input_is_told_in_a_sentence(tmp_path, damage, message):
     write_listed(tmp_path)
     damage(tmp_path)
@@ -241,15 +313,23 @@ def test_images_without_label_maps_are_named(tmp_path):
     write_folders(tmp_path)
     for number in (1, 3):
         (tmp_path / f'labels/train/a/{number}.png').unlink()
-    with pytest.raises(InputError, match=(
+    with pytest.raises(
+        InputError,
+        match=(
             "^2 of the 4 images in '.*/images/train' have no label map in '.*/labels/train': "
-            'a/1.jpg, a/3.jpg; give each a .png file of the same relative path, or remove it$')):
+            'a/1.jpg, a/3.jpg; give each a .png file of the same relative path, or remove it$'
+        ),
+    ):
         open_source(own(tmp_path), 'maps')
 
 
-@pytest.mark.parametrize('root, message', [
-    ('', "^config.data.data_dir '' is no directory; give the one that holds info.json$"),
-    ('nowhere', "nowhere' is no directory; give the one that holds info.json$")])
+@pytest.mark.parametrize(
+    'root, message',
+    [
+        ('', "^config.data.data_dir '' is no directory; give the one that holds info.json$"),
+        ('nowhere', "nowhere' is no directory; give the one that holds info.json$"),
+    ],
+)
 def test_a_missing_directory_is_named(tmp_path, root, message):
     with pytest.raises(InputError, match=message):
         read_info(root and str(tmp_path / root))
@@ -257,23 +337,31 @@ def test_a_missing_directory_is_named(tmp_path, root, message):
 
 def test_a_directory_of_nothing_is_named(tmp_path):
     write_info(tmp_path)
-    with pytest.raises(InputError, match="holds neither train_images.txt and train_labels.txt nor"):
+    with pytest.raises(InputError, match='holds neither train_images.txt and train_labels.txt nor'):
         open_source(own(tmp_path), 'maps')
 
 
 def test_label_ids_taken_for_train_ids_are_told(tmp_path):
     write_listed(tmp_path, value=26)
     write_info(tmp_path, classes=list(cityscapes.CLASS_NAMES))
-    with pytest.raises(InputError, match=(
+    with pytest.raises(
+        InputError,
+        match=(
             'values 26; allowed are 0 to 18 and 255; they look like Cityscapes label ids, not '
-            'train ids: give "label_ids": true in info.json .6 files have problems')):
+            'train ids: give "label_ids": true in info.json .6 files have problems'
+        ),
+    ):
         open_source(own(tmp_path), 'maps')
     write_pair(tmp_path, 'images/train/a_leftImg8bit.png', 'labels/train/a_gtFine_labelIds.png')
     for name in tmp_path.glob('*.txt'):
         name.unlink()
-    with pytest.raises(InputError, match=(
+    with pytest.raises(
+        InputError,
+        match=(
             '^1 label maps such as .*/labels/train/a_gtFine_labelIds.png are named as Cityscapes '
-            'label ids, but info.json does not say so; give "label_ids": true in it, or files')):
+            'label ids, but info.json does not say so; give "label_ids": true in it, or files'
+        ),
+    ):
         open_source(own(tmp_path), 'maps')
 
 
@@ -281,15 +369,16 @@ def test_pairs_are_read_straight_from_their_files(tmp_path):
     for number in range(3):
         write_pair(tmp_path, f'images/b/{number}.jpg', f'labels/b/{number}.png', number=number)
     data = own('')
-    source = open_pairs(f'{tmp_path}/images', f'{tmp_path}/labels',
-                        like=(INFO['classes'], default_palette(3)))
+    source = open_pairs(
+        f'{tmp_path}/images', f'{tmp_path}/labels', like=(INFO['classes'], default_palette(3))
+    )
     assert source.num_examples('all') == 3 and source.image_size == (12, 16)
     assert source.class_names == tuple(INFO['classes']) and len(source.palette) == 3
-    batch, = batches_of(source, data, split='all')
+    (batch,) = batches_of(source, data, split='all')
     assert batch['name'].tolist() == ['b/0', 'b/1', 'b/2', '']
     assert batch['mask'].tolist() == [True, True, True, False]
     np.testing.assert_array_equal(batch['label'][1], np.resize(PATTERN, (12, 16)))
-    part, = batches_of(source, data, split='all[1:2]', batch_size=1)
+    (part,) = batches_of(source, data, split='all[1:2]', batch_size=1)
     assert part['name'].tolist() == ['b/1'] and part['index'].tolist() == [0]
     again = open_pairs(f'{tmp_path}/images', f'{tmp_path}/labels', like=source)
     assert again.class_names == source.class_names
@@ -302,7 +391,7 @@ def test_pairs_with_cityscapes_names(tmp_path):
     write(tmp_path, 'y/b_gtFine_labelTrainIds.png', np.full((12, 16), 5, np.uint8))
     write(tmp_path, 'y/a_gtFine_color.png', np.zeros((12, 16, 3), np.uint8))
     source = open_pairs(tmp_path / 'x', tmp_path / 'y', like=like)
-    batch, = batches_of(source, own(''), split='all', batch_size=2)
+    (batch,) = batches_of(source, own(''), split='all', batch_size=2)
     assert (batch['label'][0] == 13).all() and (batch['label'][1] == 5).all()  # 13 is a car
     with pytest.raises(InputError, match='named as a file of Cityscapes label ids, but there'):
         open_pairs(tmp_path / 'x', tmp_path / 'y', like=(INFO['classes'], ()))
@@ -311,14 +400,20 @@ def test_pairs_with_cityscapes_names(tmp_path):
 def test_two_images_of_one_name_are_refused(tmp_path):
     for name in ('a.jpg', 'a.png'):
         write_pair(tmp_path, f'x/{name}', 'y/a.png')
-    with pytest.raises(InputError, match=(
-            "^a.jpg and a.png in '.*/x' would have the same label map; rename or remove one$")):
+    with pytest.raises(
+        InputError,
+        match=("^a.jpg and a.png in '.*/x' would have the same label map; rename or remove one$"),
+    ):
         open_pairs(tmp_path / 'x', tmp_path / 'y', like=(INFO['classes'], ()))
 
 
-@pytest.mark.parametrize('images, message', [
-    ('nowhere', "nowhere' is no directory; give one that exists"),
-    ('empty', "empty' holds no images; allowed are files that end in .jpg, .jpeg, .png, .bmp")])
+@pytest.mark.parametrize(
+    'images, message',
+    [
+        ('nowhere', "nowhere' is no directory; give one that exists"),
+        ('empty', "empty' holds no images; allowed are files that end in .jpg, .jpeg, .png, .bmp"),
+    ],
+)
 def test_pairs_of_nothing(tmp_path, images, message):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(InputError, match=message):

@@ -3,8 +3,8 @@ import logging
 
 import numpy as np
 import pytest
-
 from data.number_sources import NumberSource
+
 from drn_jax import recipes
 from drn_jax.data import evaluation_batches, training_batches
 from drn_jax.errors import InputError
@@ -12,10 +12,10 @@ from drn_jax.errors import InputError
 
 @pytest.fixture
 def data():
-    """Small images from four streams; slices of 22 images have 5, 6, 5 and 6."""
+    """Small images from four shards; slices of 22 images have 5, 6, 5 and 6."""
     data = recipes.classification().data
     data.image_size, data.resize_px = 8, 10
-    data.streams, data.shuffle_buffer = 4, 12
+    data.shards, data.shuffle_buffer = 4, 12
     return data
 
 
@@ -39,8 +39,11 @@ def assert_equal(batch, expected):
 def test_a_training_batch_has_the_types_of_the_design(source, data):
     batch = next(training_batches(source, data, batch_size=8, seed=0, first_step=3))
     assert {key: (value.shape, str(value.dtype)) for key, value in batch.items()} == {
-        'image': ((8, 8, 8, 3), 'uint8'), 'label': ((8,), 'int32'), 'mask': ((8,), 'bool'),
-        'index': ((8,), 'uint32')}
+        'image': ((8, 8, 8, 3), 'uint8'),
+        'label': ((8,), 'int32'),
+        'mask': ((8,), 'bool'),
+        'index': ((8,), 'uint32'),
+    }
     assert batch['index'].tolist() == list(range(24, 32)) and batch['mask'].all()
 
 
@@ -54,18 +57,20 @@ def test_each_slice_fills_its_block_and_every_epoch_of_it_is_a_permutation(sourc
     labels = take(training_batches(source, data, batch_size=8, seed=0), 15)['label']
     slices = [range(0, 5), range(5, 11), range(11, 16), range(16, 22)]
     for block, numbers in zip(labels.reshape(15, 4, 2).transpose(1, 0, 2), slices, strict=True):
-        epochs = block.ravel()[:5 * len(numbers)].reshape(5, len(numbers)).tolist()
+        epochs = block.ravel()[: 5 * len(numbers)].reshape(5, len(numbers)).tolist()
         assert all(sorted(epoch) == list(numbers) for epoch in epochs)
         assert len(set(map(tuple, epochs))) == 5
 
 
 def test_another_seed_gives_another_order_and_other_crops(source, data):
-    one, other = (take(training_batches(source, data, batch_size=8, seed=seed), 3)
-                  for seed in (0, 1))
+    one, other = (
+        take(training_batches(source, data, batch_size=8, seed=seed), 3) for seed in (0, 1)
+    )
     assert (one['label'] != other['label']).any()
-    data.streams, data.shuffle_buffer = 1, 1  # in order
-    one, other = (take(training_batches(source, data, batch_size=8, seed=seed), 1)
-                  for seed in (0, 1))
+    data.shards, data.shuffle_buffer = 1, 1  # in order
+    one, other = (
+        take(training_batches(source, data, batch_size=8, seed=seed), 1) for seed in (0, 1)
+    )
     assert one['label'].tolist() == other['label'].tolist() == list(range(8))
     assert (one['image'] != other['image']).any()
 
@@ -74,20 +79,25 @@ def test_another_seed_gives_another_order_and_other_crops(source, data):
 def test_a_later_start_continues_the_stream_exactly(source, data, first_step):
     """Slices of 5 and 6 images, 2 a step: the starts lie inside and on the edges of epochs."""
     whole = take(training_batches(source, data, batch_size=8, seed=3), 14)
-    rest = take(training_batches(source, data, batch_size=8, seed=3, first_step=first_step),
-                14 - first_step)
-    assert_equal(rest, {key: value[8 * first_step:] for key, value in whole.items()})
+    rest = take(
+        training_batches(source, data, batch_size=8, seed=3, first_step=first_step), 14 - first_step
+    )
+    assert_equal(rest, {key: value[8 * first_step :] for key, value in whole.items()})
 
 
 @pytest.mark.parametrize('edges', [(0, 4, 8), (0, 2, 4, 6, 8), (0, 6, 8)])
-def test_what_processes_feed_makes_up_the_global_batch(source, data, edges):
-    parts = [training_batches(source, data, batch_size=8, seed=0, first_step=1, rows=rows)
-             for rows in itertools.pairwise(edges)]
+def test_what_processes_feed_makes_up_the_global_batch(source, data, border):
+    parts = [
+        training_batches(source, data, batch_size=8, seed=0, first_step=1, rows=rows)
+        for rows in itertools.pairwise(border)
+    ]
     for batch in itertools.islice(
-            training_batches(source, data, batch_size=8, seed=0, first_step=1), 6):
+        training_batches(source, data, batch_size=8, seed=0, first_step=1), 6
+    ):
         pieces = [next(part) for part in parts]
-        assert_equal({key: np.concatenate([piece[key] for piece in pieces]) for key in batch},
-                     batch)
+        assert_equal(
+            {key: np.concatenate([piece[key] for piece in pieces]) for key in batch}, batch
+        )
 
 
 def test_the_stream_does_not_depend_on_threads(source, data):
@@ -116,12 +126,16 @@ def test_whole_images_are_only_resized(source, data):
     np.testing.assert_array_equal(batch['image'], expected['image'][batch['label']])
 
 
-@pytest.mark.parametrize('processes, batch_size', [(1, 1), (1, 3), (1, 7), (1, 20), (2, 4), (3, 6),
-                                                   (3, 3), (9, 9)])
+@pytest.mark.parametrize(
+    'processes, batch_size', [(1, 1), (1, 3), (1, 7), (1, 20), (2, 4), (3, 6), (3, 3), (9, 9)]
+)
 def test_evaluation_gives_every_image_once_in_equally_many_batches(
-        source, data, processes, batch_size):
-    shares = [list(evaluation_batches(source, data, batch_size=batch_size, process=(i, processes)))
-              for i in range(processes)]
+    source, data, processes, batch_size
+):
+    shares = [
+        list(evaluation_batches(source, data, batch_size=batch_size, process=(i, processes)))
+        for i in range(processes)
+    ]
     largest, rows = -(-7 // processes), batch_size // processes
     assert {len(share) for share in shares} == {-(-largest // rows)}
     batches = [batch for share in shares for batch in share]
@@ -130,8 +144,10 @@ def test_evaluation_gives_every_image_once_in_equally_many_batches(
         found = [number for batch in batches for number in batch[key][batch['mask']]]
         assert found == list(range(7))
     for batch in batches:
-        assert not batch['image'][~batch['mask']].any() and batch['image'][batch['mask']].any(
-            axis=(1, 2, 3)).all()
+        assert (
+            not batch['image'][~batch['mask']].any()
+            and batch['image'][batch['mask']].any(axis=(1, 2, 3)).all()
+        )
         assert not batch['label'][~batch['mask']].any()
 
 
@@ -150,7 +166,7 @@ def test_evaluation_of_a_part_counts_from_its_beginning(source, data):
 
 
 def test_an_unreadable_image_costs_its_row_and_shifts_nothing(source, data, caplog):
-    data.max_unreadable_share = .1
+    data.max_unreadable_fraction = 0.1
     damaged = NumberSource(train=22, validation=7, damaged=(4, 17))
     expected = take(training_batches(source, data, batch_size=8, seed=0), 9)
     batches = training_batches(damaged, data, batch_size=8, seed=0)
@@ -164,13 +180,15 @@ def test_an_unreadable_image_costs_its_row_and_shifts_nothing(source, data, capl
         np.testing.assert_array_equal(found[key][~lost], expected[key][~lost])
         assert not found[key][lost].any()
     assert batches.unreadable == {
-        f'train/{number}.jpg': np.flatnonzero(expected['label'] == number)[0] for number in (4, 17)}
+        f'train/{number}.jpg': np.flatnonzero(expected['label'] == number)[0] for number in (4, 17)
+    }
     assert [record.getMessage() for record in caplog.records] == [
-        f'{name} of numbers cannot be read: left out' for name in batches.unreadable]
+        f'{name} of numbers cannot be read: left out' for name in batches.unreadable
+    ]
 
 
 def test_an_unreadable_image_is_not_counted_in_evaluation(data):
-    data.max_unreadable_share = .2
+    data.max_unreadable_fraction = 0.2
     damaged = NumberSource(train=22, validation=7, damaged=(6,))
     batches = evaluation_batches(damaged, data, batch_size=3, crops=10)
     found = take(batches, 3)
@@ -180,58 +198,96 @@ def test_an_unreadable_image_is_not_counted_in_evaluation(data):
 
 
 def test_a_batch_of_unreadable_images_is_still_a_batch(data):
-    data.max_unreadable_share = 1.
+    data.max_unreadable_fraction = 1.0
     batches = evaluation_batches(NumberSource(validation=4, damaged=(2, 3)), data, batch_size=2)
     assert [batch['mask'].tolist() for batch in batches] == [[True, True], [False, False]]
 
 
 def test_too_many_unreadable_images_stop_the_run(data):
     damaged = NumberSource(train=22, validation=7, damaged=range(2, 22))
-    with pytest.raises(InputError, match=(
+    with pytest.raises(
+        InputError,
+        match=(
             "^2 of the 22 images of split 'train' of 'numbers' cannot be read, which is more than "
             'a share of 0.09: train/2.jpg, train/3.jpg; repair these files, or raise '
-            'config.data.max_unreadable_share$')):
-        data.max_unreadable_share, data.streams, data.shuffle_buffer = .09, 1, 1
+            'config.data.max_unreadable_fraction$'
+        ),
+    ):
+        data.max_unreadable_fraction, data.shards, data.shuffle_buffer = 0.09, 1, 1
         take(training_batches(damaged, data, batch_size=4, seed=0), 1)
     with pytest.raises(InputError, match='5 of the 7 .*validation/6.jpg; repair'):
-        data.max_unreadable_share = .5
+        data.max_unreadable_fraction = 0.5
         take(evaluation_batches(damaged, data, batch_size=7), 1)
 
 
-@pytest.mark.parametrize('arguments, changes, message', [
-    ({'batch_size': 6}, {}, 'batch size 6 does not divide by config.data.streams 4; use a mul'),
-    ({'rows': (0, 3)}, {}, 'rows 0 to 3 of a batch of 8 are no whole blocks of 2 rows; let '
-                           'config.data.streams 4 be a multiple of the number of processes'),
-    ({'rows': (4, 12)}, {}, 'rows 4 to 12 of a batch of 8 are no whole blocks'),
-    ({'batch_size': 32}, {'streams': 32},
-     "split 'train' of 'numbers' has 22 images, fewer than config.data.streams 32; use fewer"),
-    ({}, {'train_split': 'test'}, r"split 'test' of 'numbers' is unknown or empty; known are train "
-                                  r'\(22 images\), validation \(7 images\).* such as train\[:90'),
-    ({}, {'train_split': 'train[:30]'}, r"split 'train\[:30\]' of 'numbers' is unknown or empty"),
-    ({}, {'train_split': 'empty'}, "split 'empty' of 'numbers' is unknown or empty")])
+@pytest.mark.parametrize(
+    'arguments, changes, message',
+    [
+        ({'batch_size': 6}, {}, 'batch size 6 does not divide by config.data.shards 4; use a mul'),
+        (
+            {'rows': (0, 3)},
+            {},
+            'rows 0 to 3 of a batch of 8 are no whole blocks of 2 rows; let '
+            'config.data.shards 4 be a multiple of the number of processes',
+        ),
+        ({'rows': (4, 12)}, {}, 'rows 4 to 12 of a batch of 8 are no whole blocks'),
+        (
+            {'batch_size': 32},
+            {'shards': 32},
+            "split 'train' of 'numbers' has 22 images, fewer than config.data.shards 32; use fewer",
+        ),
+        (
+            {},
+            {'train_split': 'test'},
+            r"split 'test' of 'numbers' is unknown or empty; known are train "
+            r'\(22 images\), validation \(7 images\).* such as train\[:90',
+        ),
+        (
+            {},
+            {'train_split': 'train[:30]'},
+            r"split 'train\[:30\]' of 'numbers' is unknown or empty",
+        ),
+        ({}, {'train_split': 'empty'}, "split 'empty' of 'numbers' is unknown or empty"),
+    ],
+)
 def test_errors_of_training(source, data, arguments, changes, message):
     data.update(changes)
     with pytest.raises(InputError, match=message):
         training_batches(source, data, **{'batch_size': 8, 'seed': 0, **arguments})
 
 
-@pytest.mark.parametrize('arguments, changes, message', [
-    ({'batch_size': 4, 'process': (0, 3)}, {}, 'batch size 4 does not divide by 3 processes; use'),
-    ({'crops': 5}, {}, '5 crops were asked for; 1 and 10 are known'),
-    ({'crops': 10}, {'crop': False}, '10 crops were asked for, but config.data.crop is False'),
-    ({}, {'resize_px': 7}, 'resize_px 7 is less than config.data.image_size 8, so crops'),
-    ({'split': 'tune'}, {}, "split 'tune' of 'numbers' is unknown or empty; known are train")])
+@pytest.mark.parametrize(
+    'arguments, changes, message',
+    [
+        (
+            {'batch_size': 4, 'process': (0, 3)},
+            {},
+            'batch size 4 does not divide by 3 processes; use',
+        ),
+        ({'crops': 5}, {}, '5 crops were asked for; 1 and 10 are known'),
+        ({'crops': 10}, {'crop': False}, '10 crops were asked for, but config.data.crop is False'),
+        ({}, {'resize_px': 7}, 'resize_px 7 is less than config.data.image_size 8, so crops'),
+        ({'split': 'tune'}, {}, "split 'tune' of 'numbers' is unknown or empty; known are train"),
+    ],
+)
 def test_errors_of_evaluation(source, data, arguments, changes, message):
     data.update(changes)
     with pytest.raises(InputError, match=message):
         evaluation_batches(source, data, **{'batch_size': 4, **arguments})
 
 
-@pytest.mark.parametrize('changes, message', [
-    ({'streams': 0}, 'batch size 8 and config.data.streams 0 must both be at least 1'),
-    ({'crop_area': (.5,)}, r'config.data.crop_area is \(0.5,\); give a least and a largest value'),
-    ({'crop_area': (.5, 1.5)}, 'crop_area .* at most 1'),
-    ({'crop_ratio': (2., .5)}, 'crop_ratio')])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        ({'shards': 0}, 'batch size 8 and config.data.shards 0 must both be at least 1'),
+        (
+            {'crop_area': (0.5,)},
+            r'config.data.crop_area is \(0.5,\); give a least and a largest value',
+        ),
+        ({'crop_area': (0.5, 1.5)}, 'crop_area .* at most 1'),
+        ({'crop_ratio': (2.0, 0.5)}, 'crop_ratio'),
+    ],
+)
 def test_settings_out_of_range_are_named(source, data, changes, message):
     data.update(changes)
     with pytest.raises(InputError, match=message):

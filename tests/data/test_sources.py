@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 import tensorflow_datasets as tfds
-
 from data.imagenet_tars import TRAIN, VALIDATION, jpeg, write_imagenet_tars
+
 from drn_jax import recipes
 from drn_jax.data import evaluation_batches, open_source, training_batches
 from drn_jax.errors import InputError
@@ -16,7 +16,7 @@ def imagenet(tmp_path_factory):
     write_imagenet_tars(directory / 'manual', train_per_class=4, classes=2, validation=5)
     data = recipes.classification().data
     data.data_dir, data.manual_dir = str(directory / 'prepared'), str(directory / 'manual')
-    data.image_size, data.resize_px, data.streams = 32, 40, 2
+    data.image_size, data.resize_px, data.shards = 32, 40, 2
     open_source(data)
     return data
 
@@ -31,9 +31,11 @@ def test_imagenet_is_prepared_from_its_tars(imagenet):
     assert source.name == 'imagenet2012' and source.num_classes == 1000
     assert source.class_names[:2] == ('n01440764', 'n01443537')
     assert sorted(names(source, 'train')) == sorted(
-        f'{synset}_{number}.JPEG' for synset in source.class_names[:2] for number in range(1, 5))
+        f'{synset}_{number}.JPEG' for synset in source.class_names[:2] for number in range(1, 5)
+    )
     assert sorted(names(source, 'validation')) == [
-        f'ILSVRC2012_val_{number:08d}.JPEG' for number in range(1, 6)]
+        f'ILSVRC2012_val_{number:08d}.JPEG' for number in range(1, 6)
+    ]
     for record in source.records('train', 0, 8).as_numpy_iterator():
         synset, number = record['name'].decode().removesuffix('.JPEG').split('_')
         assert record['label'] == source.class_names.index(synset)
@@ -75,12 +77,16 @@ def test_a_missing_tar_is_named(missing, tmp_path):
     (tmp_path / 'manual' / missing).unlink()
     data = recipes.classification().data
     data.data_dir, data.manual_dir = str(tmp_path / 'data'), str(tmp_path / 'manual')
-    with pytest.raises(InputError, match=(
+    with pytest.raises(
+        InputError,
+        match=(
             f"^data set 'imagenet2012' is not in {tmp_path}/data/imagenet2012/5.1.0, and {missing},"
             f' to prepare it from, is not in {tmp_path}/manual; download it from '
             r'https://image-net.org \(after registration\) and give its directory as '
             'config.data.manual_dir, or give a directory of prepared data sets as '
-            'config.data.data_dir$')):
+            'config.data.data_dir$'
+        ),
+    ):
         open_source(data)
     assert not (tmp_path / 'data').exists()
 
@@ -96,16 +102,26 @@ def test_a_damaged_tar_is_no_data_set(tmp_path):
     assert open_source(data).num_examples('validation') == 5  # nothing was left in the way
 
 
-@pytest.mark.parametrize('name, message', [
-    ('imagenet2013', "data set 'imagenet2013' is unknown .did you mean 'imagenet2012' or .*; give "
-                     "config.data.name 'folder' or the name of an image classification data set of "
-                     'TFDS, https://www.tensorflow.org/datasets/catalog$'),
-    ('digit_scene', "did you mean 'digit_scenes'"),
-    ('digit_scenes/97', "data set 'digit_scenes/97' cannot be opened: .*BuilderConfig 97 not"),
-    ('coco/2017', "data set 'coco/2017' is not made of images with one class each .its features "
-                  'are image, image/filename, image/id, objects.; give config.data.name an image '
-                  'classification data set$'),
-    ('', 'config.data.name is empty; give .folder. or the name of an image')])
+@pytest.mark.parametrize(
+    'name, message',
+    [
+        (
+            'imagenet2013',
+            "data set 'imagenet2013' is unknown .did you mean 'imagenet2012' or .*; give "
+            "config.data.name 'folder' or the name of an image classification data set of "
+            'TFDS, https://www.tensorflow.org/datasets/catalog$',
+        ),
+        ('digit_scene', "did you mean 'digit_scenes'"),
+        ('digit_scenes/97', "data set 'digit_scenes/97' cannot be opened: .*BuilderConfig 97 not"),
+        (
+            'coco/2017',
+            "data set 'coco/2017' is not made of images with one class each .its features "
+            'are image, image/filename, image/id, objects.; give config.data.name an image '
+            'classification data set$',
+        ),
+        ('', 'config.data.name is empty; give .folder. or the name of an image'),
+    ],
+)
 def test_unusable_names(name, message, tmp_path):
     data = recipes.classification().data
     data.name, data.data_dir = name, str(tmp_path)
@@ -117,12 +133,17 @@ def test_unusable_names(name, message, tmp_path):
 def test_a_failing_download_says_why(tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise ConnectionError('no route to host\nand more')
+
     monkeypatch.setattr(tfds.core.DatasetBuilder, 'download_and_prepare', fail)
     data = recipes.classification().data
     data.name, data.data_dir = 'mnist', str(tmp_path)
-    with pytest.raises(InputError, match=(
+    with pytest.raises(
+        InputError,
+        match=(
             f"^data set 'mnist' is not in {tmp_path}/mnist/3.0.1 and cannot be prepared there: "
-            'no route to host and more$')):
+            'no route to host and more$'
+        ),
+    ):
         open_source(data)
 
 
@@ -130,8 +151,11 @@ def test_a_data_set_that_another_process_prepared_meanwhile_is_used(imagenet, mo
     """The slower one finds the directory in its way, when it renames its own."""
     checks = iter([False, True])
     monkeypatch.setattr(tfds.core.DatasetBuilder, 'is_prepared', lambda builder: next(checks, True))
-    monkeypatch.setattr(tfds.core.DatasetBuilder, 'download_and_prepare',
-                        lambda *args, **kwargs: (_ for _ in ()).throw(OSError('not empty')))
+    monkeypatch.setattr(
+        tfds.core.DatasetBuilder,
+        'download_and_prepare',
+        lambda *args, **kwargs: (_ for _ in ()).throw(OSError('not empty')),
+    )
     assert open_source(imagenet).num_examples('train') == 8
 
 
@@ -147,14 +171,18 @@ def test_damaged_files_of_a_prepared_data_set_stop_the_run(imagenet, damage, cau
     data = imagenet.copy_and_resolve_references()
     data.data_dir = str(shutil.copytree(imagenet.data_dir, tmp_path / 'prepared'))
     source = open_source(data)
-    records, = tmp_path.rglob('*-train.tfrecord*')
+    (records,) = tmp_path.rglob('*-train.tfrecord*')
     if damage == 'gone':
         records.unlink()
     else:
         records.write_bytes(records.read_bytes()[:-100])
-    with pytest.raises(InputError, match=(
+    with pytest.raises(
+        InputError,
+        match=(
             f"^the files of split 'train' of 'imagenet2012' are damaged: .*{cause}[^{{}}]*; "
-            'prepare the data set again$')):
+            'prepare the data set again$'
+        ),
+    ):
         next(training_batches(source, data, batch_size=8, seed=0))
 
 

@@ -1,17 +1,19 @@
 """Narrow networks with random weights, as `sources.read` would give them."""
+
 import json
 import zipfile
 
 import jax
+from models.fills import random_variables
 
 from drn_jax import recipes
 from drn_jax.exporting import cards, sources
 from drn_jax.training import configurations
-from models.fills import random_variables
 
 
-def source(variant='drn_c_26', num_classes=3, task='classification', dtype='float32',
-           convolution='native'):
+def source(
+    variant='drn_c_26', num_classes=3, task='classification', dtype='float32', convolution='native'
+):
     config = (recipes.segmentation if task == 'segmentation' else recipes.classification)()
     config.model.variant, config.model.width = variant, 1 / 16
     config.model.num_classes, config.model.dtype = num_classes, dtype

@@ -1,19 +1,21 @@
 """The networks as ONNX gets them answer as the networks do."""
+
 import jax
 import numpy as np
 import pytest
-
-from drn_jax.exporting import channels_first
 from exporting import narrow
 
+from drn_jax.exporting import channels_first
 
-@pytest.mark.parametrize('variant, method', [
-    ('drn_a_18', '__call__'), ('drn_c_58', 'class_maps')])
+
+@pytest.mark.parametrize('variant, method', [('drn_a_18', '__call__'), ('drn_c_58', 'class_maps')])
 def test_channels_first_answers_as_the_network(variant, method):
     source = narrow.source(variant)
     images = np.random.default_rng(0).standard_normal((2, 24, 41, 3), np.float32)
     wanted = jax.jit(source.model.apply, static_argnames='method')(
-        source.variables, images, method=method)
+        source.variables, images, method=method
+    )
     found = jax.jit(lambda x: channels_first.apply(source.model, source.variables, x, method))(
-        images)
+        images
+    )
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())

@@ -1,15 +1,16 @@
 """ONNX files: ONNX Runtime gives the network's answers."""
+
 import collections
 import json
 
 import numpy as np
 import pytest
+from exporting import narrow
 
 import drn_jax
 from drn_jax.errors import InputError
-from drn_jax.exporting import answers, checks, signatures
+from drn_jax.exporting import checks, forward, signatures
 from drn_jax.exporting import onnx as onnx_files
-from exporting import narrow
 
 pytest.importorskip('jax2onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
@@ -18,24 +19,29 @@ onnx = pytest.importorskip('onnx')
 
 def write(directory, source, **settings):
     """Exports a network and gives the file's path and its signature."""
-    signature = signatures.settle(source.model, **settings)
+    signature = signatures.make_signature(source.model, **settings)
     path = directory / 'network.onnx'
-    onnx_files.write(path, answers.for_onnx(source, signature), signature,
-                     narrow.card(source, signature, 'onnx'))
+    onnx_files.write(
+        path, forward.for_onnx(source, signature), signature, narrow.card(source, signature, 'onnx')
+    )
     return path, signature
 
 
-@pytest.mark.parametrize('options, settings', [
-    ({'variant': 'drn_a_18'}, {'size': (33, 41)}),
-    ({'variant': 'drn_c_26'}, {'size': (32, 40), 'pixels': 'normalized'}),
-    ({'variant': 'drn_d_54'}, {'size': (24, 24), 'answers': 'class_maps'}),
-    ({'variant': 'drn_d_22', 'task': 'segmentation'}, {'size': (24, 41)}),
-    ({'variant': 'drn_d_22', 'task': 'segmentation'}, {'size': (24, 41), 'answers': 'labels'}),
-    ({'variant': 'resnet_18', 'num_classes': 0}, {'size': (40, 24)})])
+@pytest.mark.parametrize(
+    'options, settings',
+    [
+        ({'variant': 'drn_a_18'}, {'size': (33, 41)}),
+        ({'variant': 'drn_c_26'}, {'size': (32, 40), 'pixels': 'normalized'}),
+        ({'variant': 'drn_d_54'}, {'size': (24, 24), 'answers': 'class_maps'}),
+        ({'variant': 'drn_d_22', 'task': 'segmentation'}, {'size': (24, 41)}),
+        ({'variant': 'drn_d_22', 'task': 'segmentation'}, {'size': (24, 41), 'answers': 'labels'}),
+        ({'variant': 'resnet_18', 'num_classes': 0}, {'size': (40, 24)}),
+    ],
+)
 def test_onnx_runtime_answers_as_the_network(tmp_path, options, settings):
     source = narrow.source(**options)
     path, signature = write(tmp_path, source, **settings)
-    outcome, = checks.check(path, source, signature)
+    (outcome,) = checks.check(path, source, signature)
     assert outcome.difference <= outcome.bound <= max(1e-3, 1e-4 * outcome.largest)
 
     # As users call it who have nothing but ONNX Runtime.
@@ -43,11 +49,13 @@ def test_onnx_runtime_answers_as_the_network(tmp_path, options, settings):
     card = json.loads(session.get_modelmeta().custom_metadata_map['drn_jax'])
     entry, answer = session.get_inputs(), session.get_outputs()
     assert [(value.name, value.shape) for value in entry] == [
-        ('images', ['batch', *signature.size, 3])]
+        ('images', ['batch', *signature.size, 3])
+    ]
     assert [(value.name, value.shape) for value in answer] == [
-        (card['output']['name'], card['output']['shape'])]
+        (card['output']['name'], card['output']['shape'])
+    ]
     images = next(checks.random_images(signature))
-    found, = session.run(None, {'images': images})
+    (found,) = session.run(None, {'images': images})
     assert found.dtype == card['output']['dtype']
     np.testing.assert_array_equal(found, drn_jax.load_exported(path)(images))
 
@@ -59,8 +67,13 @@ def test_the_graph_is_plain(tmp_path):
     counts = collections.Counter(node.op_type for node in model.graph.node)
     assert counts['Conv'] == 17 + 3 and counts['MaxPool'] == 1 and counts['Transpose'] <= 2
     assert 'BatchNormalization' not in counts
-    dilations = [list(attribute.ints) for node in model.graph.node if node.op_type == 'Conv'
-                 for attribute in node.attribute if attribute.name == 'dilations']
+    dilations = [
+        list(attribute.ints)
+        for node in model.graph.node
+        if node.op_type == 'Conv'
+        for attribute in node.attribute
+        if attribute.name == 'dilations'
+    ]
     assert dilations.count([2, 2]) == 4 and dilations.count([4, 4]) == 3
 
 
@@ -69,7 +82,8 @@ def test_bad_files_and_images(tmp_path):
     with pytest.raises(InputError) as error:
         drn_jax.load_exported(path)(np.zeros((1, 8, 9, 3), np.uint8))
     assert str(error.value) == (
-        f'{path} takes images uint8 [batch, 8, 8, 3], not uint8 [1, 8, 9, 3]')
+        f'{path} takes images uint8 [batch, 8, 8, 3], not uint8 [1, 8, 9, 3]'
+    )
     model = onnx.load(path)
     card = json.loads(model.metadata_props[0].value)
     model.metadata_props[0].value = json.dumps({**card, 'format_version': 3})
@@ -78,9 +92,10 @@ def test_bad_files_and_images(tmp_path):
         drn_jax.load_exported(path)
     whole = path.read_bytes()
     del model.metadata_props[:]
-    for content in (whole[:len(whole) // 2], model.SerializeToString()):
+    for content in (whole[: len(whole) // 2], model.SerializeToString()):
         path.write_bytes(content)
         with pytest.raises(InputError) as error:
             drn_jax.load_exported(path)
-        assert str(error.value) == (f'{path} is no file of python -m drn_jax.export, or a damaged '
-                                    'one; export it again')
+        assert str(error.value) == (
+            f'{path} is no file of python -m drn_jax.export, or a damaged one; export it again'
+        )

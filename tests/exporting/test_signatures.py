@@ -1,4 +1,5 @@
 """What goes into an exported network and what comes out."""
+
 import pytest
 
 import drn_jax
@@ -12,41 +13,74 @@ def model(**settings):
 
 
 def test_the_answers_of_each_network():
-    assert signatures.settle(model()) == ('uint8', 'logits', None)
-    assert signatures.settle(model(), 'normalized', 'class_maps', (8, 9)) == (
-        'normalized', 'class_maps', (8, 9))
-    assert signatures.settle(model(num_classes=0)).answers == 'features'
-    assert signatures.settle(model(task='segmentation'), answers='labels', size=(8, 9)) == (
-        'uint8', 'labels', (8, 9))
+    assert signatures.make_signature(model()) == ('uint8', 'logits', None)
+    assert signatures.make_signature(model(), 'normalized', 'class_maps', (8, 9)) == (
+        'normalized',
+        'class_maps',
+        (8, 9),
+    )
+    assert signatures.make_signature(model(num_classes=0)).answers == 'features'
+    assert signatures.make_signature(model(task='segmentation'), answers='labels', size=(8, 9)) == (
+        'uint8',
+        'labels',
+        (8, 9),
+    )
 
 
-@pytest.mark.parametrize('settings, answers, message', [
-    ({}, 'labels', '--answers=labels is for segmentation, but the checkpoint is for '
-                   'classification; leave it out to export logits'),
-    ({'task': 'segmentation'}, 'class_maps', '--answers=class_maps is for classification, but the '
-     'checkpoint is for segmentation; leave it out to export logits'),
-    ({'num_classes': 0}, 'logits', '--answers=logits needs a classifier, but the checkpoint has '
-     "none; leave it out to export the last level's map"),
-    ({'task': 'segmentation'}, 'labels', '--answers=labels needs a fixed image size; add '
-     '--size=HxW')])
+@pytest.mark.parametrize(
+    'settings, answers, message',
+    [
+        (
+            {},
+            'labels',
+            '--answers=labels is for segmentation, but the checkpoint is for '
+            'classification; leave it out to export logits',
+        ),
+        (
+            {'task': 'segmentation'},
+            'class_maps',
+            '--answers=class_maps is for classification, but the '
+            'checkpoint is for segmentation; leave it out to export logits',
+        ),
+        (
+            {'num_classes': 0},
+            'logits',
+            '--answers=logits needs a classifier, but the checkpoint has '
+            "none; leave it out to export the last level's map",
+        ),
+        (
+            {'task': 'segmentation'},
+            'labels',
+            '--answers=labels needs a fixed image size; add --size=HxW',
+        ),
+    ],
+)
 def test_answers_that_a_network_does_not_give(settings, answers, message):
     with pytest.raises(InputError) as error:
-        signatures.settle(model(**settings), answers=answers)
+        signatures.make_signature(model(**settings), answers=answers)
     assert str(error.value) == message
 
 
 def test_labels_are_bytes():
     with pytest.raises(InputError, match='has 256 classes, but a label map holds 255; leave'):
-        signatures.settle(model(task='segmentation', num_classes=256), answers='labels',
-                          size=(8, 8))
+        signatures.make_signature(
+            model(task='segmentation', num_classes=256), answers='labels', size=(8, 8)
+        )
 
 
-@pytest.mark.parametrize('settings, signature, shape', [
-    ({}, Signature('uint8', 'logits', None), ('batch', 3)),
-    ({}, Signature('uint8', 'class_maps', (17, 8)), ('batch', 3, 1, 3)),
-    ({'task': 'segmentation'}, Signature('uint8', 'logits', (16, 9)), ('batch', 2, 2, 3)),
-    ({'task': 'segmentation'}, Signature('uint8', 'labels', (16, 9)), ('batch', 16, 9)),
-    ({'num_classes': 0}, Signature('uint8', 'features', None),
-     ('batch', 'ceil(height / 8)', 'ceil(width / 8)', 32))])
+@pytest.mark.parametrize(
+    'settings, signature, shape',
+    [
+        ({}, Signature('uint8', 'logits', None), ('batch', 3)),
+        ({}, Signature('uint8', 'class_maps', (17, 8)), ('batch', 3, 1, 3)),
+        ({'task': 'segmentation'}, Signature('uint8', 'logits', (16, 9)), ('batch', 2, 2, 3)),
+        ({'task': 'segmentation'}, Signature('uint8', 'labels', (16, 9)), ('batch', 16, 9)),
+        (
+            {'num_classes': 0},
+            Signature('uint8', 'features', None),
+            ('batch', 'ceil(height / 8)', 'ceil(width / 8)', 32),
+        ),
+    ],
+)
 def test_shapes_of_answers(settings, signature, shape):
     assert signatures.answer_shape(model(**settings), signature) == shape

@@ -1,24 +1,29 @@
 """StableHLO files: written, read back, refused."""
+
 import zipfile
 
 import jax
 import numpy as np
 import pytest
+from exporting import narrow
 from jax import export
 
 import drn_jax
 from drn_jax.errors import InputError
-from drn_jax.exporting import answers, checks, signatures, stablehlo
+from drn_jax.exporting import checks, forward, signatures, stablehlo
 from drn_jax.tasks import segmentation
-from exporting import narrow
 
 
 def write(directory, source, *, platforms=('cpu',), **settings):
     """Exports a network and gives the file's path and its signature."""
-    signature = signatures.settle(source.model, **settings)
+    signature = signatures.make_signature(source.model, **settings)
     path = directory / 'network.stablehlo'
-    stablehlo.write(path, answers.for_stablehlo(source, signature, platforms), signature,
-                    narrow.card(source, signature, 'stablehlo', platforms))
+    stablehlo.write(
+        path,
+        forward.for_stablehlo(source, signature, platforms),
+        signature,
+        narrow.card(source, signature, 'stablehlo', platforms),
+    )
     return path, signature
 
 
@@ -37,8 +42,9 @@ def error_of(function, *args):
 def classifier(tmp_path_factory):
     """DRN-C-26 for any platform, batch and size."""
     source = narrow.source()
-    return source, write(tmp_path_factory.mktemp('c_26'), source,
-                         platforms=('cpu', 'cuda', 'tpu'))[0]
+    return source, write(tmp_path_factory.mktemp('c_26'), source, platforms=('cpu', 'cuda', 'tpu'))[
+        0
+    ]
 
 
 @pytest.fixture()
@@ -48,16 +54,22 @@ def copy(tmp_path, classifier):
     return path
 
 
-@pytest.mark.parametrize('options, settings', [
-    ({'variant': 'drn_a_18'}, {}),
-    ({'variant': 'drn_d_22', 'task': 'segmentation'}, {}),
-    ({'variant': 'drn_d_22', 'convolution': 'phase'},
-     {'size': (17, 24), 'answers': 'class_maps', 'pixels': 'normalized'}),
-    ({'variant': 'drn_d_22', 'dtype': 'bfloat16'}, {})])
+@pytest.mark.parametrize(
+    'options, settings',
+    [
+        ({'variant': 'drn_a_18'}, {}),
+        ({'variant': 'drn_d_22', 'task': 'segmentation'}, {}),
+        (
+            {'variant': 'drn_d_22', 'convolution': 'phase'},
+            {'size': (17, 24), 'answers': 'class_maps', 'pixels': 'normalized'},
+        ),
+        ({'variant': 'drn_d_22', 'dtype': 'bfloat16'}, {}),
+    ],
+)
 def test_a_file_answers_as_its_network(tmp_path, options, settings):
     source = narrow.source(**options)
     path, signature = write(tmp_path, source, **settings)
-    outcome, = checks.check(path, source, signature)
+    (outcome,) = checks.check(path, source, signature)
     assert outcome.platform == 'cpu'
     assert 0 <= outcome.difference <= outcome.bound
     card = drn_jax.load_exported(path).card
@@ -93,8 +105,11 @@ def test_the_card(classifier):
     card = drn_jax.load_exported(classifier[1]).card
     assert (card['variant'], card['task'], card['step']) == ('drn_c_26', 'classification', 5)
     assert card['class_names'] == ['road', 'car', 'sky'] and card['num_classes'] == 3
-    assert card['normalization'] == {'mean': [.485, .456, .406], 'std': [.229, .224, .225],
-                                     'done_by': 'the file'}
+    assert card['normalization'] == {
+        'mean': [0.485, 0.456, 0.406],
+        'std': [0.229, 0.224, 0.225],
+        'done_by': 'the file',
+    }
     assert card['input']['name'] == 'images' and card['output']['name'] == 'logits'
     assert card['output']['shape'] == ['batch', 3]
     assert card['platforms'] == ['cpu', 'cuda', 'tpu']
@@ -111,16 +126,18 @@ def test_labels_are_those_of_segmentation(tmp_path):
 
 def test_files_for_every_platform_hold_nothing_for_cpus_only():
     source = narrow.source('drn_a_18')
-    signature = signatures.settle(source.model, size=(16, 16))
+    signature = signatures.make_signature(source.model, size=(16, 16))
     batch = jax.ShapeDtypeStruct((1, 16, 16, 3), np.uint8)
 
     def joined(platforms):
-        function = answers.for_stablehlo(source, signature, platforms)
+        function = forward.for_stablehlo(source, signature, platforms)
         return jax.jit(function).lower(batch).as_text().count('stablehlo.concatenate')
+
     assert joined(('cpu',)) > 0 == joined(('cpu', 'cuda', 'tpu')) == joined(('tpu',))
 
 
 # -------------------------------------------------------------------------------------- bad input
+
 
 def test_images_that_do_not_fit_are_refused(tmp_path, classifier):
     network = drn_jax.load_exported(classifier[1])
@@ -131,7 +148,8 @@ def test_images_that_do_not_fit_are_refused(tmp_path, classifier):
     assert error_of(network, images((0, 8, 8, 3))) == wants + 'uint8 [0, 8, 8, 3]'
     path, _ = write(tmp_path, classifier[0], size=(8, 16))
     assert error_of(drn_jax.load_exported(path), images((1, 16, 8, 3))) == (
-        f'{path} takes images uint8 [batch, 8, 16, 3], not uint8 [1, 16, 8, 3]')
+        f'{path} takes images uint8 [batch, 8, 16, 3], not uint8 [1, 16, 8, 3]'
+    )
 
 
 def test_a_file_for_other_platforms_is_written_and_not_run(tmp_path, classifier):
@@ -140,33 +158,37 @@ def test_a_file_for_other_platforms_is_written_and_not_run(tmp_path, classifier)
     assert checks.check(path, source, signature) == []
     assert error_of(drn_jax.load_exported(path), images((1, 8, 8, 3))) == (
         f'{path} is for cuda, tpu, but this process computes on cpu; export it again with '
-        '--platforms=cpu')
+        '--platforms=cpu'
+    )
 
 
 def test_files_of_another_version_are_named(copy):
     versions = {'jax': '0.99.0', 'drn_jax': '7.0'}
     narrow.change_card(copy, calling_convention_version=99, versions=versions)
     text = error_of(drn_jax.load_exported, copy)
-    assert text.startswith(f'{copy} was written by jax 0.99.0 and follows version 99 of the '
-                           f'calling convention, but jax {jax.__version__} reads ')
+    assert text.startswith(
+        f'{copy} was written by jax 0.99.0 and follows version 99 of the '
+        f'calling convention, but jax {jax.__version__} reads '
+    )
     assert text.endswith('; use jax 0.99.0, or export again')
     narrow.change_card(copy, format_version=2)
     assert error_of(drn_jax.load_exported, copy) == (
         f'{copy} has version 2 of the export format and was written by drn_jax 7.0, but this '
-        'drn_jax reads version 1; use that drn_jax, or export again')
+        'drn_jax reads version 1; use that drn_jax, or export again'
+    )
     narrow.change_card(copy, format='of others')
     assert error_of(drn_jax.load_exported, copy) == (
-        f'{copy} is no file of python -m drn_jax.export; give one')
+        f'{copy} is no file of python -m drn_jax.export; give one'
+    )
 
 
 def test_damaged_files_are_named(tmp_path, copy):
     whole = copy.read_bytes()
     middle = len(whole) // 2
-    for damaged in (whole[:middle], whole[:middle] + b'drn' + whole[middle + 3:]):
+    for damaged in (whole[:middle], whole[:middle] + b'drn' + whole[middle + 3 :]):
         copy.write_bytes(damaged)
         text = error_of(drn_jax.load_exported, copy)
-        assert text.startswith(
-            f'{copy} is no file of python -m drn_jax.export, or a damaged one (')
+        assert text.startswith(f'{copy} is no file of python -m drn_jax.export, or a damaged one (')
         assert text.endswith('); export it again')
 
 
@@ -175,12 +197,14 @@ def test_files_that_are_no_export(tmp_path):
     for content in (b'', b'words'):
         path.write_bytes(content)
         assert error_of(drn_jax.load_exported, path) == (
-            f'{path} is neither a StableHLO nor an ONNX file of python -m drn_jax.export; give '
-            'one')
+            f'{path} is neither a StableHLO nor an ONNX file of python -m drn_jax.export; give one'
+        )
     with zipfile.ZipFile(path, 'w') as file:
         file.writestr('notes', 'words')
     assert error_of(drn_jax.load_exported, path).startswith(f'{path} is no file of python -m drn_j')
     assert error_of(drn_jax.load_exported, tmp_path) == (
-        f'{tmp_path} is a directory; give a file that python -m drn_jax.export wrote')
+        f'{tmp_path} is a directory; give a file that python -m drn_jax.export wrote'
+    )
     assert error_of(drn_jax.load_exported, f'{path}x') == (
-        f'{path}x does not exist; give a file that python -m drn_jax.export wrote')
+        f'{path}x does not exist; give a file that python -m drn_jax.export wrote'
+    )

@@ -1,4 +1,5 @@
 """Variables made without `init`, whose compilation would take most of the tests' time."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,9 +21,9 @@ def random_variables(model, seed=0):
             scale = np.sqrt(2 / (leaf.shape[0] * leaf.shape[1] * leaf.shape[3]))
             value = scale * rng.standard_normal(leaf.shape)
         elif name in ('scale', 'var'):
-            value = rng.uniform(.5, 1.5, leaf.shape)
+            value = rng.uniform(0.5, 1.5, leaf.shape)
         else:
-            value = .1 * rng.standard_normal(leaf.shape)
+            value = 0.1 * rng.standard_normal(leaf.shape)
         return value.astype(np.float32)
 
     return jax.tree.map_with_path(fill, shapes(model))

@@ -15,22 +15,30 @@ VARIANTS = ['resnet_18', 'drn_a_50', 'drn_b_26', 'drn_c_26', 'drn_d_22', 'drn_d_
 
 def network(variant, seed=0, **options):
     """A narrow network whose normalizations have seen something."""
-    model = drn_jax.create_model(variant, **{'num_classes': 5, 'width': .0625, **options})
+    model = drn_jax.create_model(variant, **{'num_classes': 5, 'width': 0.0625, **options})
     images = jnp.asarray(np.random.default_rng(seed).standard_normal((2, 44, 57, 3)), jnp.float32)
     variables = jax.jit(model.init)(jax.random.key(seed), images)
     rng = np.random.default_rng(seed)
-    stats = jax.tree.map(lambda leaf: np.float32(rng.uniform(.5, 1.5, leaf.shape)),
-                         variables['batch_stats'])
+    stats = jax.tree.map(
+        lambda leaf: np.float32(rng.uniform(0.5, 1.5, leaf.shape)), variables['batch_stats']
+    )
     params = jax.tree.map_with_path(
-        lambda path, leaf: leaf if path[-1].key == 'kernel'
-        else np.float32(rng.uniform(.5, 1.5, leaf.shape)), variables['params'])
+        lambda path, leaf: (
+            leaf if path[-1].key == 'kernel' else np.float32(rng.uniform(0.5, 1.5, leaf.shape))
+        ),
+        variables['params'],
+    )
     return model, {'params': params, 'batch_stats': stats}, images
 
 
 def assert_close(found, wanted, bound=1e-4):
-    jax.tree.map(lambda a, b: np.testing.assert_array_less(
-        np.abs(np.float64(a) - np.float64(b)).max(), bound * np.abs(np.float64(b)).max()),
-        found, wanted)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_array_less(
+            np.abs(np.float64(a) - np.float64(b)).max(), bound * np.abs(np.float64(b)).max()
+        ),
+        found,
+        wanted,
+    )
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
@@ -42,8 +50,9 @@ def test_folded_native_networks_answer_the_same(variant):
     assert set(folded) == {'params'}
 
 
-@pytest.mark.parametrize('variant, convolution', [
-    ('drn_a_18', 'phase'), ('drn_c_26', 'phase'), ('drn_d_22', 'winograd')])
+@pytest.mark.parametrize(
+    'variant, convolution', [('drn_a_18', 'phase'), ('drn_c_26', 'phase'), ('drn_d_22', 'winograd')]
+)
 def test_algorithms_answer_the_same(variant, convolution):
     model, variables, images = network(variant)  # 44 x 57: dilations do not divide the maps
     wanted = jax.jit(model.clone(convolution='native').apply)(variables, images)
@@ -65,15 +74,20 @@ def test_training_in_phases_is_training():
     def step(convolution):
         def loss(params):
             logits, new = model.clone(convolution=convolution).apply(
-                {**variables, 'params': params}, images, train=True, mutable=['batch_stats'])
+                {**variables, 'params': params}, images, train=True, mutable=['batch_stats']
+            )
             return jnp.square(logits).mean(), new
+
         return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables['params'])
+
     (loss, new), gradient = step('native')
     (again, statistics), also = step('phase')
     assert again == pytest.approx(float(loss), rel=1e-4)
     assert_close(statistics, new)
-    norms = [np.sqrt(sum(np.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
-             for tree in (gradient, also)]
+    norms = [
+        np.sqrt(sum(np.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
+        for tree in (gradient, also)
+    ]
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
 
@@ -117,15 +131,16 @@ def test_a_block_is_stored_once():
     shape = (1, 64, 64, 32)
 
     def temporary(platform):
-        level = layers.Level(blocks, layers.Form(
-            convolution='winograd', platform=platform, folded=True))
+        level = layers.Level(
+            blocks, layers.ComputeOptions(convolution='winograd', platform=platform, bn_folded=True)
+        )
         variables = jax.eval_shape(level.init, jax.random.key(0), jnp.zeros(shape))
         images = jax.ShapeDtypeStruct(shape, jnp.float32)
         compiled = jax.jit(level.apply).lower(variables, images).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
     saved = temporary('') - temporary('cpu')
-    assert saved >= .9 * 4 * np.prod(shape)
+    assert saved >= 0.9 * 4 * np.prod(shape)
 
 
 def test_auto_on_an_unknown_platform_is_native_and_says_so_once():
@@ -139,10 +154,17 @@ def test_auto_on_an_unknown_platform_is_native_and_says_so_once():
 
 def test_convolutions_go_to_eigen_where_that_is_asked_for():
     def program(options):
-        return jax.jit(lambda x, kernel: conv.dilated_conv(x, kernel, stride=2),
-                       compiler_options=options).lower(
-            jax.ShapeDtypeStruct((1, 32, 32, 32), jnp.float32),
-            jax.ShapeDtypeStruct((3, 3, 32, 64), jnp.float32)).compile().as_text()
+        return (
+            jax.jit(
+                lambda x, kernel: conv.dilated_conv(x, kernel, stride=2), compiler_options=options
+            )
+            .lower(
+                jax.ShapeDtypeStruct((1, 32, 32, 32), jnp.float32),
+                jax.ShapeDtypeStruct((3, 3, 32, 64), jnp.float32),
+            )
+            .compile()
+            .as_text()
+        )
 
     options = convolutions.compiler_options('cpu')
     if not options:

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fills import random_variables, shapes
 from jax.extend.core import jaxprs_in_params
 
 import drn_jax
 from drn_jax.errors import InputError
-from fills import random_variables, shapes
 
 
 def tiny(variant, **options):
@@ -43,8 +43,9 @@ def test_names():
     assert params['head']['bias'].shape == (1000,)
 
 
-@pytest.mark.parametrize('variant, height, width', [
-    ('drn_c_26', 5, 7), ('drn_a_18', 5, 7), ('resnet_18', 2, 2)])
+@pytest.mark.parametrize(
+    'variant, height, width', [('drn_c_26', 5, 7), ('drn_a_18', 5, 7), ('resnet_18', 2, 2)]
+)
 def test_any_size(variant, height, width):
     images = image_shape(2, 33, 50, 3)
     assert shape_of(tiny(variant), images).shape == (2, 5)
@@ -53,13 +54,34 @@ def test_any_size(variant, height, width):
     assert (scores.shape, scores.dtype) == ((2, height, width, 5), jnp.float32)
 
 
-@pytest.mark.parametrize('variant, wanted', [
-    ('drn_c_26', {'level1': (32, 40, 2), 'level2': (16, 20, 4), 'level3': (8, 10, 8),
-                  'level4': (4, 5, 16), 'level5': (4, 5, 32), 'level6': (4, 5, 64),
-                  'level7': (4, 5, 64), 'level8': (4, 5, 64)}),
-    ('drn_a_18', {'level2': (16, 20, 8), 'level3': (8, 10, 8), 'level4': (4, 5, 16),
-                  'level5': (4, 5, 32), 'level6': (4, 5, 64)}),
-])
+@pytest.mark.parametrize(
+    'variant, wanted',
+    [
+        (
+            'drn_c_26',
+            {
+                'level1': (32, 40, 2),
+                'level2': (16, 20, 4),
+                'level3': (8, 10, 8),
+                'level4': (4, 5, 16),
+                'level5': (4, 5, 32),
+                'level6': (4, 5, 64),
+                'level7': (4, 5, 64),
+                'level8': (4, 5, 64),
+            },
+        ),
+        (
+            'drn_a_18',
+            {
+                'level2': (16, 20, 8),
+                'level3': (8, 10, 8),
+                'level4': (4, 5, 16),
+                'level5': (4, 5, 32),
+                'level6': (4, 5, 64),
+            },
+        ),
+    ],
+)
 def test_levels(variant, wanted):
     levels = shape_of(tiny(variant, width=0.125), image_shape(1, 32, 40, 3), method='levels')
     assert {name: leaf.shape[1:] for name, leaf in levels.items()} == wanted
@@ -68,19 +90,26 @@ def test_levels(variant, wanted):
 @pytest.fixture(scope='module')
 def outputs():
     """One model seen from every side: logits, class maps, levels, segmentation, no classes."""
-    models = [tiny('drn_d_22', **options)
-              for options in ({}, {'task': 'segmentation'}, {'num_classes': 0})]
+    models = [
+        tiny('drn_d_22', **options)
+        for options in ({}, {'task': 'segmentation'}, {'num_classes': 0})
+    ]
     variables = random_variables(models[0])
     images = np.random.default_rng(1).standard_normal((2, 41, 48, 3)).astype(np.float32)
 
     @jax.jit
     def run(variables, images):
-        headless = {**variables, 'params': {k: v for k, v in variables['params'].items()
-                                            if k != 'head'}}
-        return (models[0].apply(variables, images),
-                models[0].apply(variables, images, method='class_maps'),
-                models[0].apply(variables, images, method='levels'),
-                models[1].apply(variables, images), models[2].apply(headless, images))
+        headless = {
+            **variables,
+            'params': {k: v for k, v in variables['params'].items() if k != 'head'},
+        }
+        return (
+            models[0].apply(variables, images),
+            models[0].apply(variables, images, method='class_maps'),
+            models[0].apply(variables, images, method='levels'),
+            models[1].apply(variables, images),
+            models[2].apply(headless, images),
+        )
 
     return variables, run(variables, images)
 
@@ -112,49 +141,67 @@ def test_train_normalizes_by_the_batch_and_updates_statistics():
     variables = random_variables(model)
     images = np.random.default_rng(1).standard_normal((2, 24, 24, 3)).astype(np.float32)
     logits, new = jax.jit(lambda v, x: model.apply(v, x, train=True, mutable=['batch_stats']))(
-        variables, images)
-    changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), new['batch_stats'],
-                           variables['batch_stats'])
+        variables, images
+    )
+    changed = jax.tree.map(
+        lambda a, b: bool(np.any(a != b)), new['batch_stats'], variables['batch_stats']
+    )
     assert all(jax.tree.leaves(changed))
     assert {leaf.dtype for leaf in jax.tree.leaves(new)} == {jnp.dtype('float32')}
     assert np.any(logits != jax.jit(model.apply)(variables, images))
 
 
 def test_model_is_a_value():
-    model = drn_jax.create_model('drn_a_50', num_classes=np.int64(7), dtype=jnp.bfloat16,
-                                 first_block='release')
+    model = drn_jax.create_model(
+        'drn_a_50', num_classes=np.int64(7), dtype=jnp.bfloat16, first_block='release'
+    )
     assert model == drn_jax.create_model('drn_a_50', 7, dtype='bfloat16', first_block='release')
-    assert hash(model) == hash(drn_jax.create_model('drn_a_50', 7, dtype='bfloat16',
-                                                    first_block='release'))
+    assert hash(model) == hash(
+        drn_jax.create_model('drn_a_50', 7, dtype='bfloat16', first_block='release')
+    )
     assert model != drn_jax.create_model('drn_a_50', 7)
-    assert (model.variant, model.num_classes, model.task, model.width, model.dtype,
-            model.first_block, model.table.stride) == (
-                'drn_a_50', 7, 'classification', 1.0, 'bfloat16', 'release', 8)
+    assert (
+        model.variant,
+        model.num_classes,
+        model.task,
+        model.width,
+        model.dtype,
+        model.first_block,
+        model.table.stride,
+    ) == ('drn_a_50', 7, 'classification', 1.0, 'bfloat16', 'release', 8)
 
 
-@pytest.mark.parametrize('options, text', [
-    ({'variant': 'drn_c_27'}, "variant 'drn_c_27' is unknown; known: drn_a_18, "),
-    ({'num_classes': -1}, 'num_classes -1 must be a whole number, 0 or above'),
-    ({'num_classes': 2.5}, 'num_classes 2.5 must be a whole number, 0 or above'),
-    ({'task': 'detection'}, "task 'detection' is unknown; known: classification, segmentation"),
-    ({'width': 0}, 'width 0 must be a number above 0'),
-    ({'width': 0.01}, 'width 0.01 rounds the 16 channels'),
-    ({'dtype': 'float16'}, "dtype 'float16' is not possible; allowed: float32, bfloat16"),
-    ({'dtype': 'half a float'}, "dtype 'half a float' is not possible"),
-    ({'first_block': 'release'}, 'is a choice in drn_a variants only'),
-])
+@pytest.mark.parametrize(
+    'options, text',
+    [
+        ({'variant': 'drn_c_27'}, "variant 'drn_c_27' is unknown; known: drn_a_18, "),
+        ({'num_classes': -1}, 'num_classes -1 must be a whole number, 0 or above'),
+        ({'num_classes': 2.5}, 'num_classes 2.5 must be a whole number, 0 or above'),
+        ({'task': 'detection'}, "task 'detection' is unknown; known: classification, segmentation"),
+        ({'width': 0}, 'width 0 must be a number above 0'),
+        ({'width': 0.01}, 'width 0.01 rounds the 16 channels'),
+        ({'dtype': 'float16'}, "dtype 'float16' is not possible; allowed: float32, bfloat16"),
+        ({'dtype': 'half a float'}, "dtype 'half a float' is not possible"),
+        ({'first_block': 'release'}, 'is a choice in drn_a variants only'),
+    ],
+)
 def test_create_model_errors(options, text):
     with pytest.raises(InputError) as error:
         drn_jax.create_model(**{'variant': 'drn_c_26', **options})
     assert text in str(error.value)
 
 
-@pytest.mark.parametrize('images, text', [
-    (image_shape(32, 32, 3), 'images (32, 32, 3) must be [B, H, W, 3]'),
-    (image_shape(1, 3, 32, 32), 'images (1, 3, 32, 32) must be [B, H, W, 3]'),
-    (jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.uint8),
-     'images are uint8; normalize them to float32 first'),
-])
+@pytest.mark.parametrize(
+    'images, text',
+    [
+        (image_shape(32, 32, 3), 'images (32, 32, 3) must be [B, H, W, 3]'),
+        (image_shape(1, 3, 32, 32), 'images (1, 3, 32, 32) must be [B, H, W, 3]'),
+        (
+            jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.uint8),
+            'images are uint8; normalize them to float32 first',
+        ),
+    ],
+)
 def test_image_errors(images, text):
     with pytest.raises(InputError) as error:
         shape_of(tiny('drn_c_26'), images)
@@ -173,12 +220,14 @@ def equations(jaxpr):
             yield from equations(inner)
 
 
-@pytest.mark.parametrize('variant, train', [
-    ('drn_a_50', False), ('drn_c_26', False), ('drn_c_26', True)])
+@pytest.mark.parametrize(
+    'variant, train', [('drn_a_50', False), ('drn_c_26', False), ('drn_c_26', True)]
+)
 def test_bfloat16_leaks_no_float32(variant, train):
     model = tiny(variant, dtype='bfloat16')
     jaxpr = jax.make_jaxpr(lambda v, x: model.apply(v, x, train, mutable=['batch_stats']))(
-        shapes(model), image_shape(2, 64, 64, 3))
+        shapes(model), image_shape(2, 64, 64, 3)
+    )
     found = collections.Counter()
     for equation in equations(jaxpr.jaxpr):
         for variable in equation.outvars:
@@ -200,15 +249,20 @@ def test_bfloat16_gradient_convolves_in_bfloat16():
     model = tiny('drn_c_26', dtype='bfloat16')
 
     def loss(params, variables, images):
-        logits, _ = model.apply({**variables, 'params': params}, images, True,
-                                mutable=['batch_stats'])
+        logits, _ = model.apply(
+            {**variables, 'params': params}, images, True, mutable=['batch_stats']
+        )
         return logits.sum()
 
     variables = shapes(model)
-    jaxpr = jax.make_jaxpr(jax.grad(loss))(variables['params'], variables,
-                                           image_shape(2, 64, 64, 3))
-    convolutions = [equation.outvars[0].aval.dtype.name for equation in equations(jaxpr.jaxpr)
-                    if equation.primitive.name == 'conv_general_dilated']
+    jaxpr = jax.make_jaxpr(jax.grad(loss))(
+        variables['params'], variables, image_shape(2, 64, 64, 3)
+    )
+    convolutions = [
+        equation.outvars[0].aval.dtype.name
+        for equation in equations(jaxpr.jaxpr)
+        if equation.primitive.name == 'conv_general_dilated'
+    ]
     assert len(convolutions) > 2 * 26
     assert set(convolutions) == {'bfloat16'}
 
@@ -231,24 +285,43 @@ def reach(model, field):
     stride = model.table.stride
     cell = -(-field // stride)
     variables = jax.tree.map_with_path(
-        lambda path, leaf: np.full(leaf.shape, {'kernel': 1 / np.prod(leaf.shape[:3])}.get(
-            path[-1].key, path[-1].key in ('scale', 'var')), np.float32), shapes(model))
+        lambda path, leaf: np.full(
+            leaf.shape,
+            {'kernel': 1 / np.prod(leaf.shape[:3])}.get(
+                path[-1].key, path[-1].key in ('scale', 'var')
+            ),
+            np.float32,
+        ),
+        shapes(model),
+    )
 
     @jax.jit
     def seen(images):
         gradient = jax.grad(lambda x: model.apply(variables, x)[0, cell].sum())(images)
         return (gradient != 0).any((0, 2, 3))
 
-    ramp = np.broadcast_to(np.linspace(1, 2, 2 * cell * stride, dtype=np.float32)[:, None, None],
-                           (1, 2 * cell * stride, 32, 3))
+    ramp = np.broadcast_to(
+        np.linspace(1, 2, 2 * cell * stride, dtype=np.float32)[:, None, None],
+        (1, 2 * cell * stride, 32, 3),
+    )
     first = int(np.flatnonzero(seen(ramp[:, ::-1]))[0])
     last = int(np.flatnonzero(seen(ramp))[-1])
     return first, last, cell * stride - field // 2
 
 
-@pytest.mark.parametrize('variant, first_block', [
-    ('resnet_18', 'paper'), ('drn_a_18', 'paper'), ('drn_a_50', 'paper'), ('drn_a_50', 'release'),
-    ('drn_b_26', 'paper'), ('drn_c_58', 'paper'), ('drn_d_22', 'paper'), ('drn_d_40', 'paper')])
+@pytest.mark.parametrize(
+    'variant, first_block',
+    [
+        ('resnet_18', 'paper'),
+        ('drn_a_18', 'paper'),
+        ('drn_a_50', 'paper'),
+        ('drn_a_50', 'release'),
+        ('drn_b_26', 'paper'),
+        ('drn_c_58', 'paper'),
+        ('drn_d_22', 'paper'),
+        ('drn_d_40', 'paper'),
+    ],
+)
 def test_receptive_field_by_gradients(variant, first_block):
     model = tiny(variant, num_classes=0, first_block=first_block)
     field = drn_jax.describe(variant, first_block=first_block).total.receptive_field
@@ -258,24 +331,30 @@ def test_receptive_field_by_gradients(variant, first_block):
 
 
 def test_rematerialized_levels_give_the_same_numbers():
-    model = drn_jax.create_model('drn_d_22', num_classes=3, width=.0625)
-    again = drn_jax.create_model('drn_d_22', num_classes=3, width=.0625,
-                                 rematerialize=('level3', 'level6'))
+    model = drn_jax.create_model('drn_d_22', num_classes=3, width=0.0625)
+    again = drn_jax.create_model(
+        'drn_d_22', num_classes=3, width=0.0625, rematerialize=('level3', 'level6')
+    )
     variables = random_variables(model)
     assert jax.tree.structure(shapes(again)) == jax.tree.structure(variables)
     images = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
 
     def gradients(model):
         def loss(params):
-            logits, updates = model.apply({**variables, 'params': params}, images, train=True,
-                                          mutable=['batch_stats'])
-            return (logits ** 2).sum(), updates
+            logits, updates = model.apply(
+                {**variables, 'params': params}, images, train=True, mutable=['batch_stats']
+            )
+            return (logits**2).sum(), updates
+
         return jax.jit(jax.grad(loss, has_aux=True))(variables['params'])
 
     remade = str(jax.make_jaxpr(lambda x: again.apply(variables, x))(images)).count('remat')
     assert remade == 2  # levels
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
-                 gradients(model), gradients(again))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+        gradients(model),
+        gradients(again),
+    )
 
 
 def test_levels_that_do_not_exist_cannot_be_rematerialized():

@@ -11,28 +11,52 @@ def column(name, field, **options):
 
 def test_list_models():
     assert variants.list_models() == [
-        'drn_a_18', 'drn_a_34', 'drn_a_50', 'drn_b_26', 'drn_b_42', 'drn_c_26', 'drn_c_42',
-        'drn_c_58', 'drn_d_105', 'drn_d_107', 'drn_d_22', 'drn_d_24', 'drn_d_38', 'drn_d_40',
-        'drn_d_54', 'drn_d_56', 'resnet_101', 'resnet_18', 'resnet_34', 'resnet_50']
+        'drn_a_18',
+        'drn_a_34',
+        'drn_a_50',
+        'drn_b_26',
+        'drn_b_42',
+        'drn_c_26',
+        'drn_c_42',
+        'drn_c_58',
+        'drn_d_105',
+        'drn_d_107',
+        'drn_d_22',
+        'drn_d_24',
+        'drn_d_38',
+        'drn_d_40',
+        'drn_d_54',
+        'drn_d_56',
+        'resnet_101',
+        'resnet_18',
+        'resnet_34',
+        'resnet_50',
+    ]
 
 
-@pytest.mark.parametrize('name, strides, dilations', [
-    ('resnet_18', [1, 2, 2, 2], [1, 1, 1, 1]),
-    ('drn_a_50', [1, 2, 1, 1], [1, 1, 2, 4]),
-    ('drn_b_26', [1, 2, 2, 2, 1, 1, 1, 1], [1, 1, 1, 1, 2, 4, 2, 1]),
-    ('drn_d_105', [1, 2, 2, 2, 1, 1, 1, 1], [1, 1, 1, 1, 2, 4, 2, 1]),
-])
+@pytest.mark.parametrize(
+    'name, strides, dilations',
+    [
+        ('resnet_18', [1, 2, 2, 2], [1, 1, 1, 1]),
+        ('drn_a_50', [1, 2, 1, 1], [1, 1, 2, 4]),
+        ('drn_b_26', [1, 2, 2, 2, 1, 1, 1, 1], [1, 1, 1, 1, 2, 4, 2, 1]),
+        ('drn_d_105', [1, 2, 2, 2, 1, 1, 1, 1], [1, 1, 1, 1, 2, 4, 2, 1]),
+    ],
+)
 def test_strides_and_dilations(name, strides, dilations):
     assert column(name, 'stride') == strides
     assert column(name, 'dilation') == dilations
 
 
-@pytest.mark.parametrize('name, numbers, outputs, stride', [
-    ('resnet_34', [3, 4, 5, 6], [64, 128, 256, 512], 32),
-    ('drn_a_50', [3, 4, 5, 6], [256, 512, 1024, 2048], 8),
-    ('drn_c_26', [1, 2, 3, 4, 5, 6, 7, 8], [16, 32, 64, 128, 256, 512, 512, 512], 8),
-    ('drn_c_58', [1, 2, 3, 4, 5, 6, 7, 8], [16, 32, 256, 512, 1024, 2048, 512, 512], 8),
-])
+@pytest.mark.parametrize(
+    'name, numbers, outputs, stride',
+    [
+        ('resnet_34', [3, 4, 5, 6], [64, 128, 256, 512], 32),
+        ('drn_a_50', [3, 4, 5, 6], [256, 512, 1024, 2048], 8),
+        ('drn_c_26', [1, 2, 3, 4, 5, 6, 7, 8], [16, 32, 64, 128, 256, 512, 512, 512], 8),
+        ('drn_c_58', [1, 2, 3, 4, 5, 6, 7, 8], [16, 32, 256, 512, 1024, 2048, 512, 512], 8),
+    ],
+)
 def test_levels_and_their_channels(name, numbers, outputs, stride):
     assert column(name, 'number') == numbers
     assert column(name, 'outputs') == outputs
@@ -55,35 +79,50 @@ def test_name_counts_the_layers(name):
 
 
 def dilations_of_first_blocks(name, **options):
-    return {level.name: [conv.dilation for conv in blocks[0].convs if conv.kernel_size == 3]
-            for level, blocks in variants.lookup(name, **options).expand() if level.dilation > 1}
+    return {
+        level.name: [conv.dilation for conv in blocks[0].convs if conv.kernel_size == 3]
+        for level, blocks in variants.lookup(name, **options).expand()
+        if level.dilation > 1
+    }
 
 
 def test_first_block_of_drn_a():
     assert dilations_of_first_blocks('drn_a_18') == {'level5': [1, 2], 'level6': [2, 4]}
     assert dilations_of_first_blocks('drn_a_50') == {'level5': [1], 'level6': [2]}
     assert dilations_of_first_blocks('drn_a_18', first_block='release') == {
-        'level5': [1, 1], 'level6': [1, 1]}
+        'level5': [1, 1],
+        'level6': [1, 1],
+    }
     assert dilations_of_first_blocks('drn_a_50', first_block='release') == {
-        'level5': [1], 'level6': [1]}
+        'level5': [1],
+        'level6': [1],
+    }
 
 
 def test_first_block_elsewhere_has_the_dilation_of_its_level():
     assert dilations_of_first_blocks('drn_b_26') == {
-        'level5': [2, 2], 'level6': [4, 4], 'level7': [2, 2]}
+        'level5': [2, 2],
+        'level6': [4, 4],
+        'level7': [2, 2],
+    }
 
 
 def test_only_the_first_block_is_special():
     level6 = variants.lookup('drn_a_34').levels[-1]
     assert [[conv.dilation for conv in block.convs] for block in level6.expand(256)] == [
-        [2, 4], [4, 4], [4, 4]]
+        [2, 4],
+        [4, 4],
+        [4, 4],
+    ]
 
 
 def test_bottleneck_strides_and_dilates_in_the_middle():
     block, *_ = variants.lookup('resnet_50').levels[1].expand(256)
-    assert block.convs == (variants.Conv('conv1', 1, 256, 128),
-                           variants.Conv('conv2', 3, 128, 128, stride=2),
-                           variants.Conv('conv3', 1, 128, 512))
+    assert block.convs == (
+        variants.Conv('conv1', 1, 256, 128),
+        variants.Conv('conv2', 3, 128, 128, stride=2),
+        variants.Conv('conv3', 1, 128, 512),
+    )
     assert block.projection == variants.Conv('conv', 1, 256, 512, stride=2)
 
 
@@ -93,21 +132,32 @@ def test_width_scales_every_level():
     assert variants.lookup('resnet_18', width=np.float32(2)).outputs == 1024
 
 
-@pytest.mark.parametrize('arguments, text', [
-    (('drn_c_27',), "variant 'drn_c_27' is unknown; known: drn_a_18, drn_a_34, "),
-    ((None,), 'variant None is unknown; known: '),
-    (('drn_a_18', 1.0, 'paperback'),
-     "first_block 'paperback' is unknown; allowed: 'paper', 'release'"),
-    (('drn_c_26', 1.0, 'release'), "first_block 'release' is a choice in drn_a variants only; "
-                                   "leave it at 'paper' for 'drn_c_26'"),
-    (('resnet_18', 1.0, 'release'), 'is a choice in drn_a variants only'),
-    (('drn_c_26', 0), 'width 0 must be a number above 0'),
-    (('drn_c_26', -1.5), 'width -1.5 must be a number above 0'),
-    (('drn_c_26', float('nan')), 'width nan must be a number above 0'),
-    (('drn_c_26', '1'), "width '1' must be a number above 0"),
-    (('drn_c_26', 0.03), "width 0.03 rounds the 16 channels that 'drn_c_26' begins with to 0; "
-                         'use more than 0.03125'),
-])
+@pytest.mark.parametrize(
+    'arguments, text',
+    [
+        (('drn_c_27',), "variant 'drn_c_27' is unknown; known: drn_a_18, drn_a_34, "),
+        ((None,), 'variant None is unknown; known: '),
+        (
+            ('drn_a_18', 1.0, 'paperback'),
+            "first_block 'paperback' is unknown; allowed: 'paper', 'release'",
+        ),
+        (
+            ('drn_c_26', 1.0, 'release'),
+            "first_block 'release' is a choice in drn_a variants only; "
+            "leave it at 'paper' for 'drn_c_26'",
+        ),
+        (('resnet_18', 1.0, 'release'), 'is a choice in drn_a variants only'),
+        (('drn_c_26', 0), 'width 0 must be a number above 0'),
+        (('drn_c_26', -1.5), 'width -1.5 must be a number above 0'),
+        (('drn_c_26', float('nan')), 'width nan must be a number above 0'),
+        (('drn_c_26', '1'), "width '1' must be a number above 0"),
+        (
+            ('drn_c_26', 0.03),
+            "width 0.03 rounds the 16 channels that 'drn_c_26' begins with to 0; "
+            'use more than 0.03125',
+        ),
+    ],
+)
 def test_errors_quote_what_was_given(arguments, text):
     with pytest.raises(InputError) as error:
         variants.lookup(*arguments)

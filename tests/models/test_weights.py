@@ -6,16 +6,20 @@ import sys
 import jax
 import numpy as np
 import pytest
+from fills import random_variables
+from golden import rebuild
 
 import drn_jax
 from drn_jax.errors import InputError
 from drn_jax.models.weights import torch_settings
-from fills import random_variables
-from golden import rebuild
 
-UNUSED = ['layer7.0.downsample.0.weight', 'layer7.0.downsample.1.bias',
-          'layer7.0.downsample.1.running_mean', 'layer7.0.downsample.1.running_var',
-          'layer7.0.downsample.1.weight']
+UNUSED = [
+    'layer7.0.downsample.0.weight',
+    'layer7.0.downsample.1.bias',
+    'layer7.0.downsample.1.running_mean',
+    'layer7.0.downsample.1.running_var',
+    'layer7.0.downsample.1.weight',
+]
 
 
 def tiny_variables(variant, num_classes=3, width=0.125):
@@ -46,26 +50,29 @@ def test_kernel_layout():
     assert linear.shape == (3, 64)
 
 
-@pytest.mark.parametrize('variant, task, ours, theirs', [
-    ('drn_c_26', 'classification', 'stem/conv', 'conv1'),
-    ('drn_c_26', 'classification', 'stem/bn', 'bn1'),
-    ('drn_c_26', 'classification', 'level3/block0/shortcut/conv', 'layer3.0.downsample.0'),
-    ('drn_c_26', 'classification', 'level3/block1/bn2', 'layer3.1.bn2'),
-    ('drn_c_26', 'segmentation', 'stem/bn', 'base.1'),
-    ('drn_c_26', 'segmentation', 'level8/block0/conv2', 'base.10.0.conv2'),
-    ('drn_c_26', 'segmentation', 'head', 'seg'),
-    ('drn_d_24', 'classification', 'stem/conv', 'layer0.0'),
-    ('drn_d_24', 'classification', 'stem/bn', 'layer0.1'),
-    ('drn_d_24', 'classification', 'level8/layer1/conv', 'layer8.3'),
-    ('drn_d_24', 'classification', 'level8/layer1/bn', 'layer8.4'),
-    ('drn_d_24', 'segmentation', 'stem/conv', 'base.0.0'),
-    ('drn_d_24', 'segmentation', 'level8/layer1/bn', 'base.8.4'),
-    ('drn_a_50', 'classification', 'level3/block0/conv3', 'layer1.0.conv3'),
-    ('drn_a_50', 'classification', 'level6/block2/bn1', 'layer4.2.bn1'),
-    ('drn_a_50', 'segmentation', 'stem/conv', 'base.0'),
-    ('drn_a_50', 'segmentation', 'level3/block0/shortcut/bn', 'base.4.0.downsample.1'),
-    ('resnet_18', 'classification', 'head', 'fc'),
-])
+@pytest.mark.parametrize(
+    'variant, task, ours, theirs',
+    [
+        ('drn_c_26', 'classification', 'stem/conv', 'conv1'),
+        ('drn_c_26', 'classification', 'stem/bn', 'bn1'),
+        ('drn_c_26', 'classification', 'level3/block0/shortcut/conv', 'layer3.0.downsample.0'),
+        ('drn_c_26', 'classification', 'level3/block1/bn2', 'layer3.1.bn2'),
+        ('drn_c_26', 'segmentation', 'stem/bn', 'base.1'),
+        ('drn_c_26', 'segmentation', 'level8/block0/conv2', 'base.10.0.conv2'),
+        ('drn_c_26', 'segmentation', 'head', 'seg'),
+        ('drn_d_24', 'classification', 'stem/conv', 'layer0.0'),
+        ('drn_d_24', 'classification', 'stem/bn', 'layer0.1'),
+        ('drn_d_24', 'classification', 'level8/layer1/conv', 'layer8.3'),
+        ('drn_d_24', 'classification', 'level8/layer1/bn', 'layer8.4'),
+        ('drn_d_24', 'segmentation', 'stem/conv', 'base.0.0'),
+        ('drn_d_24', 'segmentation', 'level8/layer1/bn', 'base.8.4'),
+        ('drn_a_50', 'classification', 'level3/block0/conv3', 'layer1.0.conv3'),
+        ('drn_a_50', 'classification', 'level6/block2/bn1', 'layer4.2.bn1'),
+        ('drn_a_50', 'segmentation', 'stem/conv', 'base.0'),
+        ('drn_a_50', 'segmentation', 'level3/block0/shortcut/bn', 'base.4.0.downsample.1'),
+        ('resnet_18', 'classification', 'head', 'fc'),
+    ],
+)
 def test_names(variant, task, ours, theirs):
     variables = tiny_variables(variant)
     state = drn_jax.to_torch(variant, variables, task=task)
@@ -91,8 +98,12 @@ def test_prefix_counters_and_wrapper_change_nothing(caplog):
     state = tiny_state('drn_d_22')
     wanted = drn_jax.from_torch('drn_d_22', state)
     assert not caplog.records
-    wrapped = {'epoch': 3, 'arch': 'drn_d_22', 'best_prec1': 70.5, 'state_dict': {
-        f'module.{name}': value for name, value in state.items()}}
+    wrapped = {
+        'epoch': 3,
+        'arch': 'drn_d_22',
+        'best_prec1': 70.5,
+        'state_dict': {f'module.{name}': value for name, value in state.items()},
+    }
     wrapped['state_dict']['module.layer0.1.num_batches_tracked'] = np.int64(7)
     jax.tree.map(np.testing.assert_array_equal, drn_jax.from_torch('drn_d_22', wrapped), wanted)
     assert torch_settings('drn_d_22', wrapped) == (3, 'classification', 0.125)
@@ -138,8 +149,11 @@ def test_settings_make_the_model_again(width):
     settings = torch_settings('drn_d_22', state)
     made = random_variables(drn_jax.create_model('drn_d_22', **settings._asdict()))
     assert_same(drn_jax.to_torch('drn_d_22', drn_jax.from_torch('drn_d_22', state)), state)
-    jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), made,
-                 drn_jax.from_torch('drn_d_22', state))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_equal(a.shape, b.shape),
+        made,
+        drn_jax.from_torch('drn_d_22', state),
+    )
 
 
 def test_results_are_new_float32_arrays():
@@ -166,7 +180,8 @@ def test_one_error_lists_everything_that_differs():
     assert error_of('drn_c_26', state) == (
         "the state dict does not fit 'drn_c_26', it fits no other variant either: "
         'missing 2 (fc.bias, layer3.0.bn1.weight), extra 1 (layer3.9.bn1.weight), '
-        'misshapen 1 (layer4.0.conv1.weight is 15x8x3x3 instead of 16x8x3x3)')
+        'misshapen 1 (layer4.0.conv1.weight is 15x8x3x3 instead of 16x8x3x3)'
+    )
 
 
 def test_long_lists_are_cut():
@@ -180,19 +195,26 @@ def test_long_lists_are_cut():
 def test_error_names_the_variants_that_fit():
     assert error_of('drn_d_22', tiny_state('drn_c_26')).startswith(
         "the state dict does not fit 'drn_d_22', it fits drn_b_26 and drn_c_26, "
-        'name the one you mean: missing ')
+        'name the one you mean: missing '
+    )
     assert 'it fits drn_c_58,' in error_of('drn_d_54', tiny_state('drn_c_58'))
     assert 'it fits drn_a_50 and resnet_50,' in error_of('drn_a_18', tiny_state('resnet_50'))
 
 
-@pytest.mark.parametrize('state, text', [
-    ({}, "the state dict does not fit 'drn_c_26', it fits no other variant either: missing 150 ("),
-    ([1, 2], 'a state dict maps names to arrays, list does not'),
-    ({'state_dict': 5}, 'a state dict maps names to arrays, int does not'),
-    ({'epoch': 3}, 'extra 1 (epoch)'),
-    ({'layer8.0.conv1.weight': np.zeros((1, 1))}, 'missing 149 ('),
-    ({'conv1.weight': np.zeros((0, 3, 7, 7))}, 'conv1.weight is 0x3x7x7 instead of 16x3x7x7'),
-])
+@pytest.mark.parametrize(
+    'state, text',
+    [
+        (
+            {},
+            "the state dict does not fit 'drn_c_26', it fits no other variant either: missing 150 (",
+        ),
+        ([1, 2], 'a state dict maps names to arrays, list does not'),
+        ({'state_dict': 5}, 'a state dict maps names to arrays, int does not'),
+        ({'epoch': 3}, 'extra 1 (epoch)'),
+        ({'layer8.0.conv1.weight': np.zeros((1, 1))}, 'missing 149 ('),
+        ({'conv1.weight': np.zeros((0, 3, 7, 7))}, 'conv1.weight is 0x3x7x7 instead of 16x3x7x7'),
+    ],
+)
 def test_what_is_no_state_dict(state, text):
     assert text in error_of('drn_c_26', state)
 
@@ -203,7 +225,8 @@ def test_numbers_must_be_finite():
     state['fc.weight'][0, 0] = np.inf
     assert error_of('drn_d_22', state) == (
         "the weights for 'drn_d_22' hold numbers that are not finite in layer5.0.bn1.bias, "
-        'fc.weight; use an undamaged file')
+        'fc.weight; use an undamaged file'
+    )
 
 
 def test_to_torch_errors():

@@ -1,4 +1,5 @@
 """Boxes by hand, their properties, and against plain loops over cells."""
+
 import itertools
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from drn_jax.errors import InputError
 from drn_jax.ops import boxes
 
-THRESHOLDS = np.r_[-1, 0, np.linspace(.05, .95, 19), 1 - 10. ** -np.arange(2, 7), 1].astype('f4')
+THRESHOLDS = np.r_[-1, 0, np.linspace(0.05, 0.95, 19), 1 - 10.0 ** -np.arange(2, 7), 1].astype('f4')
 
 
 def responses_by_loop(maps, c):
@@ -29,8 +30,11 @@ def scaled_by_loop(maps, c):
 
 def box_by_loop(responses, threshold):
     """Tightest box round all cells above the threshold, cell by cell."""
-    cells = [(y, x) for y, x in itertools.product(*map(range, responses.shape))
-             if responses[y, x] > threshold]
+    cells = [
+        (y, x)
+        for y, x in itertools.product(*map(range, responses.shape))
+        if responses[y, x] > threshold
+    ]
     if not cells:
         return [0, 0, 0, 0]
     ys, xs = zip(*cells)
@@ -41,31 +45,38 @@ def random_maps(spread, seed=0):
     """Scores of 2 images, 7 x 5 cells and 4 classes, with a tie, a flat map and a single cell."""
     maps = np.random.default_rng(seed).normal(0, spread, (2, 7, 5, 4)).astype(np.float32)
     maps[0, 3, 2, :3] = maps[0, 3, 2].max() + 1  # classes 0 to 2 tie
-    maps[1, :, :, 3] = maps[1].min() - 50        # class 3 dominates nowhere, then in one cell
+    maps[1, :, :, 3] = maps[1].min() - 50  # class 3 dominates nowhere, then in one cell
     maps[1, 6, 0, 3] = 60
-    maps[0, :, :, 3] = -9                        # flat
+    maps[0, :, :, 3] = -9  # flat
     return maps
 
 
 def test_dominant_responses_by_hand():
     # Softmax of the cells: (.5 .3 .2) (.1 .6 .3) / (.4 .4 .2) (.2 .1 .7); classes 0 and 1 tie.
-    maps = jnp.log(jnp.array([[[.5, .3, .2], [.1, .6, .3]], [[.4, .4, .2], [.2, .1, .7]]]))[None]
-    rows, columns = boxes.dominant_profiles(maps, jnp.array([[0, 1, 2]]))
-    np.testing.assert_allclose(rows[0], [[.5, .4], [.6, .4], [0, .7]], rtol=1e-6)
-    np.testing.assert_allclose(columns[0], [[.5, 0], [.4, .6], [0, .7]], rtol=1e-6)
+    maps = jnp.log(
+        jnp.array([[[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]], [[0.4, 0.4, 0.2], [0.2, 0.1, 0.7]]])
+    )[None]
+    rows, columns = boxes.argmax_row_col_maxima(maps, jnp.array([[0, 1, 2]]))
+    np.testing.assert_allclose(rows[0], [[0.5, 0.4], [0.6, 0.4], [0, 0.7]], rtol=1e-6)
+    np.testing.assert_allclose(columns[0], [[0.5, 0], [0.4, 0.6], [0, 0.7]], rtol=1e-6)
 
 
 def test_boxes_by_hand():
-    rows, columns = jnp.array([.5, .4]), jnp.array([.5, 0])
-    cells, found = boxes.cell_boxes(rows, columns, jnp.array([0., .4, .45, .5]))
+    rows, columns = jnp.array([0.5, 0.4]), jnp.array([0.5, 0])
+    cells, found = boxes.cell_boxes(rows, columns, jnp.array([0.0, 0.4, 0.45, 0.5]))
     assert cells.tolist() == [[0, 0, 2, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
     assert found.tolist() == [True, True, True, False]
     assert cells.dtype == jnp.int32
 
 
-@pytest.mark.parametrize('spread', [.5, 3, 30])
-@pytest.mark.parametrize('profiles, by_loop', [
-    (boxes.dominant_profiles, responses_by_loop), (boxes.scaled_profiles, scaled_by_loop)])
+@pytest.mark.parametrize('spread', [0.5, 3, 30])
+@pytest.mark.parametrize(
+    'profiles, by_loop',
+    [
+        (boxes.argmax_row_col_maxima, responses_by_loop),
+        (boxes.minmax_row_col_maxima, scaled_by_loop),
+    ],
+)
 def test_boxes_equal_a_loop_for_every_threshold(profiles, by_loop, spread):
     maps, classes = random_maps(spread), np.array([[0, 1, 2, 3, 3], [3, 2, 0, 1, 1]])
     rows, columns = jax.jit(profiles)(maps, classes)
@@ -83,9 +94,10 @@ def test_boxes_equal_a_loop_for_every_threshold(profiles, by_loop, spread):
 
 
 def test_classes_that_dominate_nowhere_have_no_box():
-    maps = jnp.array([2., 1.]).reshape(1, 1, 1, 2)
+    maps = jnp.array([2.0, 1.0]).reshape(1, 1, 1, 2)
     cells, found = boxes.cell_boxes(
-        *boxes.dominant_profiles(maps, jnp.array([[1]])), jnp.array([0.]))
+        *boxes.argmax_row_col_maxima(maps, jnp.array([[1]])), jnp.array([0.0])
+    )
     assert cells.tolist() == [[[[0, 0, 0, 0]]]] and not found.any()
 
 
@@ -93,24 +105,24 @@ def test_classes_that_dominate_nowhere_have_no_box():
 def test_scores_that_are_no_numbers_give_empty_cells(bad):
     maps = np.zeros((1, 2, 2, 2), np.float32)
     maps[0, 0, 0, 1] = bad
-    rows, columns = boxes.dominant_profiles(jnp.array(maps), jnp.array([[0, 1]]))
-    np.testing.assert_array_equal(rows[0], [[.5, .5], [.5, .5]])
+    rows, columns = boxes.argmax_row_col_maxima(jnp.array(maps), jnp.array([[0, 1]]))
+    np.testing.assert_array_equal(rows[0], [[0.5, 0.5], [0.5, 0.5]])
     maps[0, 0, 1] = bad
-    rows, columns = boxes.dominant_profiles(jnp.array(maps), jnp.array([[0, 1]]))
-    np.testing.assert_array_equal(rows[0], [[0, .5], [0, .5]])
-    assert not boxes.scaled_profiles(jnp.array(maps), jnp.array([[0, 1]]))[0].any()
+    rows, columns = boxes.argmax_row_col_maxima(jnp.array(maps), jnp.array([[0, 1]]))
+    np.testing.assert_array_equal(rows[0], [[0, 0.5], [0, 0.5]])
+    assert not boxes.minmax_row_col_maxima(jnp.array(maps), jnp.array([[0, 1]]))[0].any()
 
 
 def test_saturated_responses_keep_their_distance_from_one():
     # One of ten classes leads by 16: 9 e^-16 / (1 + 9 e^-16) = 1.0128e-6.
-    maps = jnp.zeros((8, 12, 12, 10)).at[..., 7].set(16.)
-    rows, _ = boxes.dominant_profiles(maps, jnp.full((8, 1), 7))
+    maps = jnp.zeros((8, 12, 12, 10)).at[..., 7].set(16.0)
+    rows, _ = boxes.argmax_row_col_maxima(maps, jnp.full((8, 1), 7))
     np.testing.assert_allclose(1 - rows, 1.0128e-6, atol=2e-7)
 
 
 def test_raising_the_threshold_never_grows_a_box():
-    rows, columns = boxes.scaled_profiles(random_maps(3), np.array([[0, 1], [2, 0]]))
-    cells, _ = boxes.cell_boxes(rows, columns, np.linspace(0, .99, 50, dtype='f4'))
+    rows, columns = boxes.minmax_row_col_maxima(random_maps(3), np.array([[0, 1], [2, 0]]))
+    cells, _ = boxes.cell_boxes(rows, columns, np.linspace(0, 0.99, 50, dtype='f4'))
     assert (np.diff(cells[..., :2], axis=2) >= 0).all()
     assert (np.diff(cells[..., 2:], axis=2) <= 0).all()
 
@@ -120,8 +132,9 @@ def test_cells_in_pixels_by_hand():
     geometry = jnp.array([[100, 300, 50, 75, 0, 0], [100, 300, 50, 75, 9, 21]])
     cells = jnp.array([[1, 2, 3, 4]] * 2)
     assert boxes.image_boxes(cells, 8, geometry).tolist() == [
-        [16, 64, 48, 128],              # 8 16 24 32 input pixels
-        [(8 + 9) * 2, (16 + 21) * 4, (24 + 9) * 2, (32 + 21) * 4]]
+        [16, 64, 48, 128],  # 8 16 24 32 input pixels
+        [(8 + 9) * 2, (16 + 21) * 4, (24 + 9) * 2, (32 + 21) * 4],
+    ]
 
 
 def test_boxes_are_clipped_to_the_image():
@@ -144,10 +157,16 @@ def test_every_image_has_its_own_geometry():
     assert pixels[0, 1, 1].tolist() == [0, 0, 32, 32] and pixels[1, 1, 1].tolist() == [0, 0, 8, 8]
 
 
-IOUS = [([0, 0, 2, 2], [0, 0, 2, 2], 1), ([0, 0, 2, 2], [1, 1, 3, 3], 1 / 7),
-        ([0, 0, 4, 4], [1, 1, 3, 3], 1 / 4), ([0, 0, 2, 2], [2, 0, 4, 2], 0),
-        ([0, 0, 2, 2], [5, 5, 6, 6], 0), ([1, 1, 1, 3], [0, 0, 4, 4], 0),
-        ([0, 0, 0, 0], [0, 0, 0, 0], 0), ([3, 3, 1, 1], [0, 0, 4, 4], 0)]
+IOUS = [
+    ([0, 0, 2, 2], [0, 0, 2, 2], 1),
+    ([0, 0, 2, 2], [1, 1, 3, 3], 1 / 7),
+    ([0, 0, 4, 4], [1, 1, 3, 3], 1 / 4),
+    ([0, 0, 2, 2], [2, 0, 4, 2], 0),
+    ([0, 0, 2, 2], [5, 5, 6, 6], 0),
+    ([1, 1, 1, 3], [0, 0, 4, 4], 0),
+    ([0, 0, 0, 0], [0, 0, 0, 0], 0),
+    ([3, 3, 1, 1], [0, 0, 4, 4], 0),
+]
 
 
 @pytest.mark.parametrize('a, b, wanted', IOUS)
@@ -170,8 +189,8 @@ def test_overlap_of_all_pairs_and_of_host_arrays():
 def test_bad_shapes_are_named():
     maps = jnp.zeros((2, 3, 3, 4))
     with pytest.raises(InputError, match=r'maps \(2, 3, 3, 4\) and classes \(2,\) do not fit'):
-        boxes.dominant_profiles(maps, jnp.array([0, 1]))
+        boxes.argmax_row_col_maxima(maps, jnp.array([0, 1]))
     with pytest.raises(InputError, match=r'classes \(1, 1\) do not fit; give \[B, h, w, C\]'):
-        boxes.scaled_profiles(maps, jnp.array([[0]]))
+        boxes.minmax_row_col_maxima(maps, jnp.array([[0]]))
     with pytest.raises(InputError, match=r'geometry \(2, 4\) do not fit; give .* \[B, 6\]'):
         boxes.image_boxes(jnp.zeros((2, 4)), 8, jnp.zeros((2, 4)))

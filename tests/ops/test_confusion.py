@@ -1,4 +1,5 @@
 """Confusion matrices: by hand, against a loop, and beyond the numbers that a float32 counts."""
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ def test_a_matrix_by_hand():
     labels = jnp.array([[[0, 0], [1, 255]], [[2, 2], [2, 0]]], jnp.uint8)
     predictions = jnp.array([[[0, 1], [1, 1]], [[2, 0], [2, 0]]], jnp.uint8)
     assert confusion.confusion_matrix(labels, predictions, 3).tolist() == [
-        [2, 1, 0], [0, 1, 0], [1, 0, 2]]
+        [2, 1, 0],
+        [0, 1, 0],
+        [1, 0, 2],
+    ]
 
 
 @pytest.mark.parametrize('shape', [(3, 5, 7), (1, 300, 301), (2, 1, 1), (1, 1)])

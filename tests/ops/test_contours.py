@@ -1,4 +1,5 @@
 """Boxes of connected parts: drawn by hand, then against a flood fill cell by cell."""
+
 import numpy as np
 import pytest
 
@@ -8,7 +9,7 @@ from drn_jax.ops import boxes, contours
 
 def drawn(*lines):
     """A map with .9 at 'X', .4 at 'o' and 0 elsewhere."""
-    return np.array([[{'X': .9, 'o': .4}.get(cell, 0.) for cell in line] for line in lines])
+    return np.array([[{'X': 0.9, 'o': 0.4}.get(cell, 0.0) for cell in line] for line in lines])
 
 
 def by_flood_fill(mask):
@@ -28,49 +29,50 @@ def by_flood_fill(mask):
 
 
 def test_parts_touch_at_corners():
-    found = contours.contours(drawn('X..X', '.X..', 'o...'), [.2, .5])
+    found = contours.contours(drawn('X..X', '.X..', 'o...'), [0.2, 0.5])
     assert found.boxes.tolist() == [[0, 0, 3, 2], [0, 3, 1, 4], [0, 0, 2, 2], [0, 3, 1, 4]]
     assert found.threshold.tolist() == [0, 0, 1, 1]
     assert found.largest.tolist() == [True, False, True, False]
 
 
 def test_a_hole_has_a_contour_of_the_cells_round_it():
-    found = contours.contours(drawn('.......', '.XXXXX.', '.X..XX.', '.XXXXX.'), [.5])
+    found = contours.contours(drawn('.......', '.XXXXX.', '.X..XX.', '.XXXXX.'), [0.5])
     assert found.boxes.tolist() == [[1, 1, 4, 6], [1, 1, 4, 5]]
     assert found.largest.tolist() == [True, False]
 
 
 def test_holes_do_not_open_at_corners_of_the_background():
-    # The empty cell is closed in: its neighbours touch each other at corners.
-    found = contours.contours(drawn('.X.', 'X.X', '.X.'), [.5])
+    # The empty cell is closed in: its neighbors touch each other at corners.
+    found = contours.contours(drawn('.X.', 'X.X', '.X.'), [0.5])
     assert found.boxes.tolist() == [[0, 0, 3, 3], [0, 0, 3, 3]]
 
 
 def test_the_largest_contour_encloses_the_largest_area_with_its_hole():
-    # The ring encloses 9 between centres, the block 4.5 though it has as many cells or more.
+    # The ring encloses 9 between centers, the block 4.5 though it has as many cells or more.
     ring = drawn('XXXX.....', 'X..X.XXXX', 'X..X.XXXX', 'XXXX.XXX.')
-    found = contours.contours(ring, [.5])
+    found = contours.contours(ring, [0.5])
     assert found.boxes.tolist() == [[0, 0, 4, 4], [1, 5, 4, 9], [0, 0, 4, 4]]
     assert found.largest.tolist() == [True, False, False]
 
 
 def test_a_block_within_a_ring_is_not_the_largest():
-    found = contours.contours(drawn('X.......', '..XXXXXX', '..X....X', '..X.XX.X', '..X....X',
-                                    '..XXXXXX'), [.5])
+    found = contours.contours(
+        drawn('X.......', '..XXXXXX', '..X....X', '..X.XX.X', '..X....X', '..XXXXXX'), [0.5]
+    )
     assert found.boxes[found.largest].tolist() == [[1, 2, 6, 8]]
     assert sorted(found.boxes.tolist()) == [[0, 0, 1, 1], [1, 2, 6, 8], [1, 2, 6, 8], [3, 4, 4, 6]]
 
 
 def test_of_lines_without_area_the_one_with_more_cells_is_the_largest():
-    found = contours.contours(drawn('X.XXX', '.....', 'X.XXX'), [.5])
+    found = contours.contours(drawn('X.XXX', '.....', 'X.XXX'), [0.5])
     assert found.boxes[found.largest].tolist() == [[0, 2, 1, 5]]
 
 
 def test_nothing_above_a_threshold_gives_no_row():
-    found = contours.contours(drawn('o.'), [.3, .4, .9])
+    found = contours.contours(drawn('o.'), [0.3, 0.4, 0.9])
     assert found.threshold.tolist() == [0]
     assert contours.largest_boxes(found, 3).tolist() == [[0, 0, 1, 1], [0] * 4, [0] * 4]
-    assert contours.contours(np.zeros((3, 3)), [.5]).boxes.shape == (0, 4)
+    assert contours.contours(np.zeros((3, 3)), [0.5]).boxes.shape == (0, 4)
 
 
 @pytest.mark.parametrize('seed', range(3))
@@ -94,23 +96,23 @@ def test_parts_equal_a_flood_fill_at_every_threshold(seed):
 
 def test_boxes_of_one_part_equal_those_of_the_profiles():
     y, x = np.mgrid[:20, :30]
-    scores = np.exp(-(y - 8.) ** 2 / 20 - (x - 11.) ** 2 / 60).astype(np.float32)
-    thresholds = np.linspace(.05, .95, 19).astype('f4')
+    scores = np.exp(-((y - 8.0) ** 2) / 20 - (x - 11.0) ** 2 / 60).astype(np.float32)
+    thresholds = np.linspace(0.05, 0.95, 19).astype('f4')
     cells, _ = boxes.cell_boxes(scores.max(1), scores.max(0), thresholds)
     found = contours.contours(scores, thresholds)
     np.testing.assert_array_equal(contours.largest_boxes(found, 19), cells)
 
 
 def test_scaled_map_by_hand():
-    # Centres of two cells of 4 pixels lie at 1.5 and 5.5.
-    found = contours.scaled_map(np.array([[2., 6.]]), 2, 8, stride=4)
-    np.testing.assert_allclose(found, [[0, 0, .125, .375, .625, .875, 1, 1]] * 2)
+    # Centers of two cells of 4 pixels lie at 1.5 and 5.5.
+    found = contours.scaled_map(np.array([[2.0, 6.0]]), 2, 8, stride=4)
+    np.testing.assert_allclose(found, [[0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]] * 2)
     assert found.dtype == np.float32
 
 
 def test_maps_that_cannot_be_scaled_are_empty():
-    for value in (.1, np.nan, np.inf):
-        scores = np.full((3, 3), .1)
+    for value in (0.1, np.nan, np.inf):
+        scores = np.full((3, 3), 0.1)
         scores[0, 0] = value
         assert not contours.scaled_map(scores, 21, 24).any()
 

@@ -14,23 +14,26 @@ def taps(rows):
 
 
 def test_dilation_spreads_the_taps():
-    point = image([[0, 0, 0, 0, 0],
-                   [0, 0, 0, 0, 0],
-                   [0, 0, 1, 0, 0],
-                   [0, 0, 0, 0, 0],
-                   [0, 0, 0, 0, 0]])
+    point = image(
+        [[0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
+    )
     out = dilated_conv(point, taps([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), dilation=2)
-    assert out[0, :, :, 0].tolist() == [[9, 0, 8, 0, 7],
-                                        [0, 0, 0, 0, 0],
-                                        [6, 0, 5, 0, 4],
-                                        [0, 0, 0, 0, 0],
-                                        [3, 0, 2, 0, 1]]
+    assert out[0, :, :, 0].tolist() == [
+        [9, 0, 8, 0, 7],
+        [0, 0, 0, 0, 0],
+        [6, 0, 5, 0, 4],
+        [0, 0, 0, 0, 0],
+        [3, 0, 2, 0, 1],
+    ]
 
 
-@pytest.mark.parametrize('row, want', [
-    ([1, 2, 3, 4, 5], [210, 432, 54]),
-    ([1, 2, 3, 4], [210, 432]),  # 'SAME' would start at the second pixel: 321, 43
-])
+@pytest.mark.parametrize(
+    'row, want',
+    [
+        ([1, 2, 3, 4, 5], [210, 432, 54]),
+        ([1, 2, 3, 4], [210, 432]),  # 'SAME' would start at the second pixel: 321, 43
+    ],
+)
 def test_stride_starts_at_the_first_pixel(row, want):
     kernel = taps([[0, 0, 0], [1, 10, 100], [0, 0, 0]])
     assert dilated_conv(image([row]), kernel, stride=2)[0, 0, :, 0].tolist() == want
@@ -42,13 +45,15 @@ def test_outside_the_image_is_zero():
 
 
 def test_channels_mix_as_a_matrix_product():
-    x = jnp.asarray([[[[1., 2.]]]])
-    kernel = jnp.asarray([[[[1., 0., 3.], [0., 1., 4.]]]])
+    x = jnp.asarray([[[[1.0, 2.0]]]])
+    kernel = jnp.asarray([[[[1.0, 0.0, 3.0], [0.0, 1.0, 4.0]]]])
     assert dilated_conv(x, kernel)[0, 0, 0].tolist() == [1, 2, 11]
 
 
-@pytest.mark.parametrize('side, stride, dilation', [
-    (1, 1, 1), (3, 1, 2), (7, 1, 4), (3, 2, 1), (7, 2, 1), (3, 2, 2), (3, 3, 5)])
+@pytest.mark.parametrize(
+    'side, stride, dilation',
+    [(1, 1, 1), (3, 1, 2), (7, 1, 4), (3, 2, 1), (7, 2, 1), (3, 2, 2), (3, 3, 5)],
+)
 def test_equals_the_sum_in_its_docstring(side, stride, dilation):
     rng = np.random.default_rng(side + 10 * stride + 100 * dilation)
     x = rng.standard_normal((2, 9, 14, 3)).astype(np.float32)
@@ -74,14 +79,17 @@ def test_keeps_bfloat16():
     assert out[0, 1, 1, 0] == 18
 
 
-@pytest.mark.parametrize('x, kernel, options, text', [
-    ((4, 4, 1), (3, 3, 1, 1), {}, r'x \(4, 4, 1\) must be \[B, H, W, Cin\]'),
-    ((1, 4, 4, 1), (2, 2, 1, 1), {}, r'kernel \(2, 2, 1, 1\) must be square with an odd side'),
-    ((1, 4, 4, 1), (1, 3, 1, 1), {}, r'kernel \(1, 3, 1, 1\) must be square with an odd side'),
-    ((1, 4, 4, 2), (3, 3, 3, 1), {}, r'reads 3 channels, x \(1, 4, 4, 2\) has 2'),
-    ((1, 4, 4, 1), (3, 3, 1, 1), {'stride': 0}, 'stride 0 and dilation 1 must be at least 1'),
-    ((1, 4, 4, 1), (3, 3, 1, 1), {'dilation': 0}, 'stride 1 and dilation 0 must be at least 1'),
-])
+@pytest.mark.parametrize(
+    'x, kernel, options, text',
+    [
+        ((4, 4, 1), (3, 3, 1, 1), {}, r'x \(4, 4, 1\) must be \[B, H, W, Cin\]'),
+        ((1, 4, 4, 1), (2, 2, 1, 1), {}, r'kernel \(2, 2, 1, 1\) must be square with an odd side'),
+        ((1, 4, 4, 1), (1, 3, 1, 1), {}, r'kernel \(1, 3, 1, 1\) must be square with an odd side'),
+        ((1, 4, 4, 2), (3, 3, 3, 1), {}, r'reads 3 channels, x \(1, 4, 4, 2\) has 2'),
+        ((1, 4, 4, 1), (3, 3, 1, 1), {'stride': 0}, 'stride 0 and dilation 1 must be at least 1'),
+        ((1, 4, 4, 1), (3, 3, 1, 1), {'dilation': 0}, 'stride 1 and dilation 0 must be at least 1'),
+    ],
+)
 def test_errors_quote_what_was_given(x, kernel, options, text):
     with pytest.raises(ValueError, match=text):
         dilated_conv(jnp.ones(x), jnp.ones(kernel), **options)

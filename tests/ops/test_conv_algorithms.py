@@ -1,4 +1,5 @@
 """Every algorithm computes the sum in the docstring of `dilated_conv`, and so do its gradients."""
+
 import functools
 
 import jax
@@ -11,8 +12,12 @@ from drn_jax.ops.conv import ALGORITHMS, dilated_conv
 
 # (height, width, kernel side, stride, dilation), drawn once: 4 to 33 pixels a side.
 RNG = np.random.default_rng(7)
-CASES = [(*map(int, RNG.integers(4, 34, 2)), side, stride, dilation)
-         for stride in (1, 2) for dilation in (1, 2, 4) for side in (3, 1 + 2 * stride)]
+CASES = [
+    (*map(int, RNG.integers(4, 34, 2)), side, stride, dilation)
+    for stride in (1, 2)
+    for dilation in (1, 2, 4)
+    for side in (3, 1 + 2 * stride)
+]
 
 
 def taps(x, kernel, stride, dilation):
@@ -28,8 +33,10 @@ def taps(x, kernel, stride, dilation):
 
 
 def reference(x, kernel, stride, dilation):
-    return sum(padded[:, rows, columns] @ kernel[i, j]
-               for i, j, rows, columns, padded in taps(x, kernel, stride, dilation))
+    return sum(
+        padded[:, rows, columns] @ kernel[i, j]
+        for i, j, rows, columns, padded in taps(x, kernel, stride, dilation)
+    )
 
 
 def reference_gradients(x, kernel, gradient, stride, dilation):
@@ -39,7 +46,7 @@ def reference_gradients(x, kernel, gradient, stride, dilation):
         of_kernel[i, j] = np.einsum('bhwc,bhwo->co', padded[:, rows, columns], gradient)
         of_padded[:, rows, columns] += gradient @ kernel[i, j].T
     reach = dilation * (len(kernel) // 2)
-    return of_padded[:, reach:reach + x.shape[1], reach:reach + x.shape[2]], of_kernel
+    return of_padded[:, reach : reach + x.shape[1], reach : reach + x.shape[2]], of_kernel
 
 
 def draw(height, width, side, stride):
@@ -56,23 +63,26 @@ def test_random_shapes(algorithm, height, width, side, stride, dilation):
     if algorithm == 'winograd' and side != 3:
         pytest.skip('takes 3x3 kernels only')
     x, kernel, gradient = draw(height, width, side, stride)
-    conv = jax.jit(functools.partial(
-        dilated_conv, stride=stride, dilation=dilation, algorithm=algorithm))
+    conv = jax.jit(
+        functools.partial(dilated_conv, stride=stride, dilation=dilation, algorithm=algorithm)
+    )
     out, backward = jax.vjp(conv, jnp.float32(x), jnp.float32(kernel))
     wanted = reference(x, kernel, stride, dilation)
     bound = 1e-5 if algorithm == 'winograd' else 1e-6
     assert out.shape == wanted.shape
     assert np.abs(out - wanted).max() < bound * np.abs(wanted).max()
-    for found, want in zip(backward(jnp.float32(gradient)),
-                           reference_gradients(x, kernel, gradient, stride, dilation)):
+    for found, want in zip(
+        backward(jnp.float32(gradient)), reference_gradients(x, kernel, gradient, stride, dilation)
+    ):
         assert np.abs(found - want).max() < bound * np.abs(want).max()
 
 
 @pytest.mark.parametrize('algorithm', ALGORITHMS)
 def test_bfloat16(algorithm):
     x, kernel, gradient = (jnp.bfloat16(each) for each in draw(9, 14, 3, 1))
-    out, backward = jax.vjp(functools.partial(
-        dilated_conv, dilation=2, algorithm=algorithm), x, kernel)
+    out, backward = jax.vjp(
+        functools.partial(dilated_conv, dilation=2, algorithm=algorithm), x, kernel
+    )
     exact = [np.float64(each) for each in (x, kernel, gradient)]
     wanted = [reference(*exact[:2], 1, 2), *reference_gradients(*exact, 1, 2)]
     for found, want in zip([out, *backward(gradient)], wanted):
@@ -111,8 +121,9 @@ def test_no_images_and_no_pixels(algorithm, shape):
 @pytest.mark.parametrize('side', [1, 2, 3])
 def test_winograd_of_images_smaller_than_a_tile(side):
     x, kernel, _ = draw(side, 5, 3, 1)
-    np.testing.assert_allclose(winograd.conv(jnp.float32(x), jnp.float32(kernel)),
-                               reference(x, kernel, 1, 1), atol=1e-4)
+    np.testing.assert_allclose(
+        winograd.conv(jnp.float32(x), jnp.float32(kernel)), reference(x, kernel, 1, 1), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize('algorithm', ALGORITHMS)
@@ -143,6 +154,7 @@ def test_phase_and_winograd_programs_have_no_dilated_convolution():
     def program(algorithm):
         conv = functools.partial(dilated_conv, dilation=2, algorithm=algorithm)
         return jax.jit(conv).lower(x, kernel).compile().as_text()
+
     assert 'rhs_dilate=2x2' in program('native')
     assert 'convolution(' in program('phase') and 'rhs_dilate' not in program('phase')
     assert 'convolution(' not in program('winograd')

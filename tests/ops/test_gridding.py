@@ -1,4 +1,5 @@
 """The gridding score of maps whose answer is known, and its properties."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,7 @@ def score(array, period):
 
 
 def board(height, width):
-    return np.indices((height, width)).sum(0) % 2.
+    return np.indices((height, width)).sum(0) % 2.0
 
 
 @pytest.mark.parametrize('height, width', SIZES)
@@ -24,9 +25,9 @@ def test_grids_score_one(height, width):
     y, x = np.indices((height, width))
     for grid in (board(height, width), y % 2, x % 2, (y % 2) * (x % 2)):
         for period in (2, 4):
-            assert score(5 + 3. * grid, period) == pytest.approx(1, abs=1e-5)
+            assert score(5 + 3.0 * grid, period) == pytest.approx(1, abs=1e-5)
     dots = (y % 4 == 1) & (x % 4 == 2)
-    assert score(dots * 1., 4) == pytest.approx(1, abs=1e-5)
+    assert score(dots * 1.0, 4) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_grid_of_dots_by_hand():
@@ -34,23 +35,23 @@ def test_a_grid_of_dots_by_hand():
     # mean, and 3 of them are multiples of 1/2, all that period 2 sees but for the small slope that
     # dots leave in the means of 2 x 2 cells.
     y, x = np.indices((16, 16))
-    assert score((y % 4 == 0) * (x % 4 == 0) * 1., 2) == pytest.approx(3 / 15, abs=.01)
+    assert score((y % 4 == 0) * (x % 4 == 0) * 1.0, 2) == pytest.approx(3 / 15, abs=0.01)
 
 
 @pytest.mark.parametrize('height, width', SIZES)
 def test_flat_maps_and_slopes_score_zero(height, width):
     y, x = np.indices((height, width))
     for period in (2, 4):
-        assert score(np.full((height, width), .3), period) == 0
+        assert score(np.full((height, width), 0.3), period) == 0
         assert score(np.zeros((height, width)), period) == 0
-        assert score(7 + 2. * y - x, period) == pytest.approx(0, abs=1e-6)
+        assert score(7 + 2.0 * y - x, period) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize('height, width, most', [(12, 12, .01), (28, 28, .003)])
+@pytest.mark.parametrize('height, width, most', [(12, 12, 0.01), (28, 28, 0.003)])
 def test_smooth_maps_score_almost_zero(height, width, most):
-    y, x = ((np.arange(size) + .5) / size for size in (height, width))
+    y, x = ((np.arange(size) + 0.5) / size for size in (height, width))
     wave = np.cos(np.pi * y)[:, None] * np.ones(width)
-    blob = np.exp(-(y - .5)[:, None] ** 2 / .08 - (x - .6) ** 2 / .08)
+    blob = np.exp(-((y - 0.5)[:, None] ** 2) / 0.08 - (x - 0.6) ** 2 / 0.08)
     for smooth in (wave, blob):
         assert 0 <= score(smooth, 2) < most
         assert 0 <= score(smooth, 4) < 4 * most
@@ -60,8 +61,8 @@ def test_waves_between_grid_frequencies_score_zero():
     # 7 waves in 24 cells: 7/24 is 1/24 from 1/4, within 1/16; 9/24 is 3/24 from both 1/4 and 1/2.
     x = np.arange(24)
     near, between = (np.cos(2 * np.pi * k * x / 24) * np.ones((24, 1)) for k in (7, 9))
-    assert score(near, 4) > .97 and score(near, 2) < .01
-    assert score(between, 4) < .01 and score(between, 2) < .01
+    assert score(near, 4) > 0.97 and score(near, 2) < 0.01
+    assert score(between, 4) < 0.01 and score(between, 2) < 0.01
 
 
 @pytest.mark.parametrize('height, width', SIZES)
@@ -69,8 +70,11 @@ def test_white_noise_scores_its_share_of_the_frequencies(height, width):
     noise = jax.random.normal(jax.random.key(0), (2, height, width, 2000))
     for period in (2, 4):
         if gridding.applicable(height, width, period):
-            np.testing.assert_allclose(gridding.gridding_score(noise, period),
-                                       gridding.noise_share(height, width, period), rtol=.06)
+            np.testing.assert_allclose(
+                gridding.gridding_score(noise, period),
+                gridding.noise_share(height, width, period),
+                rtol=0.06,
+            )
 
 
 def test_score_equals_the_fourier_transform():
@@ -87,9 +91,9 @@ def test_score_equals_the_fourier_transform():
 
 def test_a_grid_on_one_object_is_seen():
     y, x = np.indices((28, 28))
-    blob = np.exp(-((y - 9.) ** 2 + (x - 15.) ** 2) / 18)
-    smooth, gridded = score(blob, 2), score(blob * (1 + .5 * board(28, 28)), 2)
-    assert smooth < .002 and gridded > .03
+    blob = np.exp(-((y - 9.0) ** 2 + (x - 15.0) ** 2) / 18)
+    smooth, gridded = score(blob, 2), score(blob * (1 + 0.5 * board(28, 28)), 2)
+    assert smooth < 0.002 and gridded > 0.03
 
 
 def test_score_is_the_same_for_other_scales_and_offsets():
@@ -101,7 +105,7 @@ def test_score_is_the_same_for_other_scales_and_offsets():
 def test_dead_channels_count_nothing_and_images_stand_alone():
     maps = jax.random.normal(jax.random.key(1), (3, 12, 12, 5))
     found = jax.jit(gridding.gridding_score, static_argnums=1)(maps, 2)
-    dead = jnp.concatenate([maps, jnp.full((3, 12, 12, 4), .7)], -1)
+    dead = jnp.concatenate([maps, jnp.full((3, 12, 12, 4), 0.7)], -1)
     np.testing.assert_allclose(gridding.gridding_score(dead, 2), found, rtol=1e-5)
     np.testing.assert_allclose(gridding.gridding_score(maps[1:2], 2), found[1:2], rtol=1e-5)
     assert found.dtype == jnp.float32

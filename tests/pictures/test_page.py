@@ -1,4 +1,5 @@
 """The HTML page: parsed again, its pictures decoded, and drawn by Chromium where there is one."""
+
 import base64
 import html.parser
 import io
@@ -12,8 +13,10 @@ from PIL import Image
 from drn_jax.errors import InputError
 from drn_jax.pictures import page
 
-CHROMIUM = next(filter(None, map(shutil.which, (
-    'chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))),
+    None,
+)
 RED, BLUE = (200, 30, 30), (30, 60, 220)
 
 
@@ -48,18 +51,25 @@ def decoded(image):
     return opened
 
 
-def plain(height, width, colour):
-    return np.broadcast_to(np.array(colour, np.uint8), (height, width, 3))
+def plain(height, width, color):
+    return np.broadcast_to(np.array(color, np.uint8), (height, width, 3))
 
 
 def items():
     cells = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
-    return [page.Item('one.jpg', [page.Picture('photograph', plain(1500, 2000, RED)),
-                                  page.Picture('map', cells, photograph=False)],
-                      [('cat', '98.1 %'), ('dog', '1.2 %')], section='good'),
-            page.Item('two.jpg', [page.Picture('photograph', plain(300, 200, BLUE))],
-                      section='good'),
-            page.Item('grey', [page.Picture('grey', cells[..., 0], photograph=False, wide=True)])]
+    return [
+        page.Item(
+            'one.jpg',
+            [
+                page.Picture('photograph', plain(1500, 2000, RED)),
+                page.Picture('map', cells, photograph=False),
+            ],
+            [('cat', '98.1 %'), ('dog', '1.2 %')],
+            section='good',
+        ),
+        page.Item('two.jpg', [page.Picture('photograph', plain(300, 200, BLUE))], section='good'),
+        page.Item('gray', [page.Picture('gray', cells[..., 0], photograph=False, wide=True)]),
+    ]
 
 
 def test_pictures_are_embedded_whole(tmp_path):
@@ -77,7 +87,11 @@ def test_pictures_are_embedded_whole(tmp_path):
     assert reader.open == []
     assert [text for tag, text in reader.texts if tag == 'h2'] == ['good']
     assert [text for tag, text in reader.texts if tag in ('th', 'td')] == [
-        'cat', '98.1 %', 'dog', '1.2 %']
+        'cat',
+        '98.1 %',
+        'dog',
+        '1.2 %',
+    ]
 
 
 def test_the_page_needs_nothing_else(tmp_path):
@@ -89,9 +103,12 @@ def test_the_page_needs_nothing_else(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ['index.html']
 
 
-def test_colours_stand_before_their_names(tmp_path):
-    page.write_page(tmp_path / 'i.html', 'Labels', [page.Item('one', [], [
-        ('sky', '3 %', (70, 130, 180)), ('rest', '97 %')])])
+def test_colors_stand_before_their_names(tmp_path):
+    page.write_page(
+        tmp_path / 'i.html',
+        'Labels',
+        [page.Item('one', [], [('sky', '3 %', (70, 130, 180)), ('rest', '97 %')])],
+    )
     text = (tmp_path / 'i.html').read_text(encoding='utf-8')
     assert text.count('<span') == 1
     assert 'style="background: rgb(70, 130, 180)"></span>sky</th><td>3 %</td>' in text
@@ -100,8 +117,12 @@ def test_colours_stand_before_their_names(tmp_path):
 def test_names_are_escaped(tmp_path):
     nasty = '<script>"&\' \udcff é.jpg'
     picture = page.Picture(nasty, plain(2, 2, RED))
-    page.write_page(tmp_path / 'i.html', nasty, [page.Item(nasty, [picture], [(nasty, nasty)],
-                                                           section=nasty)], [nasty])
+    page.write_page(
+        tmp_path / 'i.html',
+        nasty,
+        [page.Item(nasty, [picture], [(nasty, nasty)], section=nasty)],
+        [nasty],
+    )
     reader = Reader((tmp_path / 'i.html').read_text(encoding='utf-8'))
     shown = nasty.replace('\udcff', '\\udcff')
     assert 'script' not in reader.tags and reader.images[0]['alt'] == shown
@@ -128,17 +149,26 @@ def test_a_page_that_fails_leaves_the_earlier_one(tmp_path):
 @pytest.mark.parametrize('width, dark', [(1200, False), (420, True)])
 def test_chromium_draws_the_pictures_in_place(tmp_path, width, dark):
     page.write_page(tmp_path / 'index.html', 'Results', items(), ['a note'])
-    command = [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars',
-               f'--user-data-dir={tmp_path / "profile"}', f'--window-size={width},1600',
-               *['--blink-settings=preferredColorScheme=0'] * dark,
-               f'--screenshot={tmp_path / "shot.png"}', (tmp_path / 'index.html').as_uri()]
+    command = [
+        CHROMIUM,
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--hide-scrollbars',
+        f'--user-data-dir={tmp_path / "profile"}',
+        f'--window-size={width},1600',
+        *['--blink-settings=preferredColorScheme=0'] * dark,
+        f'--screenshot={tmp_path / "shot.png"}',
+        (tmp_path / 'index.html').as_uri(),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     shot = np.asarray(Image.open(tmp_path / 'shot.png').convert('RGB')).astype(int)
     (red_y, red_x), (blue_y, blue_x) = (
-        np.nonzero((np.abs(shot - colour) < 6).all(-1)) for colour in (RED, BLUE))
-    for ys, xs, aspect in ((red_y, red_x, .75), (blue_y, blue_x, 1.5)):
+        np.nonzero((np.abs(shot - color) < 6).all(-1)) for color in (RED, BLUE)
+    )
+    for ys, xs, aspect in ((red_y, red_x, 0.75), (blue_y, blue_x, 1.5)):
         high, wide = np.ptp(ys) + 1, np.ptp(xs) + 1
-        assert wide >= 200 and high / wide == pytest.approx(aspect, abs=.03)
-        assert len(ys) > .97 * high * wide  # nothing lies over it; corners are rounded
+        assert wide >= 200 and high / wide == pytest.approx(aspect, abs=0.03)
+        assert len(ys) > 0.97 * high * wide  # nothing lies over it; corners are rounded
     assert red_y.max() < blue_y.min() and red_x.min() == blue_x.min()
     assert (shot[2, 2].mean() < 90) == dark

@@ -1,4 +1,5 @@
 """Photographs of every kind, drawn here, and files that are none."""
+
 import io
 
 import numpy as np
@@ -18,7 +19,7 @@ def saved(tmp_path, image, suffix='.png', **options):
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.tif', '.bmp', '.webp'])
-def test_colours_stay_as_they_are(tmp_path, suffix):
+def test_colors_stay_as_they_are(tmp_path, suffix):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     options = {'lossless': True} if suffix == '.webp' else {}
     found = read_photograph(saved(tmp_path, Image.fromarray(pixels), suffix, **options))
@@ -26,7 +27,7 @@ def test_colours_stay_as_they_are(tmp_path, suffix):
     assert found.dtype == np.uint8 and found.flags.writeable
 
 
-def test_grey_and_black_and_white(tmp_path):
+def test_gray_and_black_and_white(tmp_path):
     found = read_photograph(saved(tmp_path, Image.fromarray(GRADIENT)))
     np.testing.assert_array_equal(found, GRADIENT[..., None].repeat(3, 2))
     found = read_photograph(saved(tmp_path, Image.fromarray(GRADIENT > 99)))
@@ -34,7 +35,7 @@ def test_grey_and_black_and_white(tmp_path):
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.tif'])
-def test_grey_of_16_bits(tmp_path, suffix):
+def test_gray_of_16_bits(tmp_path, suffix):
     wide = GRADIENT.astype(np.uint16) * 257
     found = read_photograph(saved(tmp_path, Image.fromarray(wide), suffix))
     np.testing.assert_array_equal(found, GRADIENT[..., None].repeat(3, 2))
@@ -54,10 +55,10 @@ def test_alpha_is_laid_over_white(tmp_path):
     pixels = np.array([[[0, 0, 0, 255], [0, 0, 0, 0], [0, 0, 0, 51]]], np.uint8)
     found = read_photograph(saved(tmp_path, Image.fromarray(pixels)))
     assert found[..., 0].tolist() == [[0, 255, 204]]
-    grey = Image.fromarray(pixels[..., 2:].copy())
-    assert grey.mode == 'LA'
-    assert read_photograph(saved(tmp_path, grey))[..., 1].tolist() == [[0, 255, 204]]
-    opaque = Image.fromarray(np.zeros((1, 2, 3), np.uint8))  # one colour stands for nothing
+    gray = Image.fromarray(pixels[..., 2:].copy())
+    assert gray.mode == 'LA'
+    assert read_photograph(saved(tmp_path, gray))[..., 1].tolist() == [[0, 255, 204]]
+    opaque = Image.fromarray(np.zeros((1, 2, 3), np.uint8))  # one color stands for nothing
     found = read_photograph(saved(tmp_path, opaque, transparency=(0, 0, 0)))
     assert found.min() == 255
 
@@ -68,10 +69,16 @@ def test_cmyk(tmp_path):
     assert np.abs(found.astype(int) - [0, 255, 255]).max() < 12
 
 
-@pytest.mark.parametrize('orientation, turned', [
-    (1, lambda pixels: pixels), (3, lambda pixels: pixels[::-1, ::-1]),
-    (6, lambda pixels: np.rot90(pixels, -1)), (8, np.rot90),
-    (2, lambda pixels: pixels[:, ::-1])])
+@pytest.mark.parametrize(
+    'orientation, turned',
+    [
+        (1, lambda pixels: pixels),
+        (3, lambda pixels: pixels[::-1, ::-1]),
+        (6, lambda pixels: np.rot90(pixels, -1)),
+        (8, np.rot90),
+        (2, lambda pixels: pixels[:, ::-1]),
+    ],
+)
 def test_exif_orientation(tmp_path, orientation, turned):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
     exif = Image.Exif()
@@ -86,7 +93,7 @@ def test_damaged_exif_loses_no_image(tmp_path):
 
 
 def test_the_first_frame_of_an_animation(tmp_path):
-    frames = [Image.new('RGB', (4, 4), colour) for colour in ('red', 'blue')]
+    frames = [Image.new('RGB', (4, 4), color) for color in ('red', 'blue')]
     path = saved(tmp_path, frames[0], '.gif', save_all=True, append_images=frames[1:])
     assert read_photograph(path)[0, 0].tolist() == [255, 0, 0]
 
@@ -110,7 +117,7 @@ def test_cut_and_scrambled_files_are_named(tmp_path, kind):
     Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(file, format=kind)
     whole = np.frombuffer(file.getvalue(), np.uint8)
     path = tmp_path / f'bad.{kind}'
-    path.write_bytes(whole[:len(whole) // 2].tobytes())
+    path.write_bytes(whole[: len(whole) // 2].tobytes())
     with pytest.raises(InputError, match=f'bad.{kind} cannot be read as an image'):
         read_photograph(path)
     for _ in range(30):  # some are read with wrong pixels; none may end otherwise

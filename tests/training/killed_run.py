@@ -1,4 +1,5 @@
 """A small run on one core, in a process that may be killed, and what it leaves on disk."""
+
 import json
 import os
 import pathlib
@@ -10,21 +11,30 @@ import numpy as np
 import orbax.checkpoint as ocp
 from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
-
-from drn_jax import commands
-from drn_jax.training import loading, loop, recorders
 from training import shared_run
 
-NAMES = ('loss', 'gradient_norm', 'parameter_norm', 'learning_rate', 'validation/top1_error',
-         'validation/top5_error')
+from drn_jax import commands
+from drn_jax.checkpoints import restore
+from drn_jax.reporting import writers
+from drn_jax.training import loop
+
+NAMES = (
+    'loss',
+    'gradient_norm',
+    'parameter_norm',
+    'learning_rate',
+    'validation/top1_error',
+    'validation/top5_error',
+)
 STEPS = 30
 
 
 def config_of(data_dir, **changes):
-    """Gives a run of `STEPS` steps with a checkpoint after every second and five evaluations."""
+    """Returns a run of `STEPS` steps with a checkpoint after every second and five evaluations."""
     config = shared_run.digits(data_dir, devices=0)
-    config.update_from_flattened_dict({
-        'steps': STEPS, 'log_every_steps': 1, 'evaluation.every_epochs': .6, **changes})
+    config.update_from_flattened_dict(
+        {'steps': STEPS, 'log_every_steps': 1, 'evaluation.every_epochs': 0.6, **changes}
+    )
     return config
 
 
@@ -32,8 +42,9 @@ def run(workdir, data_dir, changes=()):
     """Trains, or goes on; as a process of its own, pinned to one core."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
-    commands.run(lambda argv: shared_run.train(config_of(data_dir, **dict(changes)),
-                                               pathlib.Path(workdir)))
+    commands.run(
+        lambda argv: shared_run.train(config_of(data_dir, **dict(changes)), pathlib.Path(workdir))
+    )
 
 
 def terminate_at(batch, workdir, data_dir, changes=()):
@@ -49,6 +60,7 @@ def terminate_at(batch, workdir, data_dir, changes=()):
                     if number == batch:
                         os.kill(os.getpid(), signal.SIGTERM)
                     yield each
+
             return evaluate(variables, watched)
 
         return ending
@@ -62,9 +74,9 @@ def terminate_in_saves(workdir, data_dir, changes=()):
     real = loop.checkpoints.manifests.write
 
     def write(path):
-        time.sleep(.5)
+        time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(.5)
+        time.sleep(0.5)
         real(path)
 
     loop.checkpoints.manifests.write = write
@@ -72,29 +84,32 @@ def terminate_in_saves(workdir, data_dir, changes=()):
 
 
 def state(workdir, step):
-    """Gives all numbers of a step as bytes, by name."""
-    path = loading.find(workdir, step)
+    """Returns all numbers of a step as bytes, by name."""
+    path = restore.find(workdir, step)
     found = {}
     for item in ('variables', 'optimizer'):
         with ocp.StandardCheckpointer() as checkpointer:
             tree = checkpointer.restore(path / item)
-        found |= {item + jax.tree_util.keystr(name): np.asarray(leaf).tobytes()
-                  for name, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        found |= {
+            item + jax.tree_util.keystr(name): np.asarray(leaf).tobytes()
+            for name, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        }
     return found
 
 
 def log(workdir):
-    """Gives what TensorBoard shows, {(name, step): set of values that were written for it}."""
+    """Returns what TensorBoard shows, {(name, step): set of values that were written for it}."""
     found = {}
-    for file in sorted((workdir / recorders.FOLDER).iterdir()):
+    for file in sorted((workdir / writers.FOLDER).iterdir()):
         for event in event_file_loader.EventFileLoader(str(file)).Load():
             for value in event.summary.value:
                 if value.tag in NAMES:
                     found.setdefault((value.tag, event.step), set()).add(
-                        float(tensor_util.make_ndarray(value.tensor)))
+                        float(tensor_util.make_ndarray(value.tensor))
+                    )
     return found
 
 
 def metrics(workdir):
-    """Gives the metrics of the report."""
+    """Returns the metrics of the report."""
     return json.loads((workdir / 'report.json').read_text())['metrics']

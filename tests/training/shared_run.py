@@ -5,6 +5,7 @@
 ENDING is 'whole', or a signal such as 'SIGKILL' that the last process sends itself at the fifth
 batch, 'SIGTERM' at the second.
 """
+
 import json
 import os
 import pathlib
@@ -15,15 +16,17 @@ from unittest import mock
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
 from data.number_sources import NumberSource
-from drn_jax import commands, data, recipes, tasks
-from drn_jax.training import configurations, evaluation, loop, meshes, setups
 from training import tiny
+
+from drn_jax import commands, data, recipes, tasks
+from drn_jax.distributed import meshes
+from drn_jax.training import configurations, evaluation, loop, setups
 
 
 class TinyMaps(nn.Module):
     """One convolution of stride 8, with class maps as localization needs them."""
+
     table = types.SimpleNamespace(stride=8, levels=())
 
     def setup(self):
@@ -40,13 +43,22 @@ class TinyMaps(nn.Module):
 
 
 def digits(data_dir, devices):
-    """Gives the configuration of the run."""
+    """Returns the configuration of the run."""
     config = recipes.digit_scenes()
-    config.update_from_flattened_dict({
-        'batch_size': 8, 'steps': 4, 'data.data_dir': str(data_dir), 'mesh.devices': devices,
-        'data.train_split': 'train[:80]', 'data.validation_split': 'tune[:21]',
-        'data.shuffle_buffer': 80, 'evaluation.batch_size': 8, 'log_every_steps': 2,
-        'checkpoint.every_steps': 2})
+    config.update_from_flattened_dict(
+        {
+            'batch_size': 8,
+            'steps': 4,
+            'data.data_dir': str(data_dir),
+            'mesh.devices': devices,
+            'data.train_split': 'train[:80]',
+            'data.validation_split': 'tune[:21]',
+            'data.shuffle_buffer': 80,
+            'evaluation.batch_size': 8,
+            'log_every_steps': 2,
+            'checkpoint.every_steps': 2,
+        }
+    )
     return config
 
 
@@ -61,8 +73,9 @@ def localize(config):
     config.task = 'localization'
     model = TinyMaps()
     task = tasks.create_task(config, model)
-    setup = setups.Setup(meshes.create_mesh(config.mesh.devices),
-                         data.open_source(config.data, 'boxes'), task)
+    setup = setups.Setup(
+        meshes.create_mesh(config.mesh.devices), data.open_source(config.data, 'boxes'), task
+    )
     variables = jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, 8, 8, 3)))
     return evaluation.evaluator(config, setup)(jax.device_get(variables))
 
@@ -70,12 +83,18 @@ def localize(config):
 def classify_damaged(devices):
     """Evaluates on images of which some cannot be read, in the shares of different processes."""
     config = tiny.tiny_config()
-    config.update_from_flattened_dict({
-        'evaluation.batch_size': 8, 'data.max_unreadable_share': .5, 'data.image_size': 8,
-        'data.resize_px': 9})
+    config.update_from_flattened_dict(
+        {
+            'evaluation.batch_size': 8,
+            'data.max_unreadable_fraction': 0.5,
+            'data.image_size': 8,
+            'data.resize_px': 9,
+        }
+    )
     task = tiny.tiny_task(config)
-    setup = setups.Setup(meshes.create_mesh(devices),
-                         NumberSource(train=9, validation=13, damaged=(2, 11)), task)
+    setup = setups.Setup(
+        meshes.create_mesh(devices), NumberSource(train=9, validation=13, damaged=(2, 11)), task
+    )
     return evaluation.evaluator(config, setup)(jax.device_get(tiny.tiny_variables(task)))
 
 
@@ -83,13 +102,17 @@ def run(directory, data_dir, devices=0):
     """Does all of it; gives what must not depend on the number of processes."""
     metrics = train(digits(data_dir, devices), directory / 'run')
     located, damaged = localize(digits(data_dir, devices)), classify_damaged(devices)
-    return {'metrics': metrics, 'located': located.metrics,
-            'counts': {name: jnp.asarray(count).tolist() for name, count in located.counts.items()},
-            'damaged': damaged.metrics, 'unreadable': damaged.unreadable}
+    return {
+        'metrics': metrics,
+        'located': located.metrics,
+        'counts': {name: jnp.asarray(count).tolist() for name, count in located.counts.items()},
+        'damaged': damaged.metrics,
+        'unreadable': damaged.unreadable,
+    }
 
 
 def ends_at(batch, ending):
-    """Gives `data.training_batches`, where the last process sends itself a signal at a batch."""
+    """Returns `data.training_batches`, where the last process sends itself a signal at a batch."""
     real = data.training_batches
 
     def training_batches(*args, **kwargs):
@@ -98,6 +121,7 @@ def ends_at(batch, ending):
 
         class Ending:
             """These batches."""
+
             number = 0
 
             def __init__(self):
@@ -124,7 +148,7 @@ def main(argv):
     commands.add_process_flags(parser)
     given = parser.parse_args(argv)
     output = pathlib.Path(given.output)
-    with commands.joined(given):
+    with commands.initialize(given):
         if given.ending != 'whole':
             data.training_batches = ends_at(2 if given.ending == 'SIGTERM' else 5, given.ending)
             train(digits(given.data_dir, 0), output / 'run')

@@ -1,4 +1,5 @@
 """Configurations on disk, and which may follow which."""
+
 import json
 
 import pytest
@@ -23,25 +24,53 @@ def test_other_settings_are_listed():
     assert str(error.value) == (
         'runs/a holds a run with other settings: batch_size was 16 and is now 64; '
         "model.variant was 'drn_c_26' and is now 'drn_a_18'; give the old settings to go on, or "
-        'another --workdir')
+        'another --workdir'
+    )
 
 
-@pytest.mark.parametrize('field, value', [
-    ('epochs', 200.), ('steps', 9), ('data.data_dir', 'elsewhere'), ('mesh.devices', 4),
-    ('evaluation.every_epochs', 9.), ('checkpoint.keep_last', 7), ('log_every_steps', 1)])
+@pytest.mark.parametrize(
+    'field, value',
+    [
+        ('epochs', 200.0),
+        ('steps', 9),
+        ('data.data_dir', 'elsewhere'),
+        ('mesh.devices', 4),
+        ('evaluation.every_epochs', 9.0),
+        ('checkpoint.keep_last', 7),
+        ('log_every_steps', 1),
+    ],
+)
 def test_harmless_changes_are_accepted(field, value):
     config = recipes.digit_scenes()
     config.update_from_flattened_dict({field: value})
     configurations.check_same_run('runs/a', recipes.digit_scenes(), config)
 
 
-@pytest.mark.parametrize('field', ['seed', 'data.streams', 'data.shuffle_buffer', 'model.dtype',
-                                   'optimizer.momentum', 'augmentation.lighting'])
+@pytest.mark.parametrize(
+    'field',
+    [
+        'seed',
+        'data.shards',
+        'data.shuffle_buffer',
+        'model.dtype',
+        'optimizer.momentum',
+        'augmentation.lighting',
+    ],
+)
 def test_settings_that_change_results_are_not_harmless(field):
     config, other = recipes.classification(), recipes.classification()
-    other.update_from_flattened_dict({field: {
-        'seed': 5, 'data.streams': 4, 'data.shuffle_buffer': 1, 'model.dtype': 'bfloat16',
-        'optimizer.momentum': .5, 'augmentation.lighting': 0.}[field]})
+    other.update_from_flattened_dict(
+        {
+            field: {
+                'seed': 5,
+                'data.shards': 4,
+                'data.shuffle_buffer': 1,
+                'model.dtype': 'bfloat16',
+                'optimizer.momentum': 0.5,
+                'augmentation.lighting': 0.0,
+            }[field]
+        }
+    )
     assert len(configurations.differences(config, other)) == 1
 
 
@@ -61,7 +90,7 @@ def test_classes_come_from_the_data_set():
 def test_a_trained_network_keeps_its_mean_and_deviation():
     class Source:
         num_classes, labels, class_names = 2, 'maps', ('sky', 'sea')
-        palette, mean_std = ((0, 0, 0), (9, 9, 9)), ((.1, .1, .1), (.5, .5, .5))
+        palette, mean_std = ((0, 0, 0), (9, 9, 9)), ((0.1, 0.1, 0.1), (0.5, 0.5, 0.5))
 
     config = recipes.segmentation()
     before = config.data.mean, config.data.std
@@ -75,4 +104,5 @@ def test_a_field_that_an_old_run_did_not_have_is_named():
     old = recipes.classification()
     del old.loss
     assert configurations.differences(old, recipes.classification()) == [
-        'loss.label_smoothing was None and is now 0.0']
+        'loss.label_smoothing was None and is now 0.0'
+    ]

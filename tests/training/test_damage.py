@@ -1,4 +1,5 @@
 """Checkpoints after crashes, on damaged files and on a disk that is full."""
+
 import contextlib
 import os
 import pathlib
@@ -11,44 +12,54 @@ import threading
 import jax
 import numpy as np
 import pytest
-
-from drn_jax.errors import InputError
-from drn_jax.training import checkpoints, loading, manifests, meshes, recorders, states
 from training import tiny
+
+from drn_jax.checkpoints import manager, manifests, restore
+from drn_jax.distributed import meshes
+from drn_jax.errors import InputError
+from drn_jax.reporting import writers
+from drn_jax.training import states
 
 CONFIG = tiny.tiny_config()
 
 
 def state_of(step, size=3):
-    """Gives a state whose numbers tell its step."""
-    variables = {'params': {'w': np.full(size, step, np.float32)},
-                 'batch_stats': {'mean': np.full(2, step, np.float32)}}
-    optimizer = states.create_optimizer(CONFIG, .1).init(variables['params'])
-    return jax.device_put(states.TrainState(np.int32(step), variables, optimizer),
-                          meshes.replicated(meshes.create_mesh(1)))
+    """Returns a state whose numbers tell its step."""
+    variables = {
+        'params': {'w': np.full(size, step, np.float32)},
+        'batch_stats': {'mean': np.full(2, step, np.float32)},
+    }
+    optimizer = states.create_optimizer(CONFIG, 0.1).init(variables['params'])
+    return jax.device_put(
+        states.TrainState(np.int32(step), variables, optimizer),
+        meshes.replicated(meshes.create_mesh(1)),
+    )
 
 
 def save(workdir, *steps, **size):
-    with checkpoints.Checkpoints(workdir, CONFIG) as saved:
+    with manager.Checkpoints(workdir, CONFIG) as saved:
         for step in steps:
             saved.save(state_of(step, **size))
 
 
 def restored(workdir, **size):
     """Opens a directory as a run that goes on does; gives the step whose numbers it finds."""
-    with checkpoints.Checkpoints(workdir, CONFIG) as saved:
+    with manager.Checkpoints(workdir, CONFIG) as saved:
         if saved.latest_step() is None:
             return None
         state = saved.restore(state_of(0, **size))
-    jax.tree.map(lambda found, wanted: np.testing.assert_array_equal(found, wanted),
-                 jax.device_get(state), jax.device_get(state_of(int(state.step), **size)))
+    jax.tree.map(
+        lambda found, wanted: np.testing.assert_array_equal(found, wanted),
+        jax.device_get(state),
+        jax.device_get(state_of(int(state.step), **size)),
+    )
     return int(state.step)
 
 
 @pytest.fixture(scope='module')
 def three_steps(tmp_path_factory):
     workdir = tmp_path_factory.mktemp('run')
-    with checkpoints.Checkpoints(workdir, CONFIG) as saved:
+    with manager.Checkpoints(workdir, CONFIG) as saved:
         for step in (1, 2, 3):
             saved.save(state_of(step))
             saved.add_metrics(step, {'top1_error': 1 / step})
@@ -69,7 +80,9 @@ def test_a_flipped_byte_in_any_file_is_noticed(run):
     for file in files:
         content = file.read_bytes()
         place, bit = rng.integers(len(content)), rng.integers(8)
-        file.write_bytes(content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1:])
+        file.write_bytes(
+            content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+        )
         name = file.relative_to(step).as_posix()
         problem = manifests.problem(step)
         assert problem and (problem.startswith(name) or name == 'MANIFEST.json'), (name, problem)
@@ -83,23 +96,34 @@ def test_every_bit_of_the_manifest_counts(run):
     for place in range(0, len(content), 7):
         for bit in range(8):
             file.write_bytes(
-                content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1:])
+                content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+            )
             assert manifests.problem(file.parent), (place, bit)
 
 
-@pytest.mark.parametrize('damage, problem', [
-    (lambda step: (step / 'variables/_METADATA').write_text('{}'),
-     'variables/_METADATA is not what was written'),
-    (lambda step: (step / 'config/metadata').unlink(), 'config/metadata is missing'),
-    (lambda step: shutil.rmtree(step / 'optimizer'), r'optimizer/\S+ is missing'),
-    (lambda step: (step / 'MANIFEST.json').write_text('{}\n'),
-     'MANIFEST.json is not what was written')])
+@pytest.mark.parametrize(
+    'damage, problem',
+    [
+        (
+            lambda step: (step / 'variables/_METADATA').write_text('{}'),
+            'variables/_METADATA is not what was written',
+        ),
+        (lambda step: (step / 'config/metadata').unlink(), 'config/metadata is missing'),
+        (lambda step: shutil.rmtree(step / 'optimizer'), r'optimizer/\S+ is missing'),
+        (
+            lambda step: (step / 'MANIFEST.json').write_text('{}\n'),
+            'MANIFEST.json is not what was written',
+        ),
+    ],
+)
 def test_the_step_before_a_damaged_one_is_taken(run, capsys, damage, problem):
     damage(run / 'checkpoints/3')
     assert restored(run) == 2
-    assert re.search(rf'step 3 is damaged \({problem}\): it was moved to {run}/damaged/3\n',
-                     capsys.readouterr().out)
-    assert sorted(loading.steps(run / 'checkpoints')) == [1, 2]
+    assert re.search(
+        rf'step 3 is damaged \({problem}\): it was moved to {run}/damaged/3\n',
+        capsys.readouterr().out,
+    )
+    assert sorted(restore.steps(run / 'checkpoints')) == [1, 2]
     save(run, 3)  # once more
     assert restored(run) == 3
 
@@ -123,7 +147,7 @@ def test_damaged_metrics_of_an_older_step_stop_no_run(run, capsys):
     (run / 'checkpoints/1/metrics/metrics').write_text('{')
     assert restored(run) == 3
     assert 'step 1 is damaged (metrics/metrics is not what was written)' in capsys.readouterr().out
-    assert sorted(loading.steps(run / 'checkpoints')) == [2, 3]
+    assert sorted(restore.steps(run / 'checkpoints')) == [2, 3]
     assert (run / 'damaged/1').is_dir()
 
 
@@ -150,14 +174,18 @@ def test_what_was_left_unfinished_is_removed(run, capsys):
 
 
 def test_a_recorder_that_cannot_write_says_so(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=f'^{tmp_path}/tensorboard cannot be written .*no room.*; '
-                                         'see that there is room'):
-        with recorders.Recorder(tmp_path, 8, lambda step: .1, 0, 2) as recorder:
+    with pytest.raises(
+        InputError,
+        match=f'^{tmp_path}/tensorboard cannot be written .*no room.*; see that there is room',
+    ):
+        with writers.TrainLogger(tmp_path, 8, lambda step: 0.1, 0, 2) as recorder:
+
             def full(*_):
                 raise OSError('no room')
+
             monkeypatch.setattr(recorder._writer, 'flush', full)
             monkeypatch.setattr(recorder._writer, 'close', full)
-            recorder.metrics(1, {'top1_error': .5}, ['top1_error'])
+            recorder.metrics(1, {'top1_error': 0.5}, ['top1_error'])
 
 
 @contextlib.contextmanager
@@ -173,7 +201,8 @@ def files_of_at_most(size):
 
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')  # Orbax's
 @pytest.mark.filterwarnings(  # seldom: TensorStore answers after Orbax's event loop has ended
-    'ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning')
+    'ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning'
+)
 def test_a_save_that_fails_in_the_background_stops_the_run(tmp_path):
     large = {'size': 300_000}
     rng = np.random.default_rng(0)
@@ -181,15 +210,18 @@ def test_a_save_that_fails_in_the_background_stops_the_run(tmp_path):
     def noise(step):  # it does not compress
         state = state_of(step, **large)
         state.variables['params']['w'] = jax.device_put(
-            rng.standard_normal(large['size'], np.float32), state.step.sharding)
+            rng.standard_normal(large['size'], np.float32), state.step.sharding
+        )
         return state
 
     save(tmp_path, 1, **large)
-    message = (f'^step 2 could not be saved in {tmp_path}/checkpoints .*; step 1 is the last good '
-               'one there; see that there is room and that the storage works, then give the same '
-               'command again$')
+    message = (
+        f'^step 2 could not be saved in {tmp_path}/checkpoints .*; step 1 is the last good '
+        'one there; see that there is room and that the storage works, then give the same '
+        'command again$'
+    )
     with pytest.raises(InputError, match=message):
-        with checkpoints.Checkpoints(tmp_path, CONFIG) as saved:
+        with manager.Checkpoints(tmp_path, CONFIG) as saved:
             with files_of_at_most(200_000):
                 saved.save(noise(2))
                 saved.wait()
@@ -205,7 +237,7 @@ def test_a_manifest_that_cannot_be_written_is_a_failed_save(tmp_path, monkeypatc
         raise OSError(28, 'No space left on device')
 
     with pytest.raises(InputError, match=r'step 2 could not be saved in .*No space left on device'):
-        with checkpoints.Checkpoints(tmp_path, CONFIG) as saved:
+        with manager.Checkpoints(tmp_path, CONFIG) as saved:
             monkeypatch.setattr(manifests, 'write', full)
             saved.save(state_of(2))
     monkeypatch.undo()
@@ -217,9 +249,12 @@ def test_a_directory_that_is_gone_is_a_failed_save(tmp_path, monkeypatch):
         shutil.rmtree(path.parent)
         raise FileNotFoundError(2, 'No such file or directory')
 
-    with pytest.raises(InputError, match=r'step 1 could not be saved in .*No such file or directory'
-                                         r'\); there is no other yet; see that there is room'):
-        with checkpoints.Checkpoints(tmp_path, CONFIG) as saved:
+    with pytest.raises(
+        InputError,
+        match=r'step 1 could not be saved in .*No such file or directory'
+        r'\); there is no other yet; see that there is room',
+    ):
+        with manager.Checkpoints(tmp_path, CONFIG) as saved:
             monkeypatch.setattr(manifests, 'write', gone)
             saved.save(state_of(1))
 
@@ -233,7 +268,7 @@ def test_an_interruption_while_a_save_starts_is_no_other_error(tmp_path, monkeyp
         start(thread)
 
     with pytest.raises(KeyboardInterrupt):
-        with checkpoints.Checkpoints(tmp_path, CONFIG) as saved:
+        with manager.Checkpoints(tmp_path, CONFIG) as saved:
             monkeypatch.setattr(threading.Thread, 'start', interrupted)
             saved.save(state_of(1))
     assert (tmp_path / 'checkpoints/1/commit_success.txt').exists()
@@ -248,8 +283,12 @@ class Snapshots:
         self._inside, self._lock = threading.local(), threading.Lock()
 
     def __call__(self, event, args):
-        if self.active and event in EVENTS and not getattr(self._inside, 'now', False) and any(
-                str(self.workdir) in str(arg) for arg in args):
+        if (
+            self.active
+            and event in EVENTS
+            and not getattr(self._inside, 'now', False)
+            and any(str(self.workdir) in str(arg) for arg in args)
+        ):
             self._inside.now = True
             with self._lock:
                 self._copy()
@@ -271,8 +310,16 @@ class Snapshots:
                     yield pathlib.Path(folder, name)
 
 
-EVENTS = ('open', 'os.rename', 'os.mkdir', 'os.remove', 'os.rmdir', 'shutil.rmtree', 'os.listdir',
-          'os.scandir')
+EVENTS = (
+    'open',
+    'os.rename',
+    'os.mkdir',
+    'os.remove',
+    'os.rmdir',
+    'shutil.rmtree',
+    'os.listdir',
+    'os.scandir',
+)
 
 
 def test_a_crash_at_any_point_of_a_save_leaves_a_directory_to_go_on_with(tmp_path, capsys):
@@ -281,18 +328,18 @@ def test_a_crash_at_any_point_of_a_save_leaves_a_directory_to_go_on_with(tmp_pat
     places.mkdir()
     snapshots = Snapshots(workdir, places)
     sys.addaudithook(snapshots)
-    with checkpoints.Checkpoints(workdir, CONFIG) as saved:
+    with manager.Checkpoints(workdir, CONFIG) as saved:
         snapshots.active = True
         for step in (2, 3, 4, 5):  # at 4 the first one is removed, at 5 the second
             saved.save(state_of(step))
-            saved.add_metrics(step, {'top1_error': .5 - step / 100})
+            saved.add_metrics(step, {'top1_error': 0.5 - step / 100})
         snapshots.active = False
     assert snapshots.count > 30
     found = []
     for number in range(snapshots.count):
         crashed = places / str(number)
         found.append(restored(crashed))
-        assert sorted(loading.steps(crashed / 'checkpoints'))[-1] == found[-1]
+        assert sorted(restore.steps(crashed / 'checkpoints'))[-1] == found[-1]
     assert found == sorted(found) and set(found) == {1, 2, 3, 4, 5}  # never nothing
     for number in range(0, snapshots.count, 5):
         save(places / str(number), found[number] + 1)

@@ -1,4 +1,5 @@
 """Runs that are killed or asked to end at any moment, and go on as if nothing had been."""
+
 import multiprocessing
 import os
 import random
@@ -6,10 +7,10 @@ import signal
 import time
 
 import pytest
-
-from drn_jax.training import loading, manifests
 from training import killed_run
 from training.killed_run import STEPS
+
+from drn_jax.checkpoints import manifests, restore
 
 # A server that has imported everything starts a process in a moment.
 PROCESSES = multiprocessing.get_context('forkserver')
@@ -30,13 +31,13 @@ def end_of(process):
 
 def latest(workdir):
     folder = workdir / 'checkpoints'
-    return max(loading.steps(folder), default=0) if folder.is_dir() else 0
+    return max(restore.steps(folder), default=0) if folder.is_dir() else 0
 
 
 def until_saved(process, workdir, step):
     """Waits until a process has saved this step or a later one, or has ended."""
     while latest(workdir) < step and process.exitcode is None:
-        time.sleep(.01)
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope='module')
@@ -65,12 +66,13 @@ def assert_same(run, whole):
 
 @pytest.mark.parametrize('kills', [20, pytest.param(100, marks=pytest.mark.long)])
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(
-        kills, whole, digit_scenes_dir, tmp_path):
+    kills, whole, digit_scenes_dir, tmp_path
+):
     uninterrupted, first_save, end = whole
     moments, reached = random.Random(kills), []
     for _ in range(kills):
         process = start(killed_run.run, tmp_path, digit_scenes_dir)
-        if moments.random() < .4:  # while it starts, or a little later
+        if moments.random() < 0.4:  # while it starts, or a little later
             process.join(moments.uniform(0, 1.2 * first_save))
         else:  # while it trains, saves or evaluates
             until_saved(process, tmp_path, latest(tmp_path) + 1)
@@ -82,8 +84,9 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(
     assert reached == sorted(reached) and len(set(reached)) > 3, reached
     assert end_of(start(killed_run.run, tmp_path, digit_scenes_dir)) == 0
     assert_same(tmp_path, uninterrupted)
-    assert sorted(loading.steps(tmp_path / 'checkpoints')) == sorted(
-        loading.steps(uninterrupted / 'checkpoints'))  # the last and the best
+    assert sorted(restore.steps(tmp_path / 'checkpoints')) == sorted(
+        restore.steps(uninterrupted / 'checkpoints')
+    )  # the last and the best
     for path in tmp_path.glob('damaged/*'):  # ended between the last file and the manifest
         assert not manifests.exists(path)
 
@@ -108,14 +111,14 @@ def test_a_run_that_is_asked_to_end_again_while_it_saves(digit_scenes_dir, tmp_p
 def test_a_run_that_is_asked_to_end_while_it_evaluates(whole, digit_scenes_dir, tmp_path):
     stopped = start(killed_run.terminate_at, 1, tmp_path, digit_scenes_dir)
     assert end_of(stopped) == 143
-    step, = [step for step in loading.steps(tmp_path / 'checkpoints') if step % 6 == 0]
-    assert loading.read_metrics(tmp_path / f'checkpoints/{step}') is None
+    (step,) = [step for step in restore.steps(tmp_path / 'checkpoints') if step % 6 == 0]
+    assert restore.read_metrics(tmp_path / f'checkpoints/{step}') is None
     assert end_of(start(killed_run.run, tmp_path, digit_scenes_dir)) == 0
     assert_same(tmp_path, whole[0])
 
 
 def test_a_run_that_is_asked_to_end_in_its_last_evaluation(whole, digit_scenes_dir, tmp_path):
-    once = {'evaluation.every_epochs': 100.}
+    once = {'evaluation.every_epochs': 100.0}
     assert end_of(start(killed_run.terminate_at, 1, tmp_path, digit_scenes_dir, once)) == 143
     assert not (tmp_path / 'report.json').exists()
     assert end_of(start(killed_run.run, tmp_path, digit_scenes_dir, once)) == 0

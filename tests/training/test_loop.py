@@ -1,4 +1,5 @@
 """Whole runs on the embedded data set: training, resuming, stopping, reports."""
+
 import json
 import os
 import pathlib
@@ -23,11 +24,20 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 def config(digit_scenes_dir):
     """A run of a few seconds: a narrow ResNet-18 on some of the images."""
     config = recipes.digit_scenes()
-    config.update_from_flattened_dict({
-        'model.variant': 'resnet_18', 'model.width': 1 / 16, 'batch_size': 16, 'steps': 4,
-        'data.data_dir': str(digit_scenes_dir), 'data.train_split': 'train[:80]',
-        'data.validation_split': 'tune[:20]', 'evaluation.batch_size': 16,
-        'evaluation.every_epochs': 100., 'log_every_steps': 2})
+    config.update_from_flattened_dict(
+        {
+            'model.variant': 'resnet_18',
+            'model.width': 1 / 16,
+            'batch_size': 16,
+            'steps': 4,
+            'data.data_dir': str(digit_scenes_dir),
+            'data.train_split': 'train[:80]',
+            'data.validation_split': 'tune[:20]',
+            'evaluation.batch_size': 16,
+            'evaluation.every_epochs': 100.0,
+            'log_every_steps': 2,
+        }
+    )
     return config
 
 
@@ -38,8 +48,12 @@ def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
     assert 0 <= metrics['top5_error'] <= metrics['top1_error'] <= 1
     assert report['command'] == 'what was typed' and report['published'] == {}
     assert report['config']['model']['num_classes'] == 10
-    assert report['data'] == {'name': 'digit_scenes', 'train_split': 'train[:80]',
-                              'train_examples': 80, 'split': 'tune[:20]'}
+    assert report['data'] == {
+        'name': 'digit_scenes',
+        'train_split': 'train[:80]',
+        'train_examples': 80,
+        'split': 'tune[:20]',
+    }
     assert report['versions']['jax'] == jax.__version__
     assert report['devices'] == {'kind': 'cpu', 'count': 8, 'processes': 1}
     assert report['training']['step'] == 4
@@ -66,38 +80,52 @@ def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
 
 
 def test_a_number_that_is_not_finite_stops_the_run_before_it_is_saved(config, tmp_path):
-    config.update_from_flattened_dict({
-        'steps': 30, 'checkpoint.every_steps': 1, 'optimizer.warmup_epochs': 0.,
-        'optimizer.schedule': 'steps', 'optimizer.decay_factor': 1e9,
-        'optimizer.decay_epochs': (.4, .6, .8, 1.)})  # ruined between the steps 2 and 5
+    config.update_from_flattened_dict(
+        {
+            'steps': 30,
+            'checkpoint.every_steps': 1,
+            'optimizer.warmup_epochs': 0.0,
+            'optimizer.schedule': 'steps',
+            'optimizer.decay_factor': 1e9,
+            'optimizer.decay_epochs': (0.4, 0.6, 0.8, 1.0),
+        }
+    )  # ruined between the steps 2 and 5
     with pytest.raises(InputError) as error:
         loop.train(config, tmp_path)
     found = re.fullmatch(
         r'the (\w+) of step (\d+) is (nan|inf); the last good checkpoint is step (\d+) in (\S+); '
         r'start from it, with --config.init_from=\5/\4, another --workdir and a lower '
         'config.optimizer.learning_rate or a longer config.optimizer.warmup_epochs',
-        str(error.value))
+        str(error.value),
+    )
     assert found and int(found[4]) == int(found[2]) <= 5
     _, variables = drn_jax.load(tmp_path)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables['params']))
 
 
-@pytest.mark.parametrize('changes, message', [
-    ({'batch_size': 12}, 'config.batch_size is 12, which 8 devices do not divide'),
-    ({'evaluation.batch_size': 12}, 'config.evaluation.batch_size is 12'),
-    ({'data.streams': 3}, 'config.data.streams 3'),
-    ({'checkpoint.best_metric': 'mean_iou'}, "best_metric 'mean_iou' is not measured; measured "),
-    ({'init_from': 'nowhere'}, 'nowhere is no directory'),
-    ({'model.variant': 'drn_c_27'}, "variant 'drn_c_27' is unknown; known: drn_a_18"),
-    ({'model.num_classes': 7}, 'the network has 7 classes, but digit_scenes has 10'),
-    ({'model.dtype': 'float16'}, "dtype 'float16'"),
-    ({'data.name': 'no_such_data'}, "'no_such_data' is unknown"),
-    ({'data.train_split': 'test'}, "split 'test' of 'digit_scenes' is unknown"),
-    ({'data.validation_split': 'test'}, "split 'test' of 'digit_scenes' is unknown"),
-    ({'steps': 0, 'epochs': .01}, 'at least one is needed'),
-    ({'mesh.devices': 64}, 'this machine has 8'),
-    ({'checkpoint.best_is': 'newest'}, "best_is 'newest'"),
-    ({'optimizer.schedule': 'line'}, "'line' is unknown; known: steps, cosine, poly, constant")])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        ({'batch_size': 12}, 'config.batch_size is 12, which 8 devices do not divide'),
+        ({'evaluation.batch_size': 12}, 'config.evaluation.batch_size is 12'),
+        ({'data.shards': 3}, 'config.data.shards 3'),
+        (
+            {'checkpoint.best_metric': 'mean_iou'},
+            "best_metric 'mean_iou' is not measured; measured ",
+        ),
+        ({'init_from': 'nowhere'}, 'nowhere is no directory'),
+        ({'model.variant': 'drn_c_27'}, "variant 'drn_c_27' is unknown; known: drn_a_18"),
+        ({'model.num_classes': 7}, 'the network has 7 classes, but digit_scenes has 10'),
+        ({'model.dtype': 'float16'}, "dtype 'float16'"),
+        ({'data.name': 'no_such_data'}, "'no_such_data' is unknown"),
+        ({'data.train_split': 'test'}, "split 'test' of 'digit_scenes' is unknown"),
+        ({'data.validation_split': 'test'}, "split 'test' of 'digit_scenes' is unknown"),
+        ({'steps': 0, 'epochs': 0.01}, 'at least one is needed'),
+        ({'mesh.devices': 64}, 'this machine has 8'),
+        ({'checkpoint.best_is': 'newest'}, "best_is 'newest'"),
+        ({'optimizer.schedule': 'line'}, "'line' is unknown; known: steps, cosine, poly, constant"),
+    ],
+)
 def test_bad_settings_end_before_anything_is_written(config, tmp_path, changes, message):
     config.update_from_flattened_dict(changes)
     with pytest.raises(InputError, match=message):
@@ -106,7 +134,7 @@ def test_bad_settings_end_before_anything_is_written(config, tmp_path, changes, 
 
 
 # Trains in a process of its own and writes down every batch; kills itself at batch KILL_AT.
-RECORDING_RUN = '''
+RECORDING_RUN = """
 import json, os, signal, sys, zlib
 import jax
 jax.config.update('jax_num_cpu_devices', 8)
@@ -132,7 +160,7 @@ class Recorded:
 
 data.training_batches = lambda *args, **kwargs: Recorded(real(*args, **kwargs))
 loop.train(configurations.from_dict(json.loads(settings)), workdir)
-'''
+"""
 
 
 def test_a_killed_run_goes_on_with_the_batches_it_would_have_seen(config, tmp_path):
@@ -140,9 +168,20 @@ def test_a_killed_run_goes_on_with_the_batches_it_would_have_seen(config, tmp_pa
 
     def run(workdir, log, kill_at=0):
         result = subprocess.run(
-            [sys.executable, '-c', RECORDING_RUN, json.dumps(config.to_dict()),
-             str(tmp_path / workdir), str(tmp_path / log), str(kill_at)],
-            cwd=ROOT, env={**os.environ, 'JAX_PLATFORMS': 'cpu'}, capture_output=True, text=True)
+            [
+                sys.executable,
+                '-c',
+                RECORDING_RUN,
+                json.dumps(config.to_dict()),
+                str(tmp_path / workdir),
+                str(tmp_path / log),
+                str(kill_at),
+            ],
+            cwd=ROOT,
+            env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
+            capture_output=True,
+            text=True,
+        )
         return result.returncode, (tmp_path / log).read_text().splitlines(), result.stdout
 
     status, whole, _ = run('whole', 'whole.txt')
@@ -153,8 +192,11 @@ def test_a_killed_run_goes_on_with_the_batches_it_would_have_seen(config, tmp_pa
     assert status == 0
     resumed_at = int(printed.split('resuming at step ')[1].split()[0])
     assert 2 <= resumed_at < 9
-    assert after[:10 - resumed_at] == whole[resumed_at:10]
+    assert after[: 10 - resumed_at] == whole[resumed_at:10]
     _, wanted = drn_jax.load(tmp_path / 'whole', 10)
     _, found = drn_jax.load(tmp_path / 'killed', 10)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4),
-                 wanted['params'], found['params'])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4),
+        wanted['params'],
+        found['params'],
+    )

@@ -6,15 +6,17 @@ its own: shifting the parameters after the first step by 1e-7 of themselves, a r
 3 %. So of that one array the norm is compared to 1e-3 and the direction to a tenth; everything else
 is compared to 1e-3 as it is.
 """
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from golden import rebuild
 
 import drn_jax
 from drn_jax import recipes, tasks
+from drn_jax.distributed import meshes
 from drn_jax.models.networks import Network
-from drn_jax.training import meshes, states, steps
-from golden import rebuild
+from drn_jax.training import states, steps
 
 VARIANT = 'drn_c_26'
 GOLDEN = rebuild.load('drn_c_26_train_step')
@@ -26,8 +28,11 @@ def batch():
     images = rng.standard_normal((4, 3, 64, 64)).astype(np.float32).transpose(0, 2, 3, 1)
     labels = rng.integers(0, 1000, 4)
     np.testing.assert_array_equal(labels, GOLDEN['labels'])
-    return {'image': images.astype(np.float64), 'label': labels.astype(np.int32),
-            'mask': np.ones(4, bool)}
+    return {
+        'image': images.astype(np.float64),
+        'label': labels.astype(np.int32),
+        'mask': np.ones(4, bool),
+    }
 
 
 def variables():
@@ -44,10 +49,9 @@ def named(tree):
 def test_two_updates_equal_pytorchs():
     with jax.enable_x64(True):
         config = recipes.classification()
-        task = tasks.create_task(config, Network(
-            VARIANT, dtype='float64', convolution='native'))
-        task = task._replace(prepare=lambda batch, key, train: batch)  # normalised already
-        optimizer = states.create_optimizer(config, .1)
+        task = tasks.create_task(config, Network(VARIANT, dtype='float64', convolution='native'))
+        task = task._replace(prepare=lambda batch, key, train: batch)  # normalized already
+        optimizer = states.create_optimizer(config, 0.1)
         step = steps.train_step(task, optimizer, meshes.create_mesh(1))
         first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), variables())
         state = states.TrainState(jnp.int32(0), first, optimizer.init(first['params']))
@@ -57,9 +61,15 @@ def test_two_updates_equal_pytorchs():
             np.testing.assert_allclose(logs['loss'], loss, rtol=1e-3)
             if number == 0:
                 # p - .1 * (gradient + 1e-4 * p), solved for the gradient
-                gradients = named({'params': jax.tree.map(
-                    lambda old, new: (old - np.asarray(new)) / .1 - 1e-4 * old,
-                    before, state.variables['params'])})
+                gradients = named(
+                    {
+                        'params': jax.tree.map(
+                            lambda old, new: (old - np.asarray(new)) / 0.1 - 1e-4 * old,
+                            before,
+                            state.variables['params'],
+                        )
+                    }
+                )
                 norm = np.linalg.norm(GOLDEN['grad_norms'])
                 np.testing.assert_allclose(logs['gradient_norm'], norm, rtol=1e-3)
         after = named(jax.device_get(state.variables))
@@ -73,7 +83,7 @@ def test_two_updates_equal_pytorchs():
         found, wanted = np.asarray(after[name]), GOLDEN[f'after2/{name}']
         if name == 'layer8.0.bn2.running_var':
             # PyTorch's batch variance is larger by n / (n - 1): 4 images, 8 x 8 positions each.
-            found = found + (found - .81 * start[name]) * (256 / 255 - 1)
+            found = found + (found - 0.81 * start[name]) * (256 / 255 - 1)
         np.testing.assert_allclose(np.linalg.norm(found), np.linalg.norm(wanted), rtol=1e-3)
         error = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
-        assert error < (.1 if name == 'conv1.weight' else 1e-3), (name, error)
+        assert error < (0.1 if name == 'conv1.weight' else 1e-3), (name, error)

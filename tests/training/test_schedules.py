@@ -1,4 +1,5 @@
 """Learning rates and numbers of steps, worked out by hand."""
+
 import numpy as np
 import pytest
 
@@ -15,52 +16,76 @@ def rates(config, examples, at):
 def test_the_papers_schedule_falls_tenfold_every_thirty_epochs():
     config = recipes.classification()
     per_epoch = 1_281_167 / 256  # 5004.56 steps
-    at = [0, int(30 * per_epoch) - 1, int(30 * per_epoch), int(60 * per_epoch),
-          int(90 * per_epoch), int(120 * per_epoch) - 1]
+    at = [
+        0,
+        int(30 * per_epoch) - 1,
+        int(30 * per_epoch),
+        int(60 * per_epoch),
+        int(90 * per_epoch),
+        int(120 * per_epoch) - 1,
+    ]
     np.testing.assert_allclose(
-        rates(config, 1_281_167, at), [.1, .1, .01, .001, 1e-4, 1e-4], rtol=1e-5)
+        rates(config, 1_281_167, at), [0.1, 0.1, 0.01, 0.001, 1e-4, 1e-4], rtol=1e-5
+    )
 
 
 def test_the_rate_is_scaled_to_the_batch():
     config = recipes.classification()
     config.batch_size = 1024
-    np.testing.assert_allclose(rates(config, 10240, [0]), [.4], rtol=1e-6)
+    np.testing.assert_allclose(rates(config, 10240, [0]), [0.4], rtol=1e-6)
 
 
 def test_cosine_after_warmup():
     config = recipes.classification()
-    config.update_from_flattened_dict({
-        'batch_size': 10, 'epochs': 10., 'optimizer.rate_batch': 10,
-        'optimizer.learning_rate': 1., 'optimizer.schedule': 'cosine',
-        'optimizer.warmup_epochs': 2.})
+    config.update_from_flattened_dict(
+        {
+            'batch_size': 10,
+            'epochs': 10.0,
+            'optimizer.base_batch_size': 10,
+            'optimizer.learning_rate': 1.0,
+            'optimizer.schedule': 'cosine',
+            'optimizer.warmup_epochs': 2.0,
+        }
+    )
     # 100 steps, 20 of them rising to 1; then half a cosine over 80.
-    np.testing.assert_allclose(rates(config, 100, [0, 10, 20, 60, 100]), [0, .5, 1, .5, 0],
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        rates(config, 100, [0, 10, 20, 60, 100]), [0, 0.5, 1, 0.5, 0], atol=1e-6
+    )
 
 
 def test_warmup_does_not_move_the_decay():
     config = recipes.classification()
-    config.update_from_flattened_dict({'batch_size': 10, 'optimizer.rate_batch': 10,
-                                       'optimizer.warmup_epochs': 5.})
-    np.testing.assert_allclose(rates(config, 100, [25, 50, 299, 300]), [.05, .1, .1, .01],
-                               rtol=1e-5)
+    config.update_from_flattened_dict(
+        {'batch_size': 10, 'optimizer.base_batch_size': 10, 'optimizer.warmup_epochs': 5.0}
+    )
+    np.testing.assert_allclose(
+        rates(config, 100, [25, 50, 299, 300]), [0.05, 0.1, 0.1, 0.01], rtol=1e-5
+    )
 
 
 def test_constant():
     config = recipes.classification()
     config.optimizer.schedule = 'constant'
-    np.testing.assert_allclose(rates(config, 2560, [0, 5000]), [.1, .1], rtol=1e-6)
+    np.testing.assert_allclose(rates(config, 2560, [0, 5000]), [0.1, 0.1], rtol=1e-6)
 
 
 def test_poly_falls_with_every_epoch():
     config = recipes.classification()
-    config.update_from_flattened_dict({
-        'batch_size': 10, 'epochs': 4., 'optimizer.rate_batch': 10,
-        'optimizer.learning_rate': 1., 'optimizer.schedule': 'poly'})
+    config.update_from_flattened_dict(
+        {
+            'batch_size': 10,
+            'epochs': 4.0,
+            'optimizer.base_batch_size': 10,
+            'optimizer.learning_rate': 1.0,
+            'optimizer.schedule': 'poly',
+        }
+    )
     # 40 steps; (1 - epoch / 4) ** .9 for epochs 0 to 3.
-    np.testing.assert_allclose(rates(config, 100, [0, 9, 10, 19, 20, 30, 39]),
-                               [1, 1, .75 ** .9, .75 ** .9, .5 ** .9, .25 ** .9, .25 ** .9],
-                               rtol=1e-5)
+    np.testing.assert_allclose(
+        rates(config, 100, [0, 9, 10, 19, 20, 30, 39]),
+        [1, 1, 0.75**0.9, 0.75**0.9, 0.5**0.9, 0.25**0.9, 0.25**0.9],
+        rtol=1e-5,
+    )
 
 
 def test_steps_of_a_run():
@@ -70,11 +95,18 @@ def test_steps_of_a_run():
     assert schedules.total_steps(config, 2560) == 7
 
 
-@pytest.mark.parametrize('changes, message', [
-    ({'optimizer.schedule': 'linear'}, "'linear' is unknown; known: steps, cosine, poly, constant"),
-    ({'optimizer.learning_rate': -1.}, 'learning_rate -1.0'),
-    ({'optimizer.rate_batch': 0}, 'rate_batch 0'),
-    ({'epochs': 0.}, 'make 0 steps of 256 images from 2560 examples; at least one is needed')])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (
+            {'optimizer.schedule': 'linear'},
+            "'linear' is unknown; known: steps, cosine, poly, constant",
+        ),
+        ({'optimizer.learning_rate': -1.0}, 'learning_rate -1.0'),
+        ({'optimizer.base_batch_size': 0}, 'base_batch_size 0'),
+        ({'epochs': 0.0}, 'make 0 steps of 256 images from 2560 examples; at least one is needed'),
+    ],
+)
 def test_bad_settings_are_named(changes, message):
     config = recipes.classification()
     config.update_from_flattened_dict(changes)

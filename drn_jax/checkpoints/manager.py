@@ -1,0 +1,336 @@
+"""The checkpoints that a run writes and goes on from."""
+
+import contextlib
+import fcntl
+import math
+import threading
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from drn_jax import paths
+from drn_jax.checkpoints import manifests, restore
+from drn_jax.distributed import processes
+from drn_jax.errors import InputError, Stopped, first_line
+from drn_jax.reporting import progress
+from drn_jax.training import configurations
+from drn_jax.training.states import TrainState
+
+_LARGE = ('variables', 'optimizer')  # items of a step
+_COMMITTED = 'commit_success.txt'  # Orbax writes it last into a step
+
+
+class Checkpoints:
+    """The checkpoints of one run, in `workdir/checkpoints/<step>`.
+
+    Every step holds the items `variables` (parameters and batch statistics), `optimizer`, `config`
+    and, once it has been evaluated, `metrics`, so the network can be rebuilt from it alone. Saving
+    goes on in the background and ends with the step's manifest (`manifests`). The last `keep_last`
+    steps stay, and the `keep_best` by `best_metric`. Leaving the context waits for what is being
+    saved.
+
+    Opening removes what an earlier process left unfinished and moves damaged steps to
+    `workdir/damaged`, so that the newest step is a good one (`set_right`); it says so.
+
+    Args:
+        workdir: directory of the run.
+        config: its configuration.
+
+    Raises:
+        InputError: the directory cannot be written, or another process is training in it.
+    """
+
+    def __init__(self, workdir, config):
+        settings, lowest = config.checkpoint, config.checkpoint.best_is == 'lowest'
+        self.directory = paths.directory(workdir, '--workdir') / restore.FOLDER
+        self._config, self._lock = config, _lock(self.directory)
+        self._finishing, self._failure = None, None  # thread and error of the save in progress
+        if jax.process_index() == 0:
+            set_right(self.directory)
+        processes.wait_for_all('checkpoints')
+
+        def quality(metrics):  # an earlier part of the run may have measured something else
+            return metrics.get(settings.best_metric, math.inf if lowest else -math.inf)
+
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                best_fn=quality,
+                best_mode='min' if lowest else 'max',
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(
+                    [
+                        checkpoint_managers.LatestN(settings.keep_last),
+                        checkpoint_managers.BestN(
+                            get_metric_fn=quality,
+                            reverse=lowest,
+                            n=settings.keep_best,
+                            keep_checkpoints_without_metrics=False,
+                        ),
+                    ]
+                ),
+            ),
+        )
+
+    def latest_step(self):
+        """Returns the newest finished step, or None."""
+        return max(restore.steps(self.directory), default=None)
+
+    def check_same_run(self):
+        """Refuses to go on from a checkpoint that was made under other settings.
+
+        Raises:
+            InputError: settings that change results differ; they are listed. Or the checkpoint
+                holds weights alone, as `save_variables` writes them.
+        """
+        step = self.latest_step()
+        if step is not None:
+            if not (self.directory / str(step) / 'optimizer').exists():
+                raise InputError(
+                    f'{self.directory.parent} holds weights and no run to go on with; '
+                    'name it with --config.init_from, and another --workdir'
+                )
+            stored = restore.read_config(self.directory / str(step))
+            configurations.check_same_run(self.directory.parent, stored, self._config)
+
+    def metrics(self, step):
+        """Returns the metrics of a step, or None where it has not been evaluated."""
+        return restore.read_metrics(self.directory / str(step))
+
+    def save(self, state):
+        """Saves a state in the background.
+
+        Raises:
+            InputError: this save, or the one before, failed; the last good step is named.
+        """
+        self.wait()
+        step = int(state.step)
+        with self._failing(step):
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    variables=ocp.args.StandardSave(state.variables),
+                    optimizer=ocp.args.StandardSave(state.optimizer),
+                    config=ocp.args.JsonSave(self._config.to_dict()),
+                ),
+            )
+        finishing = threading.Thread(target=self._finish, args=(step,), name='finish_save')
+        finishing.start()
+        self._finishing = finishing  # not before: Ctrl-C may come while it starts
+
+    def add_metrics(self, step, metrics):
+        """Adds validation metrics to a step that has been saved.
+
+        Raises:
+            InputError: the step could not be saved, or its metrics cannot.
+        """
+        self.wait()
+        with self._failing(step):
+            if jax.process_index() == 0:
+                path = self.directory / str(step)
+                configurations.write_json(path / restore.METRICS, metrics)
+                manifests.write(path)
+        processes.wait_for_all(f'metrics of step {step}')
+        self._manager.reload()  # it keeps the best steps
+
+    def wait(self):
+        """Waits for the save in progress.
+
+        Raises:
+            InputError: it failed; the last good step is named.
+        """
+        if self._finishing:
+            self._finishing.join()
+            self._finishing = None
+        if self._failure:
+            (step, error), self._failure = self._failure, None
+            with self._failing(step):
+                raise error
+
+    def restore(self, state):
+        """Returns the newest state, laid out as `state` is.
+
+        Raises:
+            InputError: it has other parameters; they are listed.
+        """
+        step = self.latest_step()
+        restore.check_shapes(self.directory / str(step), state.variables)
+        wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+        with restore.named_if_damaged(self.directory / str(step)):
+            items = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    variables=ocp.args.StandardRestore(wanted.variables),
+                    optimizer=ocp.args.StandardRestore(wanted.optimizer),
+                ),
+            )
+        counter = jax.device_put(np.int32(step), state.step.sharding)
+        return TrainState(counter, items['variables'], items['optimizer'])
+
+    def _finish(self, step):
+        """Waits, in a thread, until a step is committed, and writes its manifest."""
+        try:
+            self._manager.wait_until_finished()
+            if jax.process_index() == 0:
+                manifests.write(self.directory / str(step))
+        except Exception as error:  # for `wait`, in the main thread
+            self._failure = step, error
+
+    @contextlib.contextmanager
+    def _failing(self, step):
+        """Turns what storage raises into one sentence that says what is saved."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            if jax.process_count() > 1 and processes.of_runtime(error):
+                raise  # another process has ended
+            good = None
+            with contextlib.suppress(OSError):  # the directory may be gone
+                good = self.latest_step()
+            held = (
+                f'step {good} is the last good one there'
+                if good is not None
+                else ('there is no other yet')
+            )
+            raise InputError(
+                f'step {step} could not be saved in {self.directory} ({first_line(error)}); '
+                f'{held}; see that there is room and that the storage works, then give the same '
+                'command again'
+            ) from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            self.finish(kind, error, trace)
+        finally:
+            if _others_are_there(error):
+                with contextlib.suppress(Exception):  # what a failed save raises again
+                    self._manager.close()
+            if self._lock:
+                self._lock.close()
+
+    def finish(self, kind, error, trace):
+        """Waits for the save in progress as a context is left, perhaps by an error.
+
+        Raises:
+            InputError: the save failed, and no error but `Stopped` says more.
+        """
+        if _others_are_there(error):
+            try:
+                self.wait()
+            except InputError:
+                if error is None or isinstance(error, Stopped):
+                    raise
+
+
+def _others_are_there(error):
+    """Returns whether a save in the background can finish, which takes all processes."""
+    return jax.process_count() == 1 or not processes.of_runtime(error)
+
+
+def set_right(directory):
+    """Leaves only finished steps in a folder of checkpoints, the newest of them a good one.
+
+    Steps that Orbax did not finish are removed: the process that wrote them was ended. A step
+    whose files are not what its manifest says, or that has none, moves to `damaged`, beside the
+    folder, and the one before is looked at. Of those before the first good one only the small
+    files are looked at, configuration and metrics: opening the folder reads them all.
+
+    Args:
+        directory: the folder, `workdir/checkpoints`.
+    """
+    for path in sorted(directory.iterdir()):
+        if '.orbax-checkpoint-tmp' in path.name or (
+            _is_unfinished(path) and not (path / _COMMITTED).exists()
+        ):
+            progress.say(f'{path} was not finished: it is removed')
+            path.rmtree()
+        elif _is_unfinished(path):
+            _set_aside(path, f'{manifests.FILE} is missing')
+    good = False
+    for _, path in sorted(restore.steps(directory).items(), reverse=True):
+        problem = manifests.problem(path, without=_LARGE if good else ())
+        if problem:
+            _set_aside(path, problem)
+        else:
+            good = True
+
+
+def _is_unfinished(path):
+    return path.name.isdigit() and path.is_dir() and not manifests.exists(path)
+
+
+def _set_aside(path, problem):
+    """Moves a step to `damaged`."""
+    place = path.parent.parent / 'damaged' / path.name
+    while place.exists():
+        place = place.parent / (place.name + '_')
+    place.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(place)
+    progress.say(f'step {path.name} is damaged ({problem}): it was moved to {place}')
+
+
+def _lock(directory):
+    """Makes a directory and keeps other runs out of it for as long as this process lives.
+
+    Only local directories have locks.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if '://' in str(directory) or jax.process_index() > 0:
+            return None
+        file = open(directory.parent / 'lock', 'w')
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise
+        return file
+    except BlockingIOError as error:
+        raise InputError(
+            f'{directory.parent} is in use by another run; wait for it, stop it, or '
+            'give another --workdir'
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f'{directory.parent} cannot be written ({error.strerror}); give another --workdir'
+        ) from error
+
+
+def save_variables(directory, config, variables, step=0):
+    """Saves variables that no run has trained, so that `restore.load` rebuilds the network.
+
+    Writes `directory/checkpoints/<step>` as a run does, without the item `optimizer`.
+
+    Args:
+        directory: where; made if needed.
+        config: a configuration whose `model` and `task` describe the network.
+        variables: {'params', 'batch_stats'}.
+        step: the step to save them as.
+
+    Raises:
+        InputError: the directory cannot be made, or it holds something already; then it is left
+            as it was.
+    """
+    path = paths.directory(directory)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f'{directory} exists and is not an empty directory; name a new one')
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'{directory} cannot be made: {error.strerror}') from error
+    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
+    with ocp.CheckpointManager(path / restore.FOLDER, options=options) as manager:
+        manager.save(
+            step,
+            args=ocp.args.Composite(
+                variables=ocp.args.StandardSave(variables),
+                config=ocp.args.JsonSave(config.to_dict()),
+            ),
+        )
+    manifests.write(path / restore.FOLDER / str(step))

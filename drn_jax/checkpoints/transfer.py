@@ -1,0 +1,102 @@
+"""Starting a run from the weights of another one, or of a converted file."""
+
+from typing import NamedTuple
+
+import jax
+from flax import traverse_util
+
+from drn_jax.checkpoints import restore
+from drn_jax.errors import InputError
+from drn_jax.training import configurations
+
+HEAD = 'head'
+
+
+class Transfer(NamedTuple):
+    """What became of the arrays of two networks, named like 'params/head/kernel'.
+
+    Attributes:
+        taken: arrays that came from the checkpoint.
+        new: arrays of the new network that keep their initial values.
+        unused: arrays of the checkpoint that the new network has no place for.
+    """
+
+    taken: list[str]
+    new: list[str]
+    unused: list[str]
+
+    def __str__(self):
+        def listed(names):
+            return f'{len(names)} ({", ".join(names)})' if names else 'none'
+
+        return (
+            f'taken: {len(self.taken)} arrays; new: {listed(self.new)}; '
+            f'unused: {listed(self.unused)}'
+        )
+
+
+def start_from(directory, variables):
+    """Takes the variables of a network from a checkpoint, the head only where it fits.
+
+    Args:
+        directory: a working directory of a run, its checkpoint folder, or the folder of one step;
+            of the first two the best step is taken if one was evaluated, else the latest.
+        variables: initial {'params', 'batch_stats'} of the new network, as `jax.Array`s.
+
+    Returns:
+        The variables, laid out over devices as the initial ones, and what became of each array.
+
+    Raises:
+        InputError: there is no checkpoint, or its network differs in more than the head.
+
+    Source: section 5.3 of the paper, which trains segmentation from a classifier.
+    """
+    path = restore.find(directory)
+    config = restore.read_config(path)
+    stored = restore.read_variables(path, configurations.model_of(config))
+    merged, transfer = merge(_flat(stored), _flat(variables))
+    other = [name for name in transfer.new + transfer.unused if HEAD not in name.split('/')]
+    if other:
+        raise InputError(
+            f'the checkpoint {path} holds {config.model.variant}, width {config.model.width:g}, '
+            f'which is another network: {len(other)} arrays differ, such as {other[0]}; give '
+            'config.model.variant and width of the checkpoint, or another config.init_from'
+        )
+    return traverse_util.unflatten_dict(merged, sep='/'), transfer
+
+
+def merge(stored, initial):
+    """Replaces initial arrays by stored ones of the same name and shape.
+
+    Args:
+        stored: name -> array.
+        initial: name -> `jax.Array`.
+
+    Returns:
+        name -> `jax.Array`, with the names and the sharding of `initial`, and the `Transfer`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> merged, transfer = merge({'a': jnp.ones(2), 'b': jnp.ones(3)},
+        ...                          {'a': jnp.zeros(2), 'b': jnp.zeros(4)})
+        >>> merged['a'].tolist(), merged['b'].tolist()
+        ([1.0, 1.0], [0.0, 0.0, 0.0, 0.0])
+        >>> transfer
+        Transfer(taken=['a'], new=['b'], unused=['b'])
+    """
+    taken = [
+        name for name in initial if name in stored and stored[name].shape == initial[name].shape
+    ]
+    merged = {
+        name: jax.device_put(stored[name], leaf.sharding) if name in taken else leaf
+        for name, leaf in initial.items()
+    }
+    return merged, Transfer(
+        taken,
+        [name for name in initial if name not in taken],
+        [name for name in stored if name not in taken],
+    )
+
+
+def _flat(variables):
+    return traverse_util.flatten_dict(variables, sep='/')

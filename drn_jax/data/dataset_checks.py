@@ -1,0 +1,207 @@
+"""Counts what a data set of label maps holds, and finds what would spoil training."""
+
+import collections
+import io
+
+import numpy as np
+from etils import epath
+from PIL import Image
+
+from drn_jax import cityscapes
+from drn_jax.data import image_label_files, label_maps
+from drn_jax.data.pipeline import evaluation_batches
+from drn_jax.errors import InputError
+
+_NONE = 255  # no class, among the classes that are counted
+
+
+class Survey:
+    """What the images of a split hold.
+
+    Attributes:
+        images: number of images.
+        sizes: number of images of every (height, width), Counter.
+        pixels: number of pixels of every class, and at 255 of those without one, int64 [256].
+        channels: number of pixels of every value of red, green and blue, int64 [3, 256].
+        values: number of pixels of every value in the files of label maps, int64 [256].
+        wrong: the same, of the values that are not allowed.
+        problems: sentences without their ends, each about one file.
+    """
+
+    def __init__(self):
+        self.images, self.sizes, self.problems = 0, collections.Counter(), []
+        self.pixels, self.values, self.wrong = np.zeros((3, 256), np.int64)
+        self.channels = np.zeros((3, 256), np.int64)
+
+    def add(self, size, pixels, channels, *, values=0, wrong=0):
+        """Adds an image: its size, and counts as in the attributes."""
+        self.images += 1
+        self.sizes[tuple(size)] += 1
+        self.pixels += pixels
+        self.channels += channels
+        self.values += values
+        self.wrong += wrong
+
+    def mean_std(self):
+        """Returns mean and standard deviation of the channels over all pixels, white being 1.
+
+        Returns:
+            Two tuples of three floats; zeros where there are no pixels.
+
+        Example:
+            >>> survey = Survey()
+            >>> survey.channels[:, [0, 255]] = 1, 3
+            >>> survey.mean_std()[0]
+            (0.75, 0.75, 0.75)
+        """
+        white = np.arange(256) / 255
+        count = np.maximum(self.channels.sum(1), 1)
+        mean = self.channels @ white / count
+        square = self.channels @ white**2 / count
+        return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(square - mean**2, 0)).tolist())
+
+
+def survey_files(found, info, progress=iter):
+    """Surveys files of the user's own, as they are, before anything is built.
+
+    Args:
+        found: list of Pair.
+        info: Info.
+        progress: wraps an iterable, and shows how far it is.
+
+    Returns:
+        A Survey.
+    """
+
+    def meaning(pair):
+        return label_maps.meaning(info, pair)
+
+    survey = Survey()
+    for pair, (examined, channels) in zip(
+        found,
+        progress(image_label_files.in_threads(lambda pair: _inspect(pair, meaning(pair)), found)),
+    ):
+        train_ids, known = meaning(pair)[:2]
+        pixels = np.bincount(train_ids, examined.values * known, 256).astype(np.int64)
+        survey.add(
+            examined.size, pixels, channels, values=examined.values, wrong=examined.values * ~known
+        )
+        survey.problems += [examined.problem] * bool(examined.problem)
+    return survey
+
+
+def survey_split(source, data, split, progress=iter):
+    """Surveys a split of a prepared data set.
+
+    Args:
+        source: a Source of label maps.
+        data: `config.data`.
+        split: its name.
+        progress: wraps an iterable, and shows how far it is.
+
+    Returns:
+        A Survey.
+    """
+    survey = Survey()
+    batches = evaluation_batches(source, data, batch_size=1, split=split)
+    for batch in progress(batches):
+        if batch['mask'][0]:
+            image, label = batch['image'][0], batch['label'][0]
+            survey.add(
+                label.shape,
+                np.bincount(label.ravel(), minlength=256),
+                np.stack(
+                    [
+                        np.bincount(image[..., channel].ravel(), minlength=256)
+                        for channel in range(3)
+                    ]
+                ),
+            )
+    survey.problems = [
+        f'{name} cannot be read, or image and label map differ in size'
+        for name in batches.unreadable
+    ]
+    return survey
+
+
+def own_problems(found, info, surveys):
+    """Finds what is wrong with files of the user's own as a whole.
+
+    Args:
+        found: {split: list of Pair}.
+        info: Info.
+        surveys: {split: Survey} of some of the splits.
+
+    Returns:
+        Sentences without their ends.
+    """
+    problems = []
+    try:
+        label_maps.check_names([pair for split in found.values() for pair in split], info)
+    except InputError as error:
+        problems.append(str(error))
+    values = sum(survey.values for survey in surveys.values())
+    beyond = slice(len(cityscapes.CLASS_NAMES), cityscapes.LABEL_IDS)
+    if info.label_ids and values[_NONE] and not values[beyond].any():
+        problems.append(
+            'info.json says that label maps hold label ids, but they hold only 0 to 18 and 255, '
+            'which look like train ids; remove "label_ids"'
+        )
+    return problems
+
+
+def own_remarks(found, surveys, info):
+    """Finds what is unusual, though it can be trained on; sentences without their ends."""
+    remarks = []
+    paths = {split: {pair.image for pair in of_split} for split, of_split in found.items()}
+    shared = paths.get('train', set()) & paths.get('validation', set())
+    if shared:
+        remarks.append(
+            f'{len(shared)} images are in train and in validation, such as {sorted(shared)[0]}'
+        )
+    return remarks + statistics_remarks(surveys, info.mean_std, 'info.json')
+
+
+def statistics_remarks(surveys, declared, where):
+    """Compares mean and standard deviation of the training images with those declared.
+
+    Args:
+        surveys: {split: Survey}; where there is no `train`, the first counts.
+        declared: mean and standard deviation, three numbers each, or None.
+        where: what declares them.
+
+    Returns:
+        Sentences without their ends: none, or one.
+    """
+    survey = surveys.get('train') or next(iter(surveys.values()))
+    measured = [[round(number, 6) for number in numbers] for numbers in survey.mean_std()]
+    found = f'measured are "mean": {measured[0]}, "std": {measured[1]}'
+    if declared is None:
+        return [f'{where} has no mean and std; {found}']
+    if np.abs(np.subtract(measured, declared)).max() > 0.02:
+        return [f'mean and std of {where} are more than 0.02 off; {found}']
+    return []
+
+
+def absent_classes(survey, class_names):
+    """Returns the names of the classes that no pixel has.
+
+    Example:
+        >>> survey = Survey()
+        >>> survey.pixels[1] = 5
+        >>> absent_classes(survey, ('sky', 'sea', 'land'))
+        ['sky', 'land']
+    """
+    return [name for name, count in zip(class_names, survey.pixels) if not count]
+
+
+def _inspect(pair, meaning):
+    """Examines a pair and decodes its image: Examined, and pixels by value, int64 [3, 256]."""
+    examined = image_label_files.examine(pair, meaning)
+    try:
+        with Image.open(io.BytesIO(epath.Path(pair.image).read_bytes())) as image:
+            channels = np.reshape(image.convert('RGB').histogram(), (3, 256))
+    except Exception:  # Pillow's many, and those of file systems
+        problem = f'{pair.image} cannot be read as an image; repair or replace it'
+        return examined._replace(problem=problem), np.zeros((3, 256), np.int64)
+    return examined, channels

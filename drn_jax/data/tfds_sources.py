@@ -1,0 +1,197 @@
+"""Data sets that TFDS has prepared on disk, or can prepare."""
+
+import contextlib
+import difflib
+import importlib.resources.abc
+import io
+import sys
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
+from etils import epath
+
+from drn_jax.data.source import Source
+from drn_jax.errors import InputError
+
+# TFDS 4.9.10 imports the package importlib_resources without requiring it. What TFDS wants of it
+# has been in Python since 3.11.
+sys.modules.setdefault('importlib_resources', importlib.resources)
+
+# Archives that TFDS cannot download: what each holds all of, and where they come from.
+_ARCHIVES = {
+    'imagenet2012': (
+        ('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar'),
+        'https://image-net.org',
+    ),
+    'cityscapes': (
+        ('leftImg8bit_trainvaltest.zip', 'gtFine_trainvaltest.zip'),
+        'https://www.cityscapes-dataset.com',
+    ),
+}
+
+
+class PreparedSource(Source):
+    """An image classification data set of TFDS, read in the order of its files.
+
+    Where it is not prepared yet, TFDS prepares it first: once, into `data_dir`.
+
+    Args:
+        name: of the data set, with its configuration if it has several, such as `digit_scenes/192`.
+        data_dir: directory of prepared data sets, local or gs://; '' is TFDS's default.
+        manual_dir: directory of archives that TFDS cannot download; '' is TFDS's default.
+
+    Raises:
+        InputError: the name is unknown, is no image classification data set, or the data set is
+            neither prepared nor can be.
+    """
+
+    def __init__(self, name, *, data_dir='', manual_dir=''):
+        self.name = name
+        with _quiet_tfds():
+            builder = self._open(data_dir)
+            self._features = self._choose_features(builder.info)
+            if not builder.is_prepared():
+                self._prepare(data_dir, manual_dir)
+                builder = self._open(data_dir)
+        self._builder = builder
+        self.splits = builder.info.splits
+        self._describe(builder.info)
+
+    def _open(self, data_dir):
+        """Returns TFDS's builder."""
+        return find_builder(self.name, data_dir)
+
+    def _choose_features(self, info):
+        """Returns the data set's features by what they are here: image, label, perhaps more."""
+        image, label = _image_and_label(self.name, info)
+        named = {'name': 'file_name'} if 'file_name' in info.features else {}
+        return {'image': image, 'label': label, **named}
+
+    def _describe(self, info):
+        """Sets the attributes that the builder's information gives."""
+        self.class_names = tuple(info.features[self._features['label']].names)
+
+    def _whole_split_records(self, split, start, stop):
+        features = self._features
+        images = [
+            feature
+            for feature in features.values()
+            if isinstance(self._builder.info.features[feature], tfds.features.Image)
+        ]
+        with _quiet_tfds():
+            records = self._builder.as_dataset(
+                split=tfds.core.ReadInstruction(split, start, stop),
+                decoders=tfds.decode.PartialDecoding(
+                    dict.fromkeys(features.values(), True),
+                    decoders=dict.fromkeys(images, tfds.decode.SkipDecoding()),
+                ),
+                read_config=tfds.ReadConfig(
+                    interleave_cycle_length=1,  # one file after the other
+                    add_tfds_id='name' not in features,  # not both: it takes as long as reading
+                    try_autocache=False,
+                    skip_prefetch=True,
+                ),
+            )
+        given = {'name': 'tfds_id', **features}
+        return records.map(
+            lambda record: self._record({key: record[feature] for key, feature in given.items()})
+        )
+
+    def _record(self, record):
+        """Returns a record as `records` does, of the chosen features."""
+        return {**record, 'label': tf.cast(record['label'], tf.int32)}
+
+    def _prepare(self, data_dir, manual_dir):
+        """Lets TFDS prepare the data set in `data_dir`."""
+        builder = self._open(data_dir)
+        places = {'manual_dir': manual_dir or None}
+        if builder.name in _ARCHIVES:
+            places = _archive_places(builder, manual_dir)
+        logging.info('Preparing data set %s in %s, once', self.name, builder.data_path)
+        try:
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**places))
+        except Exception as error:  # network, disk, damaged archives
+            if not self._open(data_dir).is_prepared():  # else another process was faster
+                raise InputError(
+                    f'data set {self.name!r} is not in {builder.data_path} and cannot be '
+                    f'prepared there: {_one_line(error)}'
+                ) from error
+
+
+def find_builder(name, data_dir):
+    """Returns TFDS's builder of a data set; InputError where there is none of that name."""
+    if not name:
+        raise InputError(
+            "config.data.name is empty; give 'folder' or the name of an image "
+            'classification data set of TFDS'
+        )
+    try:
+        return tfds.builder(name, data_dir=data_dir or None)
+    except tfds.core.DatasetNotFoundError as error:
+        similar = difflib.get_close_matches(name, ['folder', *tfds.list_builders()])
+        hint = f' (did you mean {" or ".join(map(repr, similar))}?)' if similar else ''
+        raise InputError(
+            f"data set {name!r} is unknown{hint}; give config.data.name 'folder' or the name of an "
+            'image classification data set of TFDS, https://www.tensorflow.org/datasets/catalog'
+        ) from error
+    except Exception as error:  # an unknown configuration, a missing package, a directory's rights
+        raise InputError(f'data set {name!r} cannot be opened: {_one_line(error)}') from error
+
+
+def is_prepared(name, data_dir):
+    """Returns whether a data set of TFDS is prepared; InputError where there is none of that name."""
+    with _quiet_tfds():
+        return find_builder(name, data_dir).is_prepared()
+
+
+def _image_and_label(name, info):
+    """Returns the names of a data set's image and label features."""
+    keys = info.supervised_keys or ()
+    kinds = [type(info.features[key]) for key in keys if isinstance(key, str)]
+    if kinds != [tfds.features.Image, tfds.features.ClassLabel]:
+        raise InputError(
+            f'data set {name!r} is not made of images with one class each (its features are '
+            f'{", ".join(info.features)}); give config.data.name an image classification data set'
+        )
+    return keys
+
+
+def _archive_places(builder, manual_dir):
+    """Returns where a data set's archives lie, and where to extract them; checks that they exist.
+
+    TFDS would go on without ImageNet's training images.
+    """
+    root = builder.data_path.parents[len(epath.Path(builder.info.full_name).parts) - 1]
+    manual_dir = epath.Path(manual_dir or root / 'downloads' / 'manual')
+    archives, website = _ARCHIVES[builder.name]
+    for archive in archives:
+        if not (manual_dir / archive).exists():
+            raise InputError(
+                f'data set {builder.name!r} is not in {builder.data_path}, and {archive}, to '
+                f'prepare it from, is not in {manual_dir}; download it from {website} (after '
+                'registration) and give its directory as config.data.manual_dir, or give a '
+                'directory of prepared data sets as config.data.data_dir'
+            )
+    # TFDS would take what it extracted earlier of an archive of this name, even if it was another.
+    stats = [(manual_dir / archive).stat() for archive in archives]
+    state = '_'.join(f'{stat.length}_{stat.mtime}' for stat in stats)
+    return {'manual_dir': manual_dir, 'extract_dir': root / 'downloads' / 'extracted' / state}
+
+
+@contextlib.contextmanager
+def _quiet_tfds():
+    """Keeps TFDS from printing and warning; progress bars show on a terminal only."""
+    tfds.display_progress_bar(sys.stderr.isatty())
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _one_line(error):
+    """Returns an exception's message without its line breaks, or its kind where it has none."""
+    return ' '.join(str(error).split()) or type(error).__name__

@@ -1,0 +1,105 @@
+"""What to say when the devices have too little memory."""
+
+import contextlib
+import os
+
+import jax
+
+from drn_jax.errors import InputError
+
+PREDICT = (
+    'give a smaller --batch_size, or for segmentation a smaller --size or tiles, '
+    '--config.evaluation.tile_px=512'
+)
+TRAIN = (
+    'give a smaller config.batch_size or smaller images (config.data.crop_px for '
+    'segmentation), levels to compute twice, config.model.rematerialize, or more devices'
+)
+EVALUATE = (
+    'give a smaller config.evaluation.batch_size, or for segmentation tiles, '
+    'config.evaluation.tile_px=512'
+)
+
+
+_BATCHES = 6  # that the host holds at a time: decoded ahead, fed, and on their way
+
+
+def host_memory_bytes():
+    """Returns the memory of this machine, in bytes."""
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
+def check_batches(batch_size, side_px):
+    """Refuses batches of which the host could not hold those that are on their way.
+
+    Args:
+        batch_size: images of a batch that this process reads.
+        side_px: of an image, which takes three bytes a pixel, and its label map one.
+
+    Raises:
+        InputError: they take more than the memory of this machine.
+    """
+    needed = _BATCHES * batch_size * side_px**2 * 4
+    if needed > host_memory_bytes():
+        raise InputError(
+            f'{_BATCHES} batches of {images((batch_size, side_px, side_px))} take '
+            f'{needed / 2**30:,.0f} GiB, but this machine has '
+            f'{host_memory_bytes() / 2**30:,.0f}; {TRAIN}'
+        )
+
+
+def compile_checked(step, *arguments):
+    """Compiles a function and checks that what it needs is there.
+
+    Accelerators refuse what does not fit; a CPU would take memory until the system ends the
+    process.
+
+    Args:
+        step: of `jax.jit`.
+        *arguments: it will be called with.
+
+    Returns:
+        The compiled function.
+
+    Raises:
+        InputError: on a CPU it would take more memory than this machine has.
+    """
+    function = step.lower(*arguments).compile()
+    if jax.devices()[0].platform == 'cpu':
+        plan = function.memory_analysis()
+        needed = plan.temp_size_in_bytes + plan.argument_size_in_bytes
+        if needed > host_memory_bytes():
+            raise InputError(
+                f'a step takes {needed / 2**30:,.0f} GiB, but this machine has '
+                f'{host_memory_bytes() / 2**30:,.0f}; {TRAIN}'
+            )
+    return function
+
+
+@contextlib.contextmanager
+def explain_out_of_memory(what, advice):
+    """Turns the error of a device that has too little memory into one sentence.
+
+    Args:
+        what: does not fit, in the plural.
+        advice: what to do, one of those above.
+
+    Raises:
+        InputError: the memory did not suffice.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if 'RESOURCE_EXHAUSTED' not in str(error):
+            raise
+        raise InputError(f'{what} do not fit into the memory of the devices; {advice}') from error
+
+
+def images(shape):
+    """Returns a batch of images in words.
+
+    Example:
+        >>> images((8, 1024, 2048, 3))
+        '8 images of 1024 x 2048 pixels'
+    """
+    return f'{shape[0]} images of {shape[1]} x {shape[2]} pixels'

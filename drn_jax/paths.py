@@ -1,0 +1,92 @@
+"""Directories that users name: local ones, and those of Google Cloud Storage."""
+
+import os
+import re
+import urllib.parse
+
+from etils import epath
+
+from drn_jax.errors import InputError
+
+CLOUD = 'gs://'
+# Also what is left of gs:// or s3:// where a slash or the colon was forgotten.
+_SCHEME = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*:/|gs:|gs//', re.IGNORECASE)
+
+
+def directory(path, flag=''):
+    """Opens the directory that a user named, without looking whether it is there.
+
+    `gs://` stays as it is. Everything else is local: made absolute, `~` is the home directory and
+    `file://` is left out.
+
+    Args:
+        path: what was given: str or path-like.
+        flag: the flag or setting that it was given with, for the error.
+
+    Returns:
+        `epath.Path`, absolute.
+
+    Raises:
+        InputError: it is empty, misspelt (`gs:/bucket`) or lies in a storage that is not supported.
+
+    Example:
+        >>> directory('gs://bucket/runs/'), directory('file:///runs/a'), directory('/runs/../a')
+        (PosixGPath('gs://bucket/runs'), PosixGPath('/runs/a'), PosixGPath('/a'))
+        >>> directory('s3://bucket/a', '--workdir')
+        Traceback (most recent call last):
+        ...
+        drn_jax.errors.InputError: --workdir=s3://bucket/a is in a storage that is not supported; \
+give a local directory, or one of Google Cloud Storage as gs://BUCKET/FOLDER
+    """
+    text = os.fsdecode(path)
+    if not text:
+        raise InputError(f'{flag or "the directory"} is empty; name a directory')
+    given = f'{flag}={text}' if flag else text
+    if text.startswith(CLOUD):
+        _check_cloud(text, given)
+        return epath.Path(text)
+    local = epath.Path(os.path.abspath(_local(text, given)))
+    if '://' in str(local):  # for epath /gs/bucket is another name of gs://bucket
+        raise InputError(
+            f'{given} lies in a folder of the name {local.parts[1]!r} that is taken '
+            f'for {local}; give a directory in another folder'
+        )
+    return local
+
+
+def _check_cloud(text, given):
+    """Refuses places in Cloud Storage that the libraries do not understand, or differently."""
+    bucket, _, name = text.removeprefix(CLOUD).partition('/')
+    if not bucket:
+        raise InputError(f'{given} names no bucket; give gs://BUCKET/FOLDER')
+    if '..' in name.split('/') or set('?#') & set(text):
+        raise InputError(
+            f"{given} holds '..', '?' or '#', which cannot be used in Cloud Storage; "
+            'give gs://BUCKET/FOLDER without them'
+        )
+
+
+def _local(text, given):
+    """Returns a local path without `file://` and `~`."""
+    if text.startswith(('file:///', 'file://localhost/')):
+        return urllib.parse.unquote('/' + text.removeprefix('file://').partition('/')[2])
+    if text.startswith('file:'):
+        raise InputError(f'{given} is no absolute path; give file:///DIR, or the path alone')
+    scheme = _SCHEME.match(text)
+    if scheme and scheme[0].lower().startswith('gs'):
+        raise InputError(
+            f'{given} is misspelt; Cloud Storage is gs://BUCKET/FOLDER, and a local '
+            f'directory of this name ./{text}'
+        )
+    if scheme or '://' in text:
+        raise InputError(
+            f'{given} is in a storage that is not supported; give a local '
+            'directory, or one of Google Cloud Storage as gs://BUCKET/FOLDER'
+        )
+    home = os.path.expanduser(text)
+    if home.startswith('~'):
+        raise InputError(
+            f'{given} is the home directory of a user who does not exist; give '
+            f'another directory, or ./{text} for a local one of this name'
+        )
+    return home

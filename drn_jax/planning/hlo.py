@@ -1,0 +1,197 @@
+"""Reading compiled programs: their operations with estimated cycles, and their collectives."""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
+AUGMENTATION, OTHER = 'augmentation', 'other'
+
+_BYTES = {'pred': 1, 'bf16': 2, 'c64': 8, 'c128': 16}  # of other types, the number in the name
+_ARRAY = re.compile(r'\b(pred|bf16|c64|c128|[suf]\d+)\w*\[([\d,]*)\]')
+_INSTRUCTION = re.compile(r'\s+(?:ROOT )?%?([\w.-]+) = (.*)')
+_CALLED = re.compile(r'(?:calls|body|to_apply|branch_computations)=\{?([%\w., -]+)')
+
+
+class Operation(NamedTuple):
+    """An operation for which the compiler estimates cycles; several ones are fused to one.
+
+    Attributes:
+        name: in the program, such as 'fusion.12'.
+        level: 'stem', 'level1', ..., 'head', 'augmentation' or 'other'.
+        backward: whether it belongs to the gradient.
+        what: the rest of its scope, such as 'block0/conv1'.
+        cycles: over all repetitions in a step.
+    """
+
+    name: str
+    level: str
+    backward: bool
+    what: str
+    cycles: int
+
+
+class Collective(NamedTuple):
+    """An exchange between chips.
+
+    Attributes:
+        kind: one of `COLLECTIVES`.
+        bytes: of what each chip has in the end (of reduce-scatter, in the beginning).
+        group: chips that exchange with each other; 0 is all.
+        repetitions: how often in a step.
+        level: as in `Operation`.
+    """
+
+    kind: str
+    bytes: int
+    group: int
+    repetitions: int
+    level: str
+
+
+class _Instruction(NamedTuple):
+    name: str
+    type: str
+    opcode: str
+    rest: str
+
+
+def read(text):
+    """Reads the text of a compiled program.
+
+    Loops are counted as often as they run, where that is a constant, else once.
+
+    Args:
+        text: of an optimized HLO module, as `jax.stages.Compiled.as_text` gives it.
+
+    Returns:
+        A list of `Operation` and a list of `Collective`.
+    """
+    computations, entry = _computations(text)
+    operations, collectives = [], []
+    for instruction, times in _run(computations, entry):
+        level, backward, what = scope(_found(r'op_name="([^"]*)"', instruction.rest, ''))
+        cycles = int(_found(r'"estimated_cycles":"(\d+)"', instruction.rest, 0))
+        if cycles:
+            operations.append(Operation(instruction.name, level, backward, what, times * cycles))
+        kind = instruction.opcode.removesuffix('-start')
+        if kind in COLLECTIVES:
+            collectives.append(
+                Collective(
+                    kind, _exchanged(instruction, kind), _group(instruction.rest), times, level
+                )
+            )
+    return operations, collectives
+
+
+def scope(op_name):
+    """Finds the place of an operation in the network from the name that JAX gave it.
+
+    Returns:
+        level, whether it is of the gradient, and the rest: see `Operation`.
+
+    Example:
+        >>> scope('jit(step)/transpose(jvp(Network))/Network.levels/level3/block0/conv1/'
+        ...       'conv1._product/conv_general_dilated')
+        ('level3', True, 'block0/conv1/conv_general_dilated')
+        >>> scope('jit(step)/augmentation/reduce_sum')
+        ('augmentation', False, 'reduce_sum')
+    """
+    parts = [part for part in op_name.split('/') if '._' not in part]
+    backward = any(part.startswith('transpose(') for part in parts)
+    for i, part in enumerate(parts):
+        if re.fullmatch(rf'stem|level\d+|head|{AUGMENTATION}', part):
+            return part, backward, '/'.join(parts[i + 1 :])
+    return OTHER, backward, '/'.join(parts[1:])
+
+
+def _computations(text):
+    """Splits a module into its computations, {name: instructions}, and names the entry."""
+    found: dict[str, list[_Instruction]] = {}
+    entry = name = ''
+    for line in text.splitlines():
+        head = re.match(r'(ENTRY )?%?([\w.-]+) .*\{$', line)
+        if head and not line.startswith('HloModule'):
+            name = head[2]
+            found[name] = []
+            entry = name if head[1] else entry
+        elif name and (match := _INSTRUCTION.match(line)):
+            kind, rest = _type_and_rest(match[2])
+            found[name].append(_Instruction(match[1], kind, rest.partition('(')[0], rest))
+    return found, entry
+
+
+def _type_and_rest(text):
+    """Splits what follows '=' into the type, perhaps a tuple of types, and the rest."""
+    depth = 0
+    for i, letter in enumerate(text):
+        depth += (letter in '({') - (letter in ')}')
+        if letter == ' ' and depth == 0:
+            return text[:i], text[i + 1 :]
+    return text, ''
+
+
+def _run(computations, name, times=1) -> Iterator[tuple[_Instruction, int]]:
+    """Returns the instructions of a computation, and of those that it calls, with their number."""
+    for instruction in computations.get(name, ()):
+        yield instruction, times
+        repeated = times * _repetitions(computations, instruction)
+        for called in _CALLED.findall(instruction.rest):
+            for other in re.findall(r'%?([\w.-]+)', called.partition(' ')[0]):
+                if instruction.opcode in ('while', 'call', 'conditional', 'async-start'):
+                    yield from _run(computations, other, repeated)
+                elif instruction.opcode == 'fusion':  # its estimate covers what is inside
+                    yield from (
+                        (inner, n)
+                        for inner, n in _run(computations, other, times)
+                        if inner.opcode.removesuffix('-start') in COLLECTIVES
+                    )
+
+
+def _repetitions(computations, instruction):
+    """Returns how often a loop runs: JAX's loops over arrays count from 0 to a constant."""
+    if instruction.opcode != 'while':
+        return 1
+    known = _found(r'"known_trip_count":\{"n":"(\d+)"', instruction.rest, None)
+    condition = computations.get(_found(r'condition=%?([\w.-]+)', instruction.rest, ''), ())
+    ends = [
+        _found(r'^constant\((\d+)\)', each.rest, None)
+        for each in condition
+        if each.type.startswith('s32[]')
+    ]
+    ends = [int(end) for end in ends if end]
+    return int(known) if known else ends[0] if len(ends) == 1 else 1
+
+
+def _exchanged(instruction, kind):
+    sizes = [
+        math.prod(map(int, filter(None, dims.split(',')))) * _width(dtype)
+        for dtype, dims in _ARRAY.findall(instruction.type)
+    ]
+    if kind == 'reduce-scatter':
+        return sum(sizes) * max(_group(instruction.rest), 1)
+    # What begins one of these names operand, result and more.
+    alone = instruction.opcode.endswith('-start') and kind != 'all-reduce'
+    return max(sizes, default=0) if alone else sum(sizes)
+
+
+def _width(dtype):
+    return _BYTES.get(dtype) or max(int(re.findall(r'\d+', dtype)[0]) // 8, 1)
+
+
+def _group(rest):
+    """Reads how many chips exchange with each other, of the three ways in which that is written."""
+    if axes := re.search(r'replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}', rest):
+        sizes = dict(re.findall(r"'(\w+)'=(\d+)", axes[1]))
+        return math.prod(int(sizes[name]) for name in re.findall(r"'(\w+)'", axes[2]))
+    if table := re.search(r'replica_groups=\[(\d+),(\d+)\]', rest):
+        return int(table[2])
+    if lists := re.search(r'replica_groups=\{\{([\d,]+)\}', rest):
+        return len(lists[1].split(','))
+    return 2 if 'source_target_pairs' in rest else 0
+
+
+def _found(pattern, text, default):
+    match = re.search(pattern, text)
+    return match[1] if match else default

@@ -1,0 +1,131 @@
+"""What one network makes of one photograph, for figures that put several networks side by side."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from drn_jax.distributed import memory
+from drn_jax.models import convolutions
+from drn_jax.models.descriptions import description
+from drn_jax.pictures import overlays
+from drn_jax.prediction import maps, segmentation, shapes
+
+
+class View(NamedTuple):
+    """What a classifier makes of a photograph; maps as NumPy arrays.
+
+    Attributes:
+        scores: class scores, [h, w, C], float32.
+        levels: the strongest map of each level, {name: [h, w]}, float32.
+        entering: the strongest map of what enters level 3, [h, w], float32.
+        strides: pixels from one cell to the next, by level and for 'scores' and 'entering'.
+        image: what the network saw, [H, W, 3], uint8.
+    """
+
+    scores: np.ndarray
+    levels: dict[str, np.ndarray]
+    entering: np.ndarray
+    strides: dict[str, int]
+    image: np.ndarray
+
+    def probabilities(self):
+        """Returns the probability of each class in the whole photograph, [C]."""
+        logits = self.scores.mean((0, 1))
+        shares = np.exp(logits - logits.max())
+        return shares / shares.sum()
+
+    def cells(self, name, values, **scale):
+        """Draws a map in the size of the image; see `cells`."""
+        return cells(values, self.strides[name], self.image.shape, **scale)
+
+
+def viewer(trained) -> Callable[[Any], View]:
+    """Returns the function that makes the `View` of a photograph, uint8 [H, W, 3].
+
+    Sizes are those of `shapes.classifier_size`; for segmentation networks the photograph's own.
+    """
+    model, data = trained.model, trained.config.data
+    strides = strides_of(model)
+
+    @jax.jit
+    def run(variables, images):
+        images = maps.normalized(images, data)
+        levels = model.apply(variables, images, method='levels')
+        return {
+            'scores': model.apply(variables, images, method='class_maps'),
+            'levels': {name: maps.strongest(level)[0] for name, level in levels.items()},
+            'entering': maps.strongest(maps.entering_level3(model, levels))[0],
+        }
+
+    def view(photograph):
+        size = (
+            photograph.shape[:2]
+            if model.task == 'segmentation'
+            else shapes.classifier_size(*photograph.shape[:2], data)
+        )
+        image = shapes.resize(photograph, size)
+        with memory.explain_out_of_memory(memory.images((1, *image.shape)), memory.PREDICT):
+            found = jax.device_get(run(trained.variables, image[None]))
+        return View(**jax.tree.map(lambda array: array[0], found), strides=strides, image=image)
+
+    return view
+
+
+def strides_of(model):
+    """Returns the pixels from one cell to the next, by level and for 'scores' and 'entering'.
+
+    Example:
+        >>> from drn_jax.models.networks import create_model
+        >>> strides = strides_of(create_model('drn_a_18'))
+        >>> strides['level2'], strides['entering'], strides['level6'], strides['scores']
+        (2, 4, 8, 8)
+    """
+    rows = description(model.variant, first_block=model.first_block).rows
+    strides = {row.level: row.stride for row in rows}
+    pool = 2 if model.table.stem.pooled else 1
+    return strides | {'entering': strides['level2'] * pool, 'scores': model.table.stride}
+
+
+def labeller(trained, *, size=None, short_side=None):
+    """Returns the function that makes the label map, uint8 [H, W], of a photograph [H, W, 3].
+
+    Args:
+        trained: a segmentation network.
+        size, short_side: see `segmentation.predictor`.
+    """
+    segmentation.check(trained)
+    run = jax.jit(
+        functools.partial(segmentation.answers, trained),
+        compiler_options=convolutions.compiler_options(),
+    )
+
+    def label(photograph):
+        seen = segmentation.seen_size(size, short_side, *photograph.shape[:2])
+        with memory.explain_out_of_memory(memory.images((1, *seen)), memory.PREDICT):
+            found = jax.device_get(run(trained.variables, shapes.resize(photograph, seen)[None]))
+        return segmentation.full_size(found['labels'][0], photograph.shape)
+
+    return label
+
+
+def cells(values, stride, size, **scale):
+    """Colors a map so that each cell covers the pixels it stands for.
+
+    Args:
+        values: [h, w], a float type.
+        stride: pixels from one cell to the next.
+        size: height and width of the image in pixels come first; cells beyond it are cut.
+        **scale: `low` and `high` of `overlays.heat_map`.
+
+    Returns:
+        [height, width, 3], uint8.
+
+    Example:
+        >>> cells(np.array([[0., 1.]]), 2, (2, 3))[0].tolist()
+        [[68, 1, 84], [68, 1, 84], [253, 231, 37]]
+    """
+    height, width = size[:2]
+    return overlays.heat_map(values, **scale).repeat(stride, 0).repeat(stride, 1)[:height, :width]

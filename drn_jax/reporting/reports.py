@@ -1,0 +1,117 @@
+"""What a command found: tables for people, report.json."""
+
+import importlib.metadata
+import sys
+
+import jax
+from etils import epath
+
+from drn_jax.training import configurations
+
+PACKAGES = (
+    'drn_jax',
+    'jax',
+    'jaxlib',
+    'flax',
+    'optax',
+    'orbax-checkpoint',
+    'tensorflow',
+    'tensorflow-cpu',
+    'tensorflow-datasets',
+    'numpy',
+)
+
+
+def versions():
+    """Returns the versions of Python and of the packages that results depend on.
+
+    Example:
+        >>> versions()['jax'] == jax.__version__
+        True
+    """
+    found = {'python': '.'.join(map(str, sys.version_info[:3]))}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # tensorflow has two names, one of which is installed
+    return found
+
+
+def write_report(directory, *, command, config, data, metrics, published, **more):
+    """Writes report.json, in place of an earlier one in the same directory.
+
+    Args:
+        directory: where, made if needed.
+        command: the command that was run.
+        config: its configuration.
+        data: what it ran on: names and numbers of examples.
+        metrics: what it measured; fractions in [0, 1].
+        published: the published values, under the same names.
+        **more: further entries.
+
+    Returns:
+        The path of the file.
+    """
+    path = epath.Path(directory) / 'report.json'
+    if jax.process_index() == 0:
+        configurations.write_json(
+            path,
+            {
+                'command': command,
+                'metrics': metrics,
+                'published': published,
+                'data': data,
+                **more,
+                'config': config.to_dict(),
+                'versions': versions(),
+                'devices': {
+                    'kind': jax.devices()[0].device_kind,
+                    'count': jax.device_count(),
+                    'processes': jax.process_count(),
+                },
+            },
+        )
+    return path
+
+
+def table(metrics, published):
+    """Lays out metrics beside the published ones.
+
+    Example:
+        >>> print(table({'top1_error': .25, 'examples': 8}, {'top1_error': .2486}))
+        metric           measured    published
+        top1_error        25.00 %      24.86 %
+        examples                8            -
+    """
+    width = max([16, *map(len, metrics)])
+
+    return '\n'.join(
+        [f'{"metric":{width}}{"measured":>9}{"published":>13}']
+        + [
+            f'{name:{width}}{_text(name, number):>9}{cell(published.get(name)):>13}'
+            for name, number in metrics.items()
+        ]
+    )
+
+
+def _text(name, number):
+    """Writes a threshold as it is, since the best ones are close to 1, and other metrics as `cell`.
+
+    Example:
+        >>> _text('scaled/threshold', .9999993), _text('pxap', .9999993)
+        ('0.9999993', '100.00 %')
+    """
+    return f'{number:.7f}' if name.endswith('threshold') else cell(number)
+
+
+def cell(number):
+    """Writes a metric: a count as it is, a fraction in percent, nothing as a dash.
+
+    Example:
+        >>> cell(1000), cell(.25), cell(None)
+        ('1,000', '25.00 %', '-')
+    """
+    if number is None:
+        return '-'
+    return f'{number:,}' if isinstance(number, int) else f'{100 * number:.2f} %'

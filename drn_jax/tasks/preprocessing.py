@@ -1,0 +1,55 @@
+"""What every task does to a batch before the network sees it: augmentation and normalization."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from drn_jax.ops import color
+
+
+@jax.named_scope('augmentation')  # by which plans and profiles find its operations
+def preprocess(batch, key, train, *, mean, std, augmentation):
+    """Normalizes the images of a batch and, for training, perturbs their colors and mirrors them.
+
+    Every example draws from its own key, `fold_in(key, index)`, so the result does not depend on
+    how the batch is split over devices.
+
+    Args:
+        batch: `image` uint8 [..., H, W, 3]; with `train` also `index` uint32 [B]. A `label` that
+            is a map, uint8 [B, H, W], is mirrored with its image.
+        key: a JAX random key; unused without `train`.
+        train: whether to augment.
+        mean: mean of each channel, white being 1.
+        std: standard deviation of each channel, white being 1.
+        augmentation: `mirror` (half of the images are), `color_jitter` (smallest and largest),
+            `lighting` (standard deviation).
+
+    Returns:
+        The batch with `image` float32, (image / 255 - mean) / std.
+    """
+    images = batch['image'].astype(jnp.float32) / 255
+    mean, std = jnp.array(mean, jnp.float32), jnp.array(std, jnp.float32)
+    if not train:
+        return {**batch, 'image': (images - mean) / std}
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
+    mirror_keys, color_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
+    if augmentation.mirror:
+        mirrored = jax.vmap(jax.random.bernoulli)(mirror_keys)
+        images = jnp.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+        labels = batch.get('label')
+        if labels is not None and labels.ndim == 3:
+            batch = {
+                **batch,
+                'label': jnp.where(mirrored[:, None, None], labels[:, :, ::-1], labels),
+            }
+    matrix, offset = jax.vmap(
+        functools.partial(
+            color.random_color,
+            factor_range=augmentation.color_jitter,
+            lighting=augmentation.lighting,
+        )
+    )(color_keys, images.mean((1, 2)))
+    # Normalizing is affine in the colors too, so one pass over the pixels does both.
+    images = color.transform_color(images, matrix / std[:, None], (offset - mean) / std)
+    return {**batch, 'image': images}

@@ -1,0 +1,40 @@
+"""Times of exchanges: literal answers, worked out by hand from bandwidth and hops."""
+
+import pytest
+
+from drn_jax.planning import chips, interconnects
+from drn_jax.planning.hlo import Collective
+
+
+@pytest.mark.parametrize(
+    'kind, size, group, topology, expected',
+    [
+        # 2 * 7/8 of the bytes over two links of 50 GB/s; 2 * (1 + 3) hops.
+        ('all-reduce', 8e9, 0, 'v5e:2x4', 2 * 7e9 / 100e9 + 8e-6),
+        ('all-reduce', 8e9, 8, 'v5e:2x4', 2 * 7e9 / 100e9 + 8e-6),
+        ('all-gather', 8e9, 0, 'v5e:2x4', 7e9 / 100e9 + 4e-6),
+        ('reduce-scatter', 8e9, 0, 'v5e:2x4', 7e9 / 100e9 + 4e-6),
+        # 16 chips close an axis to a ring: four links, and half as many hops.
+        ('all-reduce', 256e9, 0, 'v5e:16x16', 2 * 255e9 / 200e9 + 32e-6),
+        ('all-reduce', 128e9, 0, 'v5e:8x16', 2 * 127e9 / 150e9 + 30e-6),
+        ('all-reduce', 4e9, 4, 'v5e:4x4', 2 * 3e9 / 50e9 + 6e-6),  # a line of four
+        ('collective-permute', 50e9, 2, 'v5e:4x4', 1 + 1e-6),
+        ('all-reduce', 8e9, 0, 'v5e:1x1', 0),
+        ('all-reduce', 64e9, 0, 'v5p:4x4x4', 2 * 63e9 / 600e9 + 12e-6),
+    ],
+)
+def test_an_exchange(kind, size, group, topology, expected):
+    part = chips.find(topology)
+    assert interconnects.seconds(Collective(kind, size, group, 1, 'other'), part) == pytest.approx(
+        expected
+    )
+    assert interconnects.seconds(Collective(kind, size, group, 3, 'other'), part) == pytest.approx(
+        3 * expected
+    )
+
+
+def test_slices_and_their_sizes():
+    assert [
+        chips.find(name).chips for name in ('v5e:1x1', 'v6e:16x16', 'v4:2x2x1', 'v5p:4x8x8')
+    ] == [1, 256, 4, 256]
+    assert [chips.find('v5e:8x16').is_ring(axis) for axis in (0, 1)] == [False, True]

@@ -1,0 +1,115 @@
+"""Progress, tables and reports."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from drn_jax import recipes
+from drn_jax.reporting import progress, reports, writers
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(reports, 'time', clock)
+    monkeypatch.setattr(writers, 'time', clock)
+    return clock
+
+
+def test_lines_show_the_time_left_without_the_first_steps_compilation(clock, capsys):
+    with progress.Progress(total=9, done=4, seconds=10.0) as bar:
+        clock.now += 60  # compiling
+        bar.update()
+        bar.note('loss 1.000')
+        clock.now += 8
+        bar.update()
+        clock.now += 8
+        bar.update()
+        clock.now += 1
+        bar.update()
+        bar.update()
+    assert capsys.readouterr().out.splitlines() == [
+        'step 5/9',
+        'step 7/9, 16 s left, loss 1.000',
+        'step 9/9, 0 s left, loss 1.000',
+    ]
+
+
+def test_progress_counts_what_it_wraps(capsys):
+    with progress.Progress(total=2, what='batch') as bar:
+        assert list(bar([1, 2])) == [1, 2]
+    assert capsys.readouterr().out.endswith('batch 2/2, 0 s left\n')
+
+
+def test_a_report_replaces_an_earlier_one(tmp_path):
+    for error in (0.5, 0.25):
+        path = reports.write_report(
+            tmp_path / 'deep' / 'er',
+            command='typed',
+            config=recipes.digit_scenes(),
+            data={},
+            metrics={'top1_error': error},
+            published={},
+            step=3,
+        )
+    report = json.loads(pathlib.Path(path).read_text())
+    assert report['metrics'] == {'top1_error': 0.25} and report['step'] == 3
+    assert report['config'] == json.loads(json.dumps(recipes.digit_scenes().to_dict()))
+    assert [file.name for file in path.parent.iterdir()] == ['report.json']
+
+
+def test_a_table_without_metrics_has_its_heading():
+    assert reports.table({}, {}) == 'metric           measured    published'
+
+
+def test_a_recorder_measures_the_speed_between_flushes(clock, tmp_path, capsys):
+    with writers.TrainLogger(
+        tmp_path, batch_size=4, rate=lambda step: 0.1, first=0, last=3
+    ) as recorder:
+        for step in range(2):
+            recorder.add(step, {'loss': np.float32(2.0)})
+        clock.now += 2
+        recorder.flush()
+        clock.now += 50  # an evaluation
+        recorder.metrics(2, {'top1_error': 0.5}, ('top1_error',))
+        recorder.add(2, {'loss': np.float32(1.0)})
+        clock.now += 1
+        recorder.flush()
+        assert 'step 2: validation top1_error 50.00 %' in capsys.readouterr().out
+        assert recorder.speed == 4.0
+    assert list((tmp_path / 'tensorboard').iterdir())
+
+
+def test_a_loss_that_is_not_finite_is_named(tmp_path):
+    with writers.TrainLogger(tmp_path, 4, lambda step: 0.1, 0, 3) as recorder:
+        recorder.add(0, {'loss': np.float32(2.0)})
+        recorder.add(1, {'loss': np.float32(np.inf)})
+        recorder.add(2, {'loss': np.float32(np.nan)})
+        with pytest.raises(FloatingPointError, match='the loss of step 1 is inf'):
+            recorder.flush()
+
+
+def test_an_update_that_was_left_out_is_named(tmp_path, capsys):
+    with writers.TrainLogger(tmp_path, 4, lambda step: 0.1, 0, 3, skip=True) as recorder:
+        recorder.add(0, {'loss': np.float32(np.nan), 'parameter_norm': np.float32(1.0)})
+        recorder.add(1, {'loss': np.float32(2.0), 'parameter_norm': np.float32(1.0)})
+        recorder.flush()
+        assert (
+            'the loss of step 0 is nan: its update was left out'
+            in capsys.readouterr().out.splitlines()
+        )
+        recorder.add(2, {'loss': np.float32(np.nan), 'parameter_norm': np.float32(np.nan)})
+        with pytest.raises(FloatingPointError, match='the loss of step 2 is nan'):
+            recorder.flush()

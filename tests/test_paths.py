@@ -1,0 +1,155 @@
+"""Directories as users write them: local, in Cloud Storage, misspelt, and in other storages."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from etils import epath
+
+import drn_jax
+from drn_jax import check_data, convert, evaluate, main, paths, plan, recipes
+from drn_jax.checkpoints import manager, transfer
+from drn_jax.errors import InputError
+from drn_jax.training import loop
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIG = f'--config={ROOT}/configs/digit_scenes.py'
+REFUSED = {
+    '': 'is empty; name a directory',
+    'gs:/bucket/run': 'is misspelt; Cloud Storage is gs://BUCKET/FOLDER, and a local directory',
+    'gs:bucket/run': 'is misspelt',
+    'gs//bucket/run': 'is misspelt',
+    'GS://bucket/run': 'is misspelt',
+    'gs://': 'names no bucket; give gs://BUCKET/FOLDER',
+    'gs:///run': 'names no bucket',
+    'gs://bucket/a/../run': "holds '..', '?' or '#', which cannot be used in Cloud Storage; give",
+    'gs://bucket/run?': "holds '..', '?' or '#'",
+    'gs://bucket/run#1': "holds '..', '?' or '#'",
+    '/gs/bucket/run': "lies in a folder of the name 'gs' that is taken for gs://bucket/run; give",
+    '/tmp/../s3/run': "lies in a folder of the name 's3' that is taken for s3://run; give",
+    's3://bucket/run': 'is in a storage that is not supported; give a local directory, or one of '
+    'Google Cloud Storage as gs://BUCKET/FOLDER',
+    's3:/bucket/run': 'is in a storage that is not supported',
+    'az://container/run': 'is in a storage that is not supported',
+    'hdfs://host/run': 'is in a storage that is not supported',
+    'gcs://bucket/run': 'is in a storage that is not supported',
+    'hf://name/run': 'is in a storage that is not supported',
+    'https://storage.googleapis.com/bucket': 'is in a storage that is not supported',
+    ' gs://bucket/run': 'is in a storage that is not supported',
+    'runs/gs://bucket/run': 'is in a storage that is not supported',
+    'file://runs/a': 'is no absolute path; give file:///DIR, or the path alone',
+    'file:runs/a': 'is no absolute path',
+    '~nobody_here/run': 'is the home directory of a user who does not exist; give another',
+}
+
+
+@pytest.mark.parametrize(
+    'given, wanted',
+    [
+        ('gs://bucket', 'gs://bucket'),
+        ('gs://bucket/a b/run/', 'gs://bucket/a b/run'),
+        (epath.Path('gs://bucket/run'), 'gs://bucket/run'),
+        ('/a/b/', '/a/b'),
+        ('/a/../b', '/b'),
+        ('//a/b', '//a/b'),
+        (pathlib.Path('/a/b'), '/a/b'),
+        ('~', '/home/me'),
+        ('~/runs', '/home/me/runs'),
+        ('file:///a/b', '/a/b'),
+        ('file://localhost/a/b', '/a/b'),
+        ((pathlib.Path('/a/b c').as_uri()), '/a/b c'),
+        ('run', '/work/run'),
+        ('./~', '/work/~'),
+        ('./gs:/bucket', '/work/gs:/bucket'),
+        ('gs/bucket', '/work/gs/bucket'),
+        ('runs/12:30', '/work/runs/12:30'),
+        ('run:1', '/work/run:1'),
+    ],
+)
+def test_directories_are_absolute_and_keep_their_scheme(given, wanted, monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    monkeypatch.setattr(os, 'getcwd', lambda: '/work')
+    found = paths.directory(given)
+    assert isinstance(found, epath.Path) and str(found) == wanted
+    assert paths.directory(found) == found
+
+
+@pytest.mark.parametrize('given', REFUSED)
+def test_what_is_no_directory_is_refused_in_one_sentence(given):
+    with pytest.raises(InputError) as error:
+        paths.directory(given, '--workdir')
+    message = str(error.value)
+    assert message.startswith(f'--workdir={given} {REFUSED[given]}'.replace('= is', ' is'))
+    assert '\n' not in message
+    with pytest.raises(InputError, match=re.escape(REFUSED[given])):
+        paths.directory(given)
+
+
+@pytest.mark.parametrize(
+    'open_it',
+    [
+        lambda given: main.main([CONFIG, f'--workdir={given}']),
+        lambda given: evaluate.main([f'--checkpoint={given}']),
+        lambda given: evaluate.parse_flags(['--checkpoint=a', f'--output={given}']),
+        lambda given: convert.main(['--variant=drn_c_26', '--input=a.pth', f'--output={given}']),
+        lambda given: convert.main([f'--checkpoint={given}', '--output=new.safetensors']),
+        lambda given: plan.main([CONFIG, '--topology=cpu', f'--output={given}']),
+        lambda given: check_data.main(['--data_dir=a', f'--output={given}']),
+        lambda given: loop.train(recipes.digit_scenes(), given),
+        lambda given: manager.Checkpoints(given, recipes.digit_scenes()),
+        lambda given: manager.save_variables(given, recipes.digit_scenes(), {}),
+        lambda given: transfer.start_from(given, {}),
+        drn_jax.load,
+    ],
+    ids=[
+        'main',
+        'evaluate',
+        'report',
+        'convert',
+        'convert_from',
+        'plan',
+        'check_data',
+        'train',
+        'checkpoints',
+        'save',
+        'init_from',
+        'load',
+    ],
+)
+@pytest.mark.parametrize('given', ['gs:/bucket/run', 's3://bucket/run'])
+def test_whatever_opens_a_directory_refuses_the_others(open_it, given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=re.escape(f'{given} {REFUSED[given]}')):
+        open_it(given)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    'command',
+    [['main', CONFIG, '--workdir={}'], ['evaluate', '--checkpoint={}']],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize('given', ['gs:/bucket/run', 'hdfs://host/run', 'gcs://bucket/run'])
+def test_commands_end_with_one_sentence_and_status_1(command, given, tmp_path):
+    module, *flags = command
+    done = subprocess.run(
+        [sys.executable, '-m', f'drn_jax.{module}', *[flag.format(given) for flag in flags]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    )
+    assert done.returncode == 1 and not done.stdout
+    *_, line = done.stderr.splitlines()  # libraries may say what they miss before
+    assert line.startswith('error: ') and f'{given} {REFUSED[given]}' in line
+    assert 'Traceback' not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_local_run_may_be_given_as_a_file_url(tmp_path):
+    with pytest.raises(InputError, match='holds no finished checkpoint'):
+        drn_jax.load(tmp_path.as_uri())
