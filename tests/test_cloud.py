@@ -81,7 +81,7 @@ def python_m(storage, cwd, *arguments):
         return printed
 
 
-def should_stop(storage, method, path, headers=None):
+def asked(storage, method, path, headers=None):
     """Asks the proxy as a client without TLS; gives the status and the answer."""
     with contextlib.closing(http.client.HTTPConnection('127.0.0.1', storage.port)) as connection:
         status, _, data = fake_gcs.forward(connection, method, path, headers or {}, b'')

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from training import tiny
-from training.test_checkpoints import config_of, save, state_of
+from checkpoints.test_manager import config_of, save, state_of
 
 from drn_jax.checkpoints import transfer
 from drn_jax.distributed import meshes
