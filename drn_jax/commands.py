@@ -3,6 +3,7 @@
 import argparse
 import logging as python_logging
 import os
+import re
 import runpy
 import shlex
 import sys
@@ -12,6 +13,7 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
+from drn_jax import fields
 from drn_jax.errors import InputError, Stopped
 
 
@@ -32,9 +34,23 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawTextHelpFormatter,
         )
+        self.add_argument(
+            '--help_fields',
+            action=_FieldsHelp,
+            nargs=0,
+            help='list all fields of configurations, with defaults, and exit',
+        )
 
     def error(self, message):
         raise InputError(f'{message}; {self.prog} --help lists the flags')
+
+
+class _FieldsHelp(argparse.Action):
+    """Prints the table of fields and ends."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        print(fields.lines())
+        parser.exit()
 
 
 def add_process_flags(parser):
@@ -99,6 +115,8 @@ def load_config(path, overrides):
     except InputError:
         raise
     except Exception as error:  # it is the user's code
+        if wrong := re.search(r'[Kk]ey "(\w+)" does not exist', str(error)):
+            raise fields.unknown(wrong[1]) from error
         raise InputError(
             f'--config={path} does not run: {type(error).__name__}: {_one_line(error)}'
         ) from error

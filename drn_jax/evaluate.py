@@ -69,7 +69,7 @@ def evaluate(given, overrides, command):
     model = experiment.task.model
     variables = restore.read_variables(path, model, meshes.replicated(experiment.mesh))
     model, variables = optimize_for_inference(model, variables)
-    experiment = dataclasses.replace(experiment, task=experiment.kind.create(config, model))
+    experiment = dataclasses.replace(experiment, task=tasks.create_task(config, model))
     progress.say(
         f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
         f'{source.name}'
@@ -81,9 +81,19 @@ def evaluate(given, overrides, command):
             result = evaluation.evaluator(experiment, take=files)(variables, bar)
     if files:
         files.close()
-    write_results(experiment, result, output, command, step=int(path.name), data={
-        'name': source.name, 'split': config.data.validation_split,
-        **segmentation_data(given, config)}, **choice)
+    write_results(
+        experiment,
+        result,
+        output,
+        command,
+        step=int(path.name),
+        data={
+            'name': source.name,
+            'split': config.data.validation_split,
+            **segmentation_data(given, config),
+        },
+        **choice,
+    )
 
 
 def write_results(experiment, result, output, command, **more):

@@ -10,10 +10,9 @@ import pytest
 from etils import epath
 
 import drn_jax
-from drn_jax import check_data, convert, evaluate, main, paths, plan, recipes
-from drn_jax.checkpoints import manager, transfer
+from drn_jax import check_data, convert, evaluate, experiments, main, paths, plan, recipes
+from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
-from drn_jax.training import loop
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = f'--config={ROOT}/configs/digit_scenes.py'
@@ -88,6 +87,12 @@ def test_what_is_no_directory_is_refused_in_one_sentence(given):
         paths.directory(given)
 
 
+def start_from(given):
+    config = recipes.digit_scenes()
+    config.init_from = given
+    return config
+
+
 @pytest.mark.parametrize(
     'open_it',
     [
@@ -98,10 +103,9 @@ def test_what_is_no_directory_is_refused_in_one_sentence(given):
         lambda given: convert.main([f'--checkpoint={given}', '--output=new.safetensors']),
         lambda given: plan.main([CONFIG, '--topology=cpu', f'--output={given}']),
         lambda given: check_data.main(['--data_dir=a', f'--output={given}']),
-        lambda given: loop.train(recipes.digit_scenes(), given),
+        lambda given: experiments.resolve(start_from(given)),
         lambda given: manager.Checkpoints(given, recipes.digit_scenes()),
         lambda given: manager.save_variables(given, recipes.digit_scenes(), {}),
-        lambda given: transfer.start_from(given, {}),
         drn_jax.load,
     ],
     ids=[
@@ -112,10 +116,9 @@ def test_what_is_no_directory_is_refused_in_one_sentence(given):
         'convert_from',
         'plan',
         'check_data',
-        'train',
+        'init_from',
         'checkpoints',
         'save',
-        'init_from',
         'load',
     ],
 )

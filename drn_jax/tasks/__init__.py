@@ -93,6 +93,19 @@ def kind_of(config) -> TaskKind:
     return kind
 
 
+def create_task(config, model) -> Task:
+    """Creates the task that a configuration names.
+
+    Args:
+        config: the configuration of the run.
+        model: a network of `drn_jax.create_model`.
+
+    Raises:
+        InputError: the task is unknown, or a field of it cannot be used.
+    """
+    return kind_of(config).create(config, model)
+
+
 def create_network(config) -> networks.Network:
     """Creates the network that a configuration describes.
 
@@ -141,4 +154,12 @@ def published_metrics(config) -> dict[str, float]:
     return {name: round(number / 100, 6) for name, number in zip(names, percents)}
 
 
-__all__ = ['TASKS', 'Task', 'TaskKind', 'create_network', 'kind_of', 'published_metrics']
+__all__ = [
+    'TASKS',
+    'Task',
+    'TaskKind',
+    'create_network',
+    'create_task',
+    'kind_of',
+    'published_metrics',
+]

@@ -6,9 +6,8 @@ import zipfile
 import jax
 from models.fills import random_variables
 
-from drn_jax import recipes
+from drn_jax import recipes, tasks
 from drn_jax.exporting import cards, sources
-from drn_jax.training import configurations
 
 
 def source(
@@ -19,7 +18,7 @@ def source(
     config.model.num_classes, config.model.dtype = num_classes, dtype
     config.model.convolution = convolution
     config.data.class_names = ('road', 'car', 'sky')[:num_classes]
-    model = configurations.model_of(config)
+    model = tasks.create_network(config)
     return sources.Source(model, jax.device_get(random_variables(model)), config, 5)
 
 
