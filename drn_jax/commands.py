@@ -12,7 +12,7 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
-from drn_jax.errors import InputError, Stopped
+from drn_jax.errors import InputError, Stopped, one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -100,7 +100,7 @@ def load_config(path, overrides):
         raise
     except Exception as error:  # it is the user's code
         raise InputError(
-            f'--config={path} does not run: {type(error).__name__}: {_one_line(error)}'
+            f'--config={path} does not run: {type(error).__name__}: {one_line(error)}'
         ) from error
     return override(config, overrides)
 
@@ -132,7 +132,7 @@ def override(config, overrides):
         )
         rest = values(argv)[1:]
     except (flags.Error, TypeError, ValueError) as error:
-        raise InputError(_one_line(error)) from error
+        raise InputError(one_line(error)) from error
     if rest:
         raise InputError(f'{" ".join(rest)} is not understood; flags have the form --name=value')
     return holder.value
@@ -149,10 +149,6 @@ def _check_field(name, config):
                 f'{", ".join(fields) or "none"}, explained in drn_jax/recipes.py'
             )
         config, parent = config[part], f'{parent}.{part}'
-
-
-def _one_line(error):
-    return ' '.join(str(error).split())
 
 
 def run(main):

@@ -9,7 +9,7 @@ import orbax.checkpoint as ocp
 
 from drn_jax import paths, recipes
 from drn_jax.checkpoints import manifests
-from drn_jax.errors import InputError, first_line
+from drn_jax.errors import InputError, one_line
 from drn_jax.training import configurations
 
 FOLDER = 'checkpoints'
@@ -174,7 +174,7 @@ def named_if_damaged(path):
     except Exception as error:  # Orbax and TensorStore raise many kinds
         raise InputError(
             f'the checkpoint {path} is damaged and cannot be read '
-            f'({first_line(error)}); '
+            f'({one_line(error, short=True)}); '
             'choose another step, or move this one away'
         ) from error
 
