@@ -12,13 +12,12 @@ class InputError(ValueError):
     functions and models, which know no user, raise ValueError or TypeError: see `as_input_error`.
 
     Attributes:
-        field: the field of the configuration that has to change, as 'batch_size'; '' where it is
-            none or not known.
-        path: the file or directory that cannot be used; '' where it is none.
+        field: the field of the configuration that is wrong, 'config.data.shards'; '' where none.
+        path: the file or directory that is; '' where none.
 
     Example:
         >>> raise InputError('batch_size 30 does not divide by 8 devices; use a multiple of 8',
-        ...                  field='batch_size')
+        ...                  field='config.batch_size')
         Traceback (most recent call last):
         ...
         drn_jax.errors.InputError: batch_size 30 does not divide by 8 devices; use a multiple of 8
@@ -53,7 +52,7 @@ def as_input_error(*, field: str = '', path: object = '') -> Iterator[None]:
         InputError: the block raised one, which stays as it is, or a ValueError or TypeError.
 
     Example:
-        >>> with as_input_error(field='seed'):
+        >>> with as_input_error(field='config.seed'):
         ...     int('five')
         Traceback (most recent call last):
         ...

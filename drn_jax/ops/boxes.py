@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drn_jax.ops.geometry import Geometry
+from drn_jax.geometry import Geometry
 from drn_jax.ops.scores import Array, minmax_scale
 
 
@@ -143,7 +143,7 @@ def image_boxes(cells: Array, stride: int, geometry: Array) -> Array:
     Args:
         cells: boxes in cells, [B, ..., 4], int32 or float32.
         stride: pixels from one cell to the next; 1 maps boxes in pixels of the input.
-        geometry: rows of `Geometry`, one for each image, [B, 6], int32 or float32.
+        geometry: a `Geometry` of every image, packed, [B, 6], int32 or float32.
 
     Returns:
         Boxes in pixels, [B, ..., 4], float32, a NumPy array where both arguments are, else a JAX
@@ -164,8 +164,8 @@ def image_boxes(cells: Array, stride: int, geometry: Array) -> Array:
             f'[B, ..., 4] and [B, {fields}]'
         )
     xp = _numpy_of(cells, geometry)
-    rows = geometry.astype(xp.float32).reshape(len(cells), *[1] * (cells.ndim - 2), fields)
-    image = Geometry.of_rows(rows)
+    packed = geometry.astype(xp.float32).reshape(len(cells), *[1] * (cells.ndim - 2), fields)
+    image = Geometry.unpack(packed)
     size, resized, crop = (
         xp.stack([y, x, y, x], axis=-1)
         for y, x in (

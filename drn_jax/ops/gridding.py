@@ -33,9 +33,9 @@ def gridding_score(maps: jax.Array, period: int) -> jax.Array:
     blocks of period x period cells is taken away first, since a slope has a jump at the map's
     edge that holds all frequencies; a grid leaves no slope in these means.
 
-    A grid that repeats every `period` cells scores 1, a slope 0, white noise about the
-    fraction of the frequencies that lie in G; loud channels weigh more and dead ones nothing. The score of a data set is the mean over its
-    images, so one image with large activations does not decide it.
+    A grid that repeats every `period` cells scores 1, a slope 0, white noise about the fraction of
+    the frequencies that lie in G; loud channels weigh more and dead ones nothing. The score of a
+    data set is the mean over its images, so one image with large activations does not decide it.
 
     Args:
         maps: activations or class scores, [B, h, w, C], float32 or bfloat16.

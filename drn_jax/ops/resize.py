@@ -67,7 +67,8 @@ def upsample(
 
     Source: section 5.3 of the paper ('extend'); the release's `up` layer ('fade').
     """
-    return _product(*_both_weights(maps, height, width, stride, border), maps)
+    rows, columns = _both_weights(maps, height, width, stride, border)
+    return _product(rows, columns, maps)
 
 
 def map_upsampled(

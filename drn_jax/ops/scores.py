@@ -49,8 +49,9 @@ def minmax_scale(scores: Array, axis: int | tuple[int, ...] | None = None) -> Ar
     Source: Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, 2020.
     """
     xp: ModuleType = np if isinstance(scores, np.ndarray) else jnp
-    with np.errstate(invalid='ignore', over='ignore'):  # such a range fails the comparison
+    with np.errstate(invalid='ignore', over='ignore'):  # of maps that become all 0
         low, high = (reduce(scores, axis, keepdims=True) for reduce in (xp.min, xp.max))
-        varies = (high > low) & xp.isfinite(high - low)
-    scaled = (scores - xp.where(varies, low, 0)) / xp.where(varies, high - low, 1)
+        size = high - low
+        varies = (high > low) & xp.isfinite(size)
+    scaled = (scores - xp.where(varies, low, 0)) / xp.where(varies, size, 1)
     return xp.where(varies, scaled, 0)

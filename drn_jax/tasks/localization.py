@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drn_jax.errors import InputError
 from drn_jax.ops import boxes, contours, gridding, resize
 from drn_jax.ops.scores import label_rank, minmax_scale
 from drn_jax.tasks import classification
 
-RULES = ('dominant', 'scaled')
+RULES = {'dominant': boxes.argmax_row_col_maxima, 'scaled': boxes.minmax_row_col_maxima}
 SIZES = {
     'small': 0.1,
     'medium': 0.4,
@@ -50,21 +49,10 @@ def create(config, model):
         of the (central) crop; perhaps `object` uint8 [B, H, W], the object's pixels in the image
         that maps are made of.
 
-    Raises:
-        InputError: a setting cannot be used.
-
     Source: sections 3 and 5.2 of the paper.
     """
     classifier, settings = classification.create(config, model), config.evaluation
-    if settings.maps not in ('crop', 'whole'):
-        raise InputError(f'config.evaluation.maps {settings.maps!r} is unknown; known: crop, whole')
     given = {'dominant': settings.threshold, 'scaled': settings.scaled_threshold}
-    for rule, threshold in given.items():
-        if threshold >= 1:
-            raise InputError(
-                f'the threshold of the {rule} rule is {threshold}; responses lie in '
-                '[0, 1], give a number below 1, or a negative one to have it chosen'
-            )
     chosen = {rule: threshold for rule, threshold in given.items() if threshold >= 0}
     thresholds = {
         rule: np.append(values, np.float32(chosen.get(rule, 0.0)))
@@ -77,7 +65,6 @@ def create(config, model):
             'geometry',
             *['whole'] * (settings.maps == 'whole' and config.data.crop),
         ),
-        label_kind='boxes',
         metrics=(*classifier.metrics, 'localization_gt_known_error'),
         loss=None,
         preprocess=functools.partial(preprocess, classifier.preprocess),
@@ -202,12 +189,8 @@ def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=
             jnp.round((largest[:, 2:] - largest[:, :2]) / image_size * UNIT).astype(jnp.int32)
         ),
     }
-    row_col_maxima = {
-        'dominant': boxes.argmax_row_col_maxima,
-        'scaled': boxes.minmax_row_col_maxima,
-    }
-    for rule in RULES:
-        rows, columns = row_col_maxima[rule](predictions['maps'], batch['label'][:, None])
+    for rule, row_col_maxima in RULES.items():
+        rows, columns = row_col_maxima(predictions['maps'], batch['label'][:, None])
         cells, found = boxes.cell_boxes(rows[:, 0], columns[:, 0], thresholds[rule])
         ious = overlap(boxes.image_boxes(cells, model.table.stride, geometry))
         right = (ious > 0.5).astype(jnp.int32)
