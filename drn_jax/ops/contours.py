@@ -1,6 +1,6 @@
 """Boxes of the connected parts of a score map, on the host, as MaxBoxAcc and MaxBoxAccV2 need."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -69,7 +69,7 @@ def scaled_map(scores: ArrayLike, height: int, width: int, *, stride: int = 8) -
     return minmax_scale(rows @ scores @ columns.T)
 
 
-def contours(scores: ArrayLike, thresholds: Sequence[float]) -> Contours:
+def contours(scores: ArrayLike, thresholds: Iterable[float]) -> Contours:
     """Returns the boxes of all connected parts of a map above each threshold, and of their holes.
 
     Cells that touch at a side or a corner belong together. A hole counts too, with the cells
