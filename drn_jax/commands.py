@@ -14,7 +14,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from drn_jax import fields
-from drn_jax.errors import InputError, Stopped
+from drn_jax.errors import InputError, Stopped, one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -118,7 +118,7 @@ def load_config(path, overrides):
         if wrong := re.search(r'[Kk]ey "(\w+)" does not exist', str(error)):
             raise fields.unknown(wrong[1]) from error
         raise InputError(
-            f'--config={path} does not run: {type(error).__name__}: {_one_line(error)}'
+            f'--config={path} does not run: {type(error).__name__}: {one_line(error)}'
         ) from error
     return override(config, overrides)
 
@@ -150,7 +150,7 @@ def override(config, overrides):
         )
         rest = values(argv)[1:]
     except (flags.Error, TypeError, ValueError) as error:
-        raise InputError(_one_line(error)) from error
+        raise InputError(one_line(error)) from error
     if rest:
         raise InputError(f'{" ".join(rest)} is not understood; flags have the form --name=value')
     return holder.value
@@ -167,10 +167,6 @@ def _check_field(name, config):
                 f'{", ".join(fields) or "none"}, explained in drn_jax/recipes.py'
             )
         config, parent = config[part], f'{parent}.{part}'
-
-
-def _one_line(error):
-    return ' '.join(str(error).split())
 
 
 def run(main):

@@ -8,8 +8,9 @@ import jax
 import ml_collections
 from etils import epath
 
-from drn_jax import batch_specs, fields, schedules, tasks
+from drn_jax import fields, schedules, tasks
 from drn_jax.checkpoints import restore
+from drn_jax.data import batch_specs
 from drn_jax.distributed import memory, meshes, processes
 from drn_jax.errors import InputError
 from drn_jax.reporting import progress

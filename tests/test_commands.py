@@ -210,6 +210,6 @@ def test_what_a_failed_save_leaves_behind_is_not_shown():
 
 
 def test_a_long_first_line_keeps_its_end():
-    line = errors.first_line(OSError(f'{"a" * 300}: No space left on device\nmore'))
+    line = errors.one_line(OSError(f'{"a" * 300}: No space left on device\nmore'), short=True)
     assert len(line) == 200 and line.startswith('aaa')
     assert line.endswith('a: No space left on device') and ' ... ' in line

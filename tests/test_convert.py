@@ -14,9 +14,8 @@ from models.fills import random_variables
 
 import drn_jax
 from drn_jax import cityscapes, convert, fields, recipes, tasks
-from drn_jax.checkpoints import manager, restore
+from drn_jax.checkpoints import manager, restore, weight_files
 from drn_jax.errors import InputError
-from drn_jax.models import weight_files
 
 ROOT = pathlib.Path(__file__).parent.parent
 

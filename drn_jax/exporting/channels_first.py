@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from drn_jax.models import layers
+from drn_jax.models import inference
 
 
 def apply(model, variables, images, method='__call__'):
@@ -43,38 +43,12 @@ def apply(model, variables, images, method='__call__'):
     return jnp.dot(x, params['head']['kernel'][0, 0], precision='highest') + params['head']['bias']
 
 
-def fold(kernel, norm, stats):
-    """Folds a batch normalization into the convolution before it.
-
-    (k * x - mean) scale / s + bias = (k scale / s) * x + (bias - mean scale / s),
-    s = sqrt(var + epsilon).
-
-    Args:
-        kernel: [K, K, Cin, Cout], float32.
-        norm: {'scale', 'bias'}, [Cout].
-        stats: {'mean', 'var'}, [Cout].
-
-    Returns:
-        The kernel, [Cout, Cin, K, K], and the bias, [Cout, 1, 1], float32.
-
-    Example:
-        >>> one = np.ones(1, np.float32)
-        >>> kernel, bias = fold(np.ones((1, 1, 1, 1), np.float32), {'scale': 6 * one, 'bias': one},
-        ...                     {'mean': one, 'var': 4 * one - layers.EPSILON})
-        >>> kernel.item(), bias.item()
-        (3.0, -2.0)
-    """
-    factor = norm['scale'] / np.sqrt(stats['var'] + layers.EPSILON)
-    bias = norm['bias'] - stats['mean'] * factor
-    return np.transpose(kernel * factor, (3, 2, 0, 1)), bias[:, None, None]
-
-
 def _block(x, spec, params, stats):
     """`layers.Block`, channels first."""
     y = x
     for i, conv in enumerate(spec.convs):
         y = nn.relu(y) if i > 0 else y
-        norm = layers.norm_name(conv)
+        norm = conv.norm_name
         y = _conv(y, conv, params[conv.name], params[norm], stats[norm])
     if spec.residual:
         if spec.projection is not None:
@@ -85,11 +59,11 @@ def _block(x, spec, params, stats):
 
 
 def _conv(x, spec, conv, norm, stats):
-    kernel, bias = fold(conv['kernel'], norm, stats)
+    kernel, bias = inference.fold_batch_norm(conv['kernel'], norm, stats)
     reach = spec.dilation * (spec.kernel_size // 2)
-    return bias + lax.conv_general_dilated(
+    return bias[:, None, None] + lax.conv_general_dilated(
         x,
-        kernel,
+        np.transpose(kernel, (3, 2, 0, 1)),
         window_strides=(spec.stride,) * 2,
         padding=((reach, reach),) * 2,
         rhs_dilation=(spec.dilation,) * 2,

@@ -11,7 +11,7 @@ from jax.experimental import topologies
 
 from drn_jax import tasks
 from drn_jax.distributed import meshes
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, one_line
 from drn_jax.training import configurations, schedules, states, steps
 
 # The compiler looks for the machine that it runs on, at a server that only Cloud TPUs have, unless
@@ -76,7 +76,7 @@ def devices_of(part):
     except Exception as error:  # of several kinds
         raise InputError(
             f'--topology={part.name} is none that libtpu can compile for '
-            f'({" ".join(str(error).split()):.200})'
+            f'({one_line(error, short=True)})'
         ) from error
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from drn_jax.errors import InputError
+from drn_jax.geometry import Geometry
 from drn_jax.pictures.photographs import read_photograph
 from drn_jax.prediction import shapes
 from drn_jax.prediction.inputs import Photograph
@@ -30,8 +31,8 @@ class Example(NamedTuple):
 
     @property
     def geometry(self):
-        """Where the network's input lies in the photograph, as `boxes.GEOMETRY` names it."""
-        return np.array([*self.pixels.shape[:2], *self.resized.shape[:2], 0, 0], np.int32)
+        """Where the network's input lies in the photograph, a packed `Geometry`."""
+        return np.array(Geometry(*self.pixels.shape[:2], *self.resized.shape[:2], 0, 0), np.int32)
 
 
 class Unreadable(NamedTuple):

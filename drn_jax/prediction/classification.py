@@ -93,14 +93,15 @@ def answers(model, data, variables, images, geometry, *, rule, threshold):
         of the photograph, [B, K, 4], zeros where there is none; `map` [B, h', w'], the response
         to the best class; `levels`, {name: (strongest map, its channel)}.
     """
-    profiles, response, _ = RULES[rule]
+    row_col_maxima, response, _ = RULES[rule]
     images = maps.normalized(images, data)
     levels = model.apply(variables, images, method='levels')
     scores = model.apply(variables, images, method='class_maps')  # shares the levels' operations
     probabilities, classes = jax.lax.top_k(
         jax.nn.softmax(scores.mean((1, 2))), min(BEST, model.num_classes)
     )
-    cells, _ = boxes.cell_boxes(*profiles(scores, classes), jnp.array([threshold], jnp.float32))
+    maxima = row_col_maxima(scores, classes)
+    cells, _ = boxes.cell_boxes(*maxima, jnp.array([threshold], jnp.float32))
     return {
         'classes': classes,
         'probabilities': probabilities,

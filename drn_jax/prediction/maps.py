@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from drn_jax.ops.scores import minmax_scale
 from drn_jax.tasks import preprocessing
 
 
@@ -72,11 +73,9 @@ def scaled_score(maps, classes):
         classes: one for each example, [B], int32.
 
     Returns:
-        [B, h, w], float32; 0 where the score is the same everywhere.
+        [B, h, w], float32; see `minmax_scale`.
     """
-    score = of_channel(maps, classes)
-    low, high = (reduce(score, (1, 2), keepdims=True) for reduce in (jnp.min, jnp.max))
-    return (score - low) / jnp.where(high > low, high - low, 1)
+    return minmax_scale(of_channel(maps, classes), (1, 2))
 
 
 def entering_level3(model, levels):

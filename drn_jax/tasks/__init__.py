@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from drn_jax import fields, published, recipes
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, as_input_error
 from drn_jax.models import networks
 from drn_jax.tasks import classification, localization, segmentation
 from drn_jax.tasks.task import Task
@@ -116,16 +116,17 @@ def create_network(config) -> networks.Network:
         InputError: a field of `config.model` cannot be used.
     """
     settings = config.model
-    return networks.create_model(
-        settings.variant,
-        num_classes=settings.num_classes,
-        task=kind_of(config).network,
-        width=settings.width,
-        dtype=settings.dtype,
-        first_block=settings.first_block,
-        rematerialize=settings.rematerialize,
-        convolution=settings.convolution,
-    )
+    with as_input_error(field='config.model'):
+        return networks.create_model(
+            settings.variant,
+            num_classes=settings.num_classes,
+            task=kind_of(config).network,
+            width=settings.width,
+            dtype=settings.dtype,
+            first_block=settings.first_block,
+            rematerialize=settings.rematerialize,
+            convolution=settings.convolution,
+        )
 
 
 def published_metrics(config) -> dict[str, float]:
