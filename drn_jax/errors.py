@@ -25,8 +25,8 @@ class Stopped(Exception):
         super().__init__('asked to end: the run is saved, and the same command goes on with it')
 
 
-def first_line(error):
-    """Returns the first line of what an exception says, or its kind; long ones without their middle.
+def first_line(error: BaseException) -> str:
+    """Returns the first line of what an exception says, or its kind; a long one without its middle.
 
     Example:
         >>> first_line(OSError(28, 'No space left on device'))
@@ -36,14 +36,11 @@ def first_line(error):
     return line if len(line) <= 200 else f'{line[:97]} ... {line[-98:]}'
 
 
-def check_local(path, flag='--output'):
-    """Refuses a path like gs://bucket/file, where only local ones can be written.
-
-    Raises:
-        InputError: it is such a path.
+def one_line(error: BaseException) -> str:
+    """Returns all that an exception says in one line.
 
     Example:
-        >>> check_local('runs/it')
+        >>> one_line(ValueError('a number\\n  is needed'))
+        'a number is needed'
     """
-    if '://' in str(path):
-        raise InputError(f'{flag}={path} is not local; give a local path and copy it afterwards')
+    return ' '.join(str(error).split())

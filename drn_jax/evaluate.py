@@ -33,14 +33,13 @@ import re
 
 import jax
 
-from drn_jax import cityscapes, commands, paths, tasks
+from drn_jax import checkpoints, cityscapes, commands, flag_types, paths, tasks
 from drn_jax.checkpoints import restore
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
 from drn_jax.models.inference import optimize_for_inference
 from drn_jax.published import published
 from drn_jax.reporting import progress, reports
-from drn_jax.training import configurations
 
 # What the network of a task can be evaluated for.
 EVALUATES = {
@@ -59,12 +58,9 @@ def main(argv):
 
 def evaluate(given, overrides, command):
     """Evaluates what the flags name; `command` is what was typed."""
-    path = restore.find(given.checkpoint, given.step)
-    stored = restore.read_config(path)
-    stored.mesh.devices, stored.mesh.spatial = 0, 1  # all that there are here, whatever the run had
-    config = commands.override(stored.copy_and_resolve_references(), overrides)
-    configurations.check_same_network(stored, config)
-    config.task = chosen_task(given.task, stored)
+    checkpoint = checkpoints.open(given.checkpoint, given.step, overrides)
+    path, config = checkpoint.path, checkpoint.config
+    config.task = chosen_task(given.task, config)
     if given.size:
         config.data.evaluation_size = given.size
 
@@ -72,8 +68,10 @@ def evaluate(given, overrides, command):
 
     setup = setups.set_up(config, open_source=source_opener(given, config), trained=True)
     output = output_directory(given.output, path, config, given.images or setup.source.name)
-    variables = restore.read_variables(path, setup.task.model, meshes.replicated(setup.mesh))
-    model, variables = optimize_for_inference(setup.task.model, variables)
+    # The model of the data set's classes: a checkpoint without a classifier is refused.
+    checkpoint = checkpoint._replace(model=setup.task.model)
+    variables = checkpoint.read_variables(meshes.replicated(setup.mesh))
+    model, variables = optimize_for_inference(checkpoint.model, variables)
     setup = setup._replace(task=tasks.create_task(config, model))
     progress.say(
         f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
@@ -116,18 +114,7 @@ def evaluate(given, overrides, command):
 def parse_flags(argv):
     """Reads the command line; gives the flags and those that change the configuration."""
     parser = commands.Parser('evaluate', __doc__)
-    parser.add_argument(
-        '--checkpoint',
-        required=True,
-        metavar='DIR',
-        help='working directory of a run, its checkpoint folder or one step',
-    )
-    parser.add_argument(
-        '--step',
-        type=int,
-        metavar='N',
-        help='step to evaluate (default: the best by validation, else the latest)',
-    )
+    commands.add_checkpoint_flags(parser)
     parser.add_argument(
         '--task',
         metavar='NAME',
@@ -150,7 +137,7 @@ def parse_flags(argv):
     parser.add_argument('--labels', metavar='DIR', help='and their label maps, of equal names')
     parser.add_argument(
         '--size',
-        type=image_size,
+        type=flag_types.height_and_width,
         metavar='HxW',
         help='segmentation: images (bilinear, antialiased) and label maps\n'
         '(nearest pixel) are resized to this; default: as they are',
@@ -165,19 +152,6 @@ def parse_flags(argv):
     if unknown := set(given.save) - set(SAVED):
         parser.error(f'--save={",".join(sorted(unknown))} is unknown; known are {", ".join(SAVED)}')
     return given, overrides
-
-
-def image_size(text):
-    """Reads a size.
-
-    Example:
-        >>> image_size('256x512')
-        (256, 512)
-    """
-    height, width = map(int, text.split('x'))
-    if height < 1 or width < 1:
-        raise ValueError(text)
-    return height, width
 
 
 def chosen_task(given, stored):
@@ -283,7 +257,7 @@ def localization_settings(config):
 
 
 def segmentation_data(given, config):
-    """Returns what a report on segmentation says of its images: where they lie, how they are resized.
+    """Returns what a report on segmentation says of its images: where they lie, their resizing.
 
     Example:
         >>> from drn_jax import recipes
@@ -301,7 +275,8 @@ def segmentation_data(given, config):
         'none'
         if not any(size)
         else (
-            f'to {size[0]} x {size[1]}: images bilinear and antialiased, label maps by nearest pixel'
+            f'to {size[0]} x {size[1]}: images bilinear and antialiased, '
+            'label maps by nearest pixel'
         )
     )
     folders = {'images': given.images, 'labels': given.labels} if given.images else {}

@@ -20,7 +20,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from drn_jax.errors import InputError, check_local
+from drn_jax import paths
+from drn_jax.errors import InputError
 
 SAFETENSORS = '.safetensors'
 WRITTEN = ('.pth', '.pt', SAFETENSORS)  # endings that `write` knows
@@ -76,8 +77,7 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
         >>> read(path)
         {'fc.bias': array([0., 0., 0.], dtype=float32)}
     """
-    check_new(path)
-    file = pathlib.Path(path)
+    file = check_new(path)
     torch = None if file.suffix == SAFETENSORS else _import_torch(file)
     partial = file.with_name(file.name + '.partial')
     # safetensors writes an array's memory as it lies, whatever its strides.
@@ -100,14 +100,13 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
             partial.unlink()
 
 
-def check_new(path: str) -> None:
-    """Refuses a file that `write` would refuse for its name.
+def check_new(path: str) -> pathlib.Path:
+    """Refuses a file that `write` would refuse for its name, and returns its path.
 
     Raises:
         InputError: the file exists or is not local, or its name ends in none of `WRITTEN`.
     """
-    check_local(path)
-    file = pathlib.Path(path)
+    file = paths.local(path, '--output')
     if file.suffix not in WRITTEN:
         raise InputError(
             f'{path} does not end in {", ".join(WRITTEN[:-1])} or {WRITTEN[-1]}, '
@@ -115,6 +114,7 @@ def check_new(path: str) -> None:
         )
     if file.exists():
         raise InputError(f'{path} exists and is not overwritten; remove it or name another file')
+    return file
 
 
 def _check_file(file: pathlib.Path) -> None:
