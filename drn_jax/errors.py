@@ -85,18 +85,3 @@ def one_line(error: BaseException, *, short: bool = False) -> str:
         return ' '.join(text.split())
     line = text.splitlines()[0]
     return line if len(line) <= 200 else f'{line[:97]} ... {line[-98:]}'
-
-
-def check_local(path: object, flag: str = '--output') -> None:
-    """Refuses a path like gs://bucket/file, where only local ones can be written.
-
-    Raises:
-        InputError: it is such a path.
-
-    Example:
-        >>> check_local('runs/it')
-    """
-    if '://' in str(path):
-        raise InputError(
-            f'{flag}={path} is not local; give a local path and copy it afterwards', path=path
-        )

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import drn_jax
-from drn_jax import commands, errors, evaluate, main, prepare, recipes
+from drn_jax import commands, errors, evaluate, main, overrides, prepare, recipes
 from drn_jax.errors import InputError
 from drn_jax.published import published
 
@@ -118,7 +118,7 @@ def test_overrides_keep_the_type_of_the_field():
 )
 def test_bad_overrides_are_one_line(flag, message):
     with pytest.raises(InputError) as error:
-        commands.override(recipes.classification(), [flag])
+        overrides.override(recipes.classification(), [flag])
     assert message in str(error.value) and '\n' not in str(error.value)
 
 

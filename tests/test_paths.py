@@ -94,8 +94,30 @@ def start_from(given):
 
 
 @pytest.mark.parametrize(
-    'open_it',
+    'given, wanted',
     [
+        ('~/file', '/home/me/file'),
+        ('out/file', 'out/file'),
+        ('file:///a/b', '/a/b'),
+        ('run:1', 'run:1'),
+    ],
+)
+def test_what_must_be_local(given, wanted, monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    assert paths.local(given, '--output') == pathlib.Path(wanted)
+
+
+@pytest.mark.parametrize('given', ['gs://bucket/a', 'gs:/bucket/a', 's3://bucket/a', 'hf://a/b'])
+def test_what_must_be_local_and_is_not(given):
+    with pytest.raises(InputError) as error:
+        paths.local(given, '--output')
+    assert str(error.value) == (
+        f'--output={given} is not local; give a local path and copy it afterwards'
+    )
+
+
+@pytest.mark.parametrize(
+    'open_it'[
         lambda given: main.main([CONFIG, f'--workdir={given}']),
         lambda given: evaluate.main([f'--checkpoint={given}']),
         lambda given: evaluate.parse_flags(['--checkpoint=a', f'--output={given}']),

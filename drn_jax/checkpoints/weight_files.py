@@ -20,8 +20,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from drn_jax import files
-from drn_jax.errors import InputError, check_local
+from drn_jax import files, paths
+from drn_jax.errors import InputError
 
 SAFETENSORS = '.safetensors'
 WRITTEN = ('.pth', '.pt', SAFETENSORS)  # suffixes that `write` knows
@@ -77,8 +77,7 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
         >>> read(path)
         {'fc.bias': array([0., 0., 0.], dtype=float32)}
     """
-    check_new(path)
-    file = pathlib.Path(path)
+    file = check_new(path)
     torch = None if file.suffix == SAFETENSORS else _import_torch(file)
     # safetensors writes an array's memory as it lies, whatever its strides.
     arrays = {name: np.asarray(value, order='C') for name, value in state_dict.items()}
@@ -98,14 +97,13 @@ def _problem(file: str | pathlib.Path, text: str) -> InputError:
     return InputError(f'{file} {text}', path=file)
 
 
-def check_new(path: str) -> None:
-    """Refuses a file that `write` would refuse for its name.
+def check_new(path: str) -> pathlib.Path:
+    """Refuses a file that `write` would refuse for its name, and returns its path.
 
     Raises:
         InputError: the file exists or is not local, or its name ends in none of `WRITTEN`.
     """
-    check_local(path)
-    file = pathlib.Path(path)
+    file = paths.local(path, '--output')
     if file.suffix not in WRITTEN:
         raise _problem(
             path,
@@ -114,6 +112,7 @@ def check_new(path: str) -> None:
         )
     if file.exists():
         raise _problem(path, 'exists and is not overwritten; remove it or name another file')
+    return file
 
 
 def _check_file(file: pathlib.Path) -> None:
