@@ -35,7 +35,7 @@ def main():
     """Runs the benchmark with the flags of this process."""
     flags = parse_flags()
     functions = compile_all(flags)
-    seconds = {name: [] for name in functions}
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(flags.rounds + 1):
         for name, (function, arguments) in functions.items():
             start = time.perf_counter()

@@ -16,6 +16,8 @@ from drn_jax import fields
 from drn_jax.errors import InputError, Stopped, one_line
 from drn_jax.overrides import override
 
+PROGRAMS = ('drn-jax', 'python -m drn_jax')  # the names of `drn_jax.cli`
+
 
 class Parser(argparse.ArgumentParser):
     """A parser of command-line flags whose errors are one sentence.
@@ -24,13 +26,15 @@ class Parser(argparse.ArgumentParser):
 
     Args:
         command: name of the module behind `python -m`.
-        description: what the command does, shown by --help; its line breaks are kept.
+        description: what the command does, shown by --help, with the name by which it was called;
+            its line breaks are kept.
     """
 
     def __init__(self, command, description):
+        prog = program(command)
         super().__init__(
-            prog=f'python -m drn_jax.{command}',
-            description=description,
+            prog=prog,
+            description=description.replace(f'python -m drn_jax.{command}', prog),
             allow_abbrev=False,
             formatter_class=argparse.RawTextHelpFormatter,
         )
@@ -227,6 +231,25 @@ def show_warnings():
     logger.propagate = False
 
 
+def program(command):
+    """Returns the name by which a command was called.
+
+    Args:
+        command: name of its module.
+
+    Returns:
+        'drn-jax VERB' or 'python -m drn_jax VERB', as `drn_jax.cli` leaves it in `sys.argv`, or
+        else the call of the module.
+
+    Example:
+        >>> program('plan')
+        'python -m drn_jax.plan'
+    """
+    called = sys.argv[0]
+    via_cli = called.startswith(tuple(f'{name} ' for name in PROGRAMS))
+    return called if via_cli else f'python -m drn_jax.{command}'
+
+
 def command_line(command, argv):
     """Returns the command line as one would type it again."""
-    return shlex.join(['python', '-m', f'drn_jax.{command}', *argv])
+    return shlex.join([*program(command).split(), *argv])

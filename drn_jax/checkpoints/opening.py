@@ -7,6 +7,7 @@ import jax
 import ml_collections
 from etils import epath
 
+from drn_jax import fields, tasks
 from drn_jax.checkpoints import restore
 from drn_jax.models.networks import Network
 from drn_jax.overrides import override
