@@ -7,12 +7,20 @@ class InputError(ValueError):
     It says what was given, what is allowed and what to do. Commands print it without a traceback
     and end with exit status 1; any other exception is a defect and keeps its traceback.
 
+    Attributes:
+        field: the field of the configuration that is wrong, 'config.data.shards'; '' where none.
+        path: the file or directory that is; '' where none.
+
     Example:
         >>> raise InputError('batch_size 30 does not divide by 8 devices; use a multiple of 8')
         Traceback (most recent call last):
         ...
         drn_jax.errors.InputError: batch_size 30 does not divide by 8 devices; use a multiple of 8
     """
+
+    def __init__(self, message, *, field='', path=''):
+        super().__init__(message)
+        self.field, self.path = field, str(path)
 
 
 class Stopped(Exception):

@@ -137,35 +137,7 @@ _CITYSCAPES_NAMES = (
     ),
 )
 
-# task and data set: names of the metrics, and percents of each variant
-_TABLES = {
-    ('classification', 'imagenet2012'): (_IMAGENET_NAMES, _IMAGENET),
-    ('localization', 'imagenet2012'): (_LOCALIZATION_NAMES, _LOCALIZATION),
-    ('segmentation', 'cityscapes'): (_CITYSCAPES_NAMES, _CITYSCAPES),
-}
-
-
-def published(config):
-    """Returns the published metrics of a configuration.
-
-    Args:
-        config: the configuration of the run; uses `task`, `data.name`, `data.validation_split`,
-            `model.variant` and `model.width`.
-
-    Returns:
-        A dict of fractions in [0, 1], named as in reports; empty where nothing was published.
-
-    Example:
-        >>> from drn_jax import recipes
-        >>> published(recipes.classification())['top1_error']
-        0.2486
-
-    Source: tables 1 to 3 of the paper, and the README of the release.
-    """
-    data = config.data.name.split(':')[0].split('/')[0]
-    other = config.model.width != 1 or config.data.validation_split != 'validation'
-    if other or (config.task, data) not in _TABLES:
-        return {}
-    names, table = _TABLES[config.task, data]
-    percent = table.get(config.model.variant, ())
-    return {name: round(number / 100, 6) for name, number in zip(names, percent)}
+# For each kind of task, by data set: names of the metrics, and percents of each variant.
+CLASSIFICATION = {'imagenet2012': (_IMAGENET_NAMES, _IMAGENET)}
+LOCALIZATION = {'imagenet2012': (_LOCALIZATION_NAMES, _LOCALIZATION)}
+SEGMENTATION = {'cityscapes': (_CITYSCAPES_NAMES, _CITYSCAPES)}

@@ -1,39 +1,144 @@
-"""The problems that a network is trained for or evaluated on."""
+"""The problems that a network is trained for or evaluated on, a row of `TASKS` each."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from drn_jax import fields, published, recipes
 from drn_jax.errors import InputError
+from drn_jax.models import networks
 from drn_jax.tasks import classification, localization, segmentation
 from drn_jax.tasks.task import Task
 
+
+class TaskKind(NamedTuple):
+    """What differs between kinds of tasks, for everything around them.
+
+    Attributes:
+        recipe: makes the configuration that all others of the kind are changes of.
+        create: (configuration, network) -> the `Task`.
+        label_kind: what the data set gives as `label`, 'classes', 'boxes' or 'maps': see
+            `data.open_source`; `data.batch_specs` has shapes and dtypes of its batches.
+        network: what `create_model` makes, 'classification' or 'segmentation'.
+        evaluates: names of the kinds that a trained network can be evaluated for, its own first.
+        predictor: name of the module whose `predictor` answers photographs; '' where none does.
+        published: published numbers, {data set: (names of metrics, {variant: percents})}.
+    """
+
+    recipe: Callable[[], Any]
+    create: Callable[..., Task]
+    label_kind: str
+    network: str
+    evaluates: tuple[str, ...]
+    predictor: str = ''
+    published: dict[str, tuple[tuple[str, ...], dict[str, tuple[float, ...]]]] = {}
+
+
 TASKS = {
-    'classification': classification.create,
-    'localization': localization.create,
-    'segmentation': segmentation.create,
+    'classification': TaskKind(
+        recipes.classification,
+        classification.create,
+        label_kind='classes',
+        network='classification',
+        evaluates=('classification', 'localization'),
+        predictor='drn_jax.prediction.classification',
+        published=published.CLASSIFICATION,
+    ),
+    'localization': TaskKind(
+        recipes.classification,
+        localization.create,
+        label_kind='boxes',
+        network='classification',
+        evaluates=('localization', 'classification'),
+        predictor='drn_jax.prediction.classification',
+        published=published.LOCALIZATION,
+    ),
+    'segmentation': TaskKind(
+        recipes.segmentation,
+        segmentation.create,
+        label_kind='maps',
+        network='segmentation',
+        evaluates=('segmentation',),
+        predictor='drn_jax.prediction.segmentation',
+        published=published.SEGMENTATION,
+    ),
 }
 
 
-def create_task(config, model):
-    """Returns the record of the task that `config.task` names.
+def kind_of(config) -> TaskKind:
+    """Finds the row of the task that a configuration names.
 
     Args:
-        config: the configuration of the run, as `drn_jax.recipes` declares it.
-        model: a network of `drn_jax.create_model`.
-
-    Returns:
-        A `Task`.
+        config: a configuration; uses `task`, and the names of its fields.
 
     Raises:
-        InputError: the task is unknown, or a setting of it is out of range.
+        InputError: the task is unknown, or the configuration was made for one with other labels.
+
+    Example:
+        >>> kind_of(recipes.segmentation()).label_kind
+        'maps'
     """
     if config.task not in TASKS:
-        raise InputError(f'config.task {config.task!r} is unknown; known: {", ".join(TASKS)}')
-    dense = config.task == 'segmentation'
-    if dense != ('crop_px' in config.data):
-        made_for = 'classification' if dense else 'segmentation'
         raise InputError(
-            f'config.task is {config.task!r}, but the configuration is one for '
-            f'{made_for}; use a file of configs/ that is made for the task'
+            f'config.task {config.task!r} is unknown; known: {", ".join(TASKS)}',
+            field='config.task',
         )
-    return TASKS[config.task](config, model)
+    kind = TASKS[config.task]
+    missing = fields.flatten(kind.recipe()).keys() - fields.flatten(config).keys()
+    if missing:
+        raise InputError(
+            f'config.task is {config.task!r}, but the configuration is one for another task: it '
+            f'has no {min(missing)}; use a file of configs/ that is made for the task',
+            field='config.task',
+        )
+    return kind
 
 
-__all__ = ['TASKS', 'Task', 'create_task']
+def create_network(config) -> networks.Network:
+    """Creates the network that a configuration describes.
+
+    Args:
+        config: uses `task` and `model`.
+
+    Raises:
+        InputError: a field of `config.model` cannot be used.
+    """
+    settings = config.model
+    return networks.create_model(
+        settings.variant,
+        num_classes=settings.num_classes,
+        task=kind_of(config).network,
+        width=settings.width,
+        dtype=settings.dtype,
+        first_block=settings.first_block,
+        rematerialize=settings.rematerialize,
+        convolution=settings.convolution,
+    )
+
+
+def published_metrics(config) -> dict[str, float]:
+    """Finds the published metrics of a configuration.
+
+    Args:
+        config: uses `task`, `data.name`, `data.validation_split`, `model.variant` and
+            `model.width`.
+
+    Returns:
+        Fractions in [0, 1], named as in reports; empty where nothing was published.
+
+    Example:
+        >>> published_metrics(recipes.classification())['top1_error']
+        0.2486
+
+    Source: tables 1 to 3 of the paper, and the README of the release.
+    """
+    tables = kind_of(config).published
+    data = config.data.name.split(':')[0].split('/')[0]
+    other = config.model.width != 1 or config.data.validation_split != 'validation'
+    if other or data not in tables:
+        return {}
+    names, table = tables[data]
+    percents = table.get(config.model.variant, ())
+    return {name: round(number / 100, 6) for name, number in zip(names, percents)}
+
+
+__all__ = ['TASKS', 'Task', 'TaskKind', 'create_network', 'kind_of', 'published_metrics']

@@ -6,10 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from drn_jax.errors import InputError
 from drn_jax.tasks import preprocessing, task
-
-AVERAGES = ('probabilities', 'logits')
 
 
 def create(config, model):
@@ -23,31 +20,11 @@ def create(config, model):
     Returns:
         A `Task` on batches with `image` uint8 [B, H, W, 3] ([B, 5, H, W, 3] in ten-crop testing),
         `label` int32 [B], `mask` bool [B] and, in training, `index` uint32 [B].
-
-    Raises:
-        InputError: `evaluation.average` is unknown, `evaluation.crops` is neither 1 nor 10, ten
-            crops are asked for where mirroring is off, or `loss.label_smoothing` lies outside
-            [0, 1).
     """
-    evaluation, smoothing = config.evaluation, config.loss.label_smoothing
-    crops = evaluation.crops
-    if evaluation.average not in AVERAGES:
-        raise InputError(
-            f'config.evaluation.average {evaluation.average!r} is unknown; known: '
-            f'{", ".join(AVERAGES)}'
-        )
-    if crops not in (1, 10):
-        raise InputError(f'config.evaluation.crops is {crops}; use 1 or 10')
-    if crops == 10 and not config.augmentation.mirror:
-        raise InputError(
-            'config.evaluation.crops is 10, but half of the ten crops are mirrored '
-            'and config.augmentation.mirror is off for this data; use 1'
-        )
-    if not 0 <= smoothing < 1:
-        raise InputError(f'config.loss.label_smoothing is {smoothing}; it lies in [0, 1)')
+    evaluation, crops = config.evaluation, config.evaluation.crops
     return task.Task(
         batch_keys=('image', 'label', 'mask'),
-        label_kind='classes',
+        crops=crops,
         metrics=tuple(
             f'top{k}_error{suffix}'
             for suffix in ('', '_10crop')[: 1 + (crops == 10)]
@@ -66,7 +43,7 @@ def create(config, model):
             freeze_batch_stats=config.model.freeze_batch_stats,
             group=config.model.batch_norm_group_size,
         ),
-        loss=functools.partial(loss, smoothing=smoothing),
+        loss=functools.partial(loss, smoothing=config.loss.label_smoothing),
         predict=functools.partial(predict, model, average=evaluation.average),
         counts=counts,
         report=report,

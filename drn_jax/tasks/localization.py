@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drn_jax.errors import InputError
 from drn_jax.ops import boxes, contours, gridding, resize
 from drn_jax.tasks import classification
 
@@ -49,21 +48,10 @@ def create(config, model):
         of the (central) crop; perhaps `object` uint8 [B, H, W], the object's pixels in the image
         that maps are made of.
 
-    Raises:
-        InputError: a setting cannot be used.
-
     Source: sections 3 and 5.2 of the paper.
     """
     classifier, settings = classification.create(config, model), config.evaluation
-    if settings.maps not in ('crop', 'whole'):
-        raise InputError(f'config.evaluation.maps {settings.maps!r} is unknown; known: crop, whole')
     given = {'dominant': settings.threshold, 'scaled': settings.scaled_threshold}
-    for rule, threshold in given.items():
-        if threshold >= 1:
-            raise InputError(
-                f'the threshold of the {rule} rule is {threshold}; responses lie in '
-                '[0, 1], give a number below 1, or a negative one to have it chosen'
-            )
     chosen = {rule: threshold for rule, threshold in given.items() if threshold >= 0}
     thresholds = {
         rule: np.append(values, np.float32(chosen.get(rule, 0.0)))
@@ -76,7 +64,6 @@ def create(config, model):
             'geometry',
             *['whole'] * (settings.maps == 'whole' and config.data.crop),
         ),
-        label_kind='boxes',
         metrics=(*classifier.metrics, 'localization_gt_known_error'),
         loss=None,
         preprocess=functools.partial(preprocess, classifier.preprocess),

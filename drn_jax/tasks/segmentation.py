@@ -40,13 +40,6 @@ def create(config, model):
         InputError: a setting cannot be used.
     """
     evaluation, stride, border = config.evaluation, model.table.stride, config.model.upsample_border
-    if border not in resize.BORDERS:
-        raise InputError(
-            f'config.model.upsample_border {border!r} is unknown; known: '
-            f'{", ".join(resize.BORDERS)}'
-        )
-    if not evaluation.scales:
-        raise InputError('config.evaluation.scales is empty; (1.,) is the image as it is')
     if evaluation.tile_px % stride:
         raise InputError(
             f'config.evaluation.tile_px is {evaluation.tile_px}; give 0, for whole '
@@ -70,7 +63,6 @@ def create(config, model):
         )
     return task.Task(
         batch_keys=('image', 'label', 'mask'),
-        label_kind='maps',
         metrics=METRICS,
         model=model,
         preprocess=functools.partial(

@@ -12,8 +12,6 @@ class Task(NamedTuple):
 
     Attributes:
         batch_keys: names of the entries that a batch must have.
-        label_kind: what the data set gives as `label`, 'classes', 'maps' or
-            'boxes'; see `data.open_source`.
         metrics: names of the metrics that `report` gives.
         model: the network.
         preprocess: (batch, key, train) -> batch ready for the model, on the device: `image` becomes
@@ -25,6 +23,7 @@ class Task(NamedTuple):
         counts: (predictions, batch) -> dict of int32 sums over the real examples of the batch,
             arrays of any shape.
         report: (summed counts) -> dict of metrics, name to number.
+        crops: how many of each image are evaluated, 1 or 10.
         optional_keys: names of entries that `counts` uses where batches have them.
         host_counts: (predictions, batch) -> dict of integer sums that need the host, from NumPy
             arrays; or None.
@@ -35,7 +34,6 @@ class Task(NamedTuple):
     """
 
     batch_keys: tuple[str, ...]
-    label_kind: str
     metrics: tuple[str, ...]
     model: nn.Module
     preprocess: Callable[..., Any]
@@ -44,6 +42,7 @@ class Task(NamedTuple):
     predict: Callable[..., Any]
     counts: Callable[..., Any]
     report: Callable[..., Any]
+    crops: int = 1
     optional_keys: tuple[str, ...] = ()
     host_counts: Callable[..., Any] | None = None
     host_keys: tuple[str, ...] = ()

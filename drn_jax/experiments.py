@@ -1,0 +1,170 @@
+"""A configuration resolved once: everything that follows from it, checked while it is made."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import ml_collections
+from etils import epath
+
+from drn_jax import batch_specs, fields, schedules, tasks
+from drn_jax.checkpoints import restore
+from drn_jax.distributed import memory, meshes, processes
+from drn_jax.errors import InputError
+from drn_jax.reporting import progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a run, an evaluation or a plan is about.
+
+    Attributes:
+        config: the completed configuration; it cannot be changed.
+        kind: the row of its task.
+        mesh: the devices.
+        source: the data set, a `data.Source`.
+        task: the problem, with its network.
+        schedule: how a run goes on; None where nothing is trained.
+        start: the checkpoint that a run starts from, the folder of one step; None: from nothing.
+    """
+
+    config: ml_collections.FrozenConfigDict
+    kind: tasks.TaskKind
+    mesh: jax.sharding.Mesh
+    source: Any
+    task: tasks.Task
+    schedule: schedules.Schedule | None = None
+    start: epath.Path | None = None
+
+    def published(self) -> dict[str, float]:
+        """Returns the published metrics, as `tasks.published_metrics`."""
+        return tasks.published_metrics(self.config)
+
+
+def resolve(
+    config: ml_collections.ConfigDict,
+    *,
+    source: Any = None,
+    devices: Any = None,
+    create_network: Callable[..., Any] = tasks.create_network,
+    trained: bool = False,
+) -> Experiment:
+    """Resolves a configuration; what can be checked without the data set is checked before it.
+
+    Args:
+        config: the configuration; it stays as it is.
+        source: the data set; None opens the one that the configuration names.
+        devices: those of a plan, which need not be there; None: those of this run.
+        create_network: (configuration) -> the network.
+        trained: whether the network is trained already. Then nothing is scheduled, and mean and
+            deviation stay those that it was trained with.
+
+    Returns:
+        An `Experiment`.
+
+    Raises:
+        InputError: a field cannot be used; it names it.
+
+    Example:
+        experiment = resolve(recipes.digit_scenes())
+        metrics = loop.train(experiment, 'runs/digit_scenes')
+    """
+    config = _copy(config)
+    fields.check(config)
+    kind = tasks.kind_of(config)
+    config.evaluation.batch_size = config.evaluation.batch_size or config.batch_size
+    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial, devices)
+    network = create_network(config)
+    _check_sizes(config, kind, mesh, network, trained, planned=devices is not None)
+    kind.create(config, network)  # raises now, not after hours of preparing data
+    start = None
+    if config.init_from and not trained and devices is None:
+        start = restore.find(config.init_from)
+    if source is None:
+        source = _open(config, kind)
+    _take_classes(config, source, trained)
+    task = kind.create(config, create_network(config))
+    schedule = None if trained else _schedule(config, task, source)
+    return Experiment(
+        ml_collections.FrozenConfigDict(config), kind, mesh, source, task, schedule, start
+    )
+
+
+def _copy(config):
+    copied = config.copy_and_resolve_references()
+    return copied.unlock()
+
+
+def _check_sizes(config, kind, mesh, network, trained, planned):
+    """Refuses batches, and rows of images, that devices do not divide or memory cannot hold."""
+    if trained:
+        meshes.check_batch_size(
+            config.evaluation.batch_size, mesh.devices.size, 'config.evaluation.batch_size'
+        )
+        return
+    side = batch_specs.image_side(kind.label_kind, config.data)
+    meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
+    meshes.check_rows(side, config.mesh.spatial, network.table.stride)
+    if not planned:
+        meshes.check_batch_size(
+            config.evaluation.batch_size, mesh.devices.size, 'config.evaluation.batch_size'
+        )
+        processes.check_shards(config.data.shards)
+        memory.check_batches(config.batch_size // jax.process_count(), side)
+
+
+def _open(config, kind):
+    from drn_jax import data  # it imports TensorFlow, which takes seconds
+
+    progress.say(f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')
+    return data.open_source(config.data, kind.label_kind)
+
+
+def _take_classes(config, source, trained):
+    """Completes a configuration with the classes of the data set, and their colors.
+
+    Mean and deviation too, where the data set brings its own.
+
+    Raises:
+        InputError: the network has other classes than the data set.
+    """
+    classes = config.model.num_classes or source.num_classes
+    if classes != source.num_classes:
+        raise InputError(
+            f'the network has {classes} classes, but {config.data.name} has '
+            f'{source.num_classes}; use data with {classes} classes',
+            field='config.model.num_classes',
+        )
+    known, names = config.data.class_names, tuple(source.class_names)
+    if trained and known and known != names:
+        progress.say(
+            f'warning: the network learned the classes {", ".join(known[:5])}, ..., the '
+            f'data set has {", ".join(names[:5])}, ...; they are taken '
+            'for the same in this order'
+        )
+    config.model.num_classes, config.data.class_names = classes, names
+    if source.label_kind == 'maps':
+        config.data.palette = tuple(map(tuple, source.palette))
+    if source.mean_std and not trained:
+        config.data.mean, config.data.std = source.mean_std
+        progress.say(
+            f'mean {config.data.mean} and deviation {config.data.std} are those of the data set'
+        )
+
+
+def _schedule(config, task, source):
+    if task.loss is None:
+        raise InputError(
+            f'config.task {config.task!r} has no training; train or plan the classification that '
+            'it rests on',
+            field='config.task',
+        )
+    if config.checkpoint.best_metric not in task.metrics:
+        raise InputError(
+            f'config.checkpoint.best_metric {config.checkpoint.best_metric!r} is not '
+            f'measured; measured are {", ".join(task.metrics)}',
+            field='config.checkpoint.best_metric',
+        )
+    source.num_examples(config.data.validation_split)  # raises now, not after compiling
+    return schedules.schedule(config, source.num_examples(config.data.train_split))
