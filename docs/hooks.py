@@ -76,7 +76,12 @@ def commands_page():
 
 def fields_page():
     """Returns the reference of the fields of a configuration."""
-    return importlib.import_module('drn_jax.fields').markdown()
+    from drn_jax import fields
+
+    return (
+        '# Fields\n\nOf a configuration; `--config.FIELD=VALUE` changes one. A stopped run goes on '
+        f'under other values of some.\n\n{fields.markdown()}'
+    )
 
 
 def notebook_page(path):
