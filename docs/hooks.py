@@ -98,6 +98,12 @@ def notebook_page(path):
                 picture = f'{path.stem}_{number}.png'
                 made[f'notebooks/{picture}'] = base64.b64decode(data['image/png'])
                 lines.append(f'![Output of the cell above]({picture})')
-            elif text := ''.join(data['text/plain']).strip():
-                lines.append(f'```text\n{text}\n```')
+            elif text := ''.join(data.get('text/plain', '')).strip():
+                lines.append(f'```text\n{shorten(text)}\n```')
     return {**made, f'notebooks/{path.stem}.md': '\n\n'.join(lines) + '\n'}
+
+
+def shorten(text, most=16):
+    """Returns the last lines of what a cell printed."""
+    lines = text.splitlines()
+    return '\n'.join(lines if len(lines) <= most else ['...', *lines[-most:]])

@@ -111,7 +111,9 @@ def test_commands_would_run(page, flags, monkeypatch):
 @pytest.mark.parametrize('page', PAGES)
 def test_what_a_page_names_exists(page, flags):
     text = PAGES[page]
-    for path in re.findall(r'(?<![\w/])(?:launch|benchmarks|configs|drn_jax|tests|docs)/[\w/]+\.\w+', text):
+    for path in re.findall(
+        r'(?<![\w/])(?:launch|benchmarks|configs|drn_jax|tests|docs)/[\w/]+\.\w+', text
+    ):
         assert (ROOT / path).exists(), path
     for command in re.findall(r'python -m drn_jax\.(\w+)', text):
         assert command in {*HOOKS['COMMANDS'], 'VERB', 'X'}, command

@@ -23,9 +23,7 @@ def test_every_notebook_is_run():
 @pytest.mark.parametrize('name', SMALL)
 def test_notebook_runs(name, tmp_path, monkeypatch, request):
     notebook = nbformat.read(ROOT / f'docs/notebooks/{name}.ipynb', as_version=4)
-    (parameters,) = [
-        cell for cell in notebook.cells if cell.metadata.get('tags') == ['parameters']
-    ]
+    (parameters,) = [cell for cell in notebook.cells if cell.metadata.get('tags') == ['parameters']]
     parameters.source += f'\n{SMALL[name]}'
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]))
     if name == 'classify_and_localize':
