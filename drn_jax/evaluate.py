@@ -29,24 +29,18 @@ Segmentation:
   --images=DIR --labels=DIR            other images and their label maps, such as generated ones
 """
 
+import dataclasses
 import re
 
 import jax
 
-from drn_jax import cityscapes, commands, paths, tasks
+from drn_jax import checkpoints, cityscapes, commands, experiments, flag_types, paths, tasks
 from drn_jax.checkpoints import restore
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
 from drn_jax.models.inference import optimize_for_inference
-from drn_jax.published import published
 from drn_jax.reporting import progress, reports
-from drn_jax.training import configurations
 
-# What the network of a task can be evaluated for.
-EVALUATES = {
-    'classification': ('classification', 'localization'),
-    'segmentation': ('segmentation',),
-}
 SAVED = ('labels', 'colors', 'overlays', 'zip')
 
 
@@ -59,55 +53,66 @@ def main(argv):
 
 def evaluate(given, overrides, command):
     """Evaluates what the flags name; `command` is what was typed."""
-    path = restore.find(given.checkpoint, given.step)
-    stored = restore.read_config(path)
-    stored.mesh.devices, stored.mesh.spatial = 0, 1  # all that there are here, whatever the run had
-    config = commands.override(stored.copy_and_resolve_references(), overrides)
-    configurations.check_same_network(stored, config)
-    config.task = chosen_task(given.task, stored)
-    if given.size:
-        config.data.evaluation_size = given.size
+    checkpoint = checkpoints.open(given.checkpoint, given.step, overrides)
+    path, config = checkpoint.path, checkpoint.config
+    config.task = chosen_task(given.task, config)
 
-    from drn_jax.training import evaluation, setups  # these import TensorFlow, which takes seconds
+    from drn_jax.training import evaluation  # it imports TensorFlow, which takes seconds
 
-    setup = setups.set_up(config, open_source=source_opener(given, config), trained=True)
-    output = output_directory(given.output, path, config, given.images or setup.source.name)
-    variables = restore.read_variables(path, setup.task.model, meshes.replicated(setup.mesh))
-    model, variables = optimize_for_inference(setup.task.model, variables)
-    setup = setup._replace(task=tasks.create_task(config, model))
+    source = given_source(given, config)
+    experiment = experiments.resolve(config, source=source, trained=True)
+    config, source = experiment.config, experiment.source
+    output = output_directory(given.output, path, config, given.images or source.name)
+    # The model of the data set's classes: a checkpoint without a classifier is refused.
+    checkpoint = checkpoint._replace(model=experiment.task.model)
+    variables = checkpoint.read_variables(meshes.replicated(experiment.mesh))
+    model, variables = optimize_for_inference(checkpoint.model, variables)
+    experiment = dataclasses.replace(experiment, task=tasks.create_task(config, model))
     progress.say(
         f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
-        f'{setup.source.name}'
+        f'{source.name}'
     )
     files = label_files(given.save, output, config)
     with memory.explain_out_of_memory(f'{config.evaluation.batch_size} images', memory.EVALUATE):
-        setup, choice = evaluation.calibrate(config, setup, variables)
-        batches = evaluation.batch_count(config, setup.source)
-        with progress.Progress(batches, what='batch') as bar:
-            result = evaluation.evaluator(config, setup, take=files)(variables, bar)
+        experiment, choice = evaluation.calibrate(experiment, variables)
+        with progress.Progress(evaluation.batch_count(experiment), what='batch') as bar:
+            result = evaluation.evaluator(experiment, take=files)(variables, bar)
     if files:
         files.close()
-    details = setup.task.details(result.counts) if setup.task.details else {}
-    progress.say(reports.table(result.metrics, published(config)))
+    write_results(
+        experiment,
+        result,
+        output,
+        command,
+        step=int(path.name),
+        data={
+            'name': source.name,
+            'split': config.data.validation_split,
+            **segmentation_data(given, config),
+        },
+        **choice,
+    )
+
+
+def write_results(experiment, result, output, command, **more):
+    """Shows the metrics, and writes report.json and perhaps a confusion matrix."""
+    task, config = experiment.task, experiment.config
+    details = task.details(result.counts) if task.details else {}
+    progress.say(reports.table(result.metrics, experiment.published()))
     if without := details.get('gridding_not_applicable'):
         progress.say(
             f'gridding score not applicable (no dilation, or too few cells): {", ".join(without)}'
         )
+    if result.unreadable:
+        more['unreadable_images'] = result.unreadable
     report = reports.write_report(
         output,
         command=command,
         config=config,
         metrics=result.metrics,
-        published=published(config),
-        step=int(path.name),
+        published=experiment.published(),
         **details,
-        **choice,
-        **({'unreadable_images': result.unreadable} if result.unreadable else {}),
-        data={
-            'name': setup.source.name,
-            'split': config.data.validation_split,
-            **segmentation_data(given, config),
-        },
+        **more,
     )
     write_confusion(output, details, config)
     progress.say(f'report: {report}')
@@ -116,18 +121,7 @@ def evaluate(given, overrides, command):
 def parse_flags(argv):
     """Reads the command line; gives the flags and those that change the configuration."""
     parser = commands.Parser('evaluate', __doc__)
-    parser.add_argument(
-        '--checkpoint',
-        required=True,
-        metavar='DIR',
-        help='working directory of a run, its checkpoint folder or one step',
-    )
-    parser.add_argument(
-        '--step',
-        type=int,
-        metavar='N',
-        help='step to evaluate (default: the best by validation, else the latest)',
-    )
+    commands.add_checkpoint_flags(parser)
     parser.add_argument(
         '--task',
         metavar='NAME',
@@ -150,7 +144,7 @@ def parse_flags(argv):
     parser.add_argument('--labels', metavar='DIR', help='and their label maps, of equal names')
     parser.add_argument(
         '--size',
-        type=image_size,
+        type=flag_types.height_and_width,
         metavar='HxW',
         help='segmentation: images (bilinear, antialiased) and label maps\n'
         '(nearest pixel) are resized to this; default: as they are',
@@ -167,26 +161,13 @@ def parse_flags(argv):
     return given, overrides
 
 
-def image_size(text):
-    """Reads a size.
-
-    Example:
-        >>> image_size('256x512')
-        (256, 512)
-    """
-    height, width = map(int, text.split('x'))
-    if height < 1 or width < 1:
-        raise ValueError(text)
-    return height, width
-
-
 def chosen_task(given, stored):
     """Returns the task to evaluate.
 
     Raises:
         InputError: the network of the checkpoint cannot be evaluated for it.
     """
-    possible = EVALUATES[stored.task]
+    possible = tasks.TASKS[stored.task].evaluates
     if (given or stored.task) not in possible:
         raise InputError(
             f'--task={given} cannot be evaluated with a network for {stored.task}; '
@@ -195,36 +176,38 @@ def chosen_task(given, stored):
     return given or stored.task
 
 
-def source_opener(given, config):
-    """Returns the function that opens the data set: the configuration's, or the given directories.
+def given_source(given, config):
+    """Opens the directories of --images and --labels; None: the data set of the configuration.
+
+    Args:
+        given: the flags.
+        config: the configuration; takes --size, and the split of these directories.
 
     Raises:
         InputError: flags of segmentation are given for another task.
     """
-    if config.task != 'segmentation':
+    if tasks.kind_of(config).label_kind != 'maps':
         if given.images or given.size or given.save:
             raise InputError(
                 '--images, --labels, --size and --save are for segmentation; this '
                 f'checkpoint is evaluated for {config.task}'
             )
         return None
+    if given.size:
+        config.data.evaluation_size = given.size
     if not given.images:
         return None
     config.data.validation_split = 'all'
+    from drn_jax import data
+    from drn_jax.pictures import palettes
 
-    def open_source(_):
-        from drn_jax import data
-        from drn_jax.pictures import palettes
-
-        # A converted file names no classes.
-        named = palettes.of_data(config.data.name, config.model.num_classes)
-        return data.open_pairs(
-            given.images,
-            given.labels,
-            like=(config.data.class_names or named.names, config.data.palette or named.colors),
-        )
-
-    return open_source
+    # A converted file names no classes.
+    named = palettes.of_data(config.data.name, config.model.num_classes)
+    return data.open_pairs(
+        given.images,
+        given.labels,
+        like=(config.data.class_names or named.names, config.data.palette or named.colors),
+    )
 
 
 def output_directory(given, path, config, source):
@@ -283,7 +266,7 @@ def localization_settings(config):
 
 
 def segmentation_data(given, config):
-    """Returns what a report on segmentation says of its images: where they lie, how they are resized.
+    """Returns what a report on segmentation says of its images: where they lie, their resizing.
 
     Example:
         >>> from drn_jax import recipes
@@ -301,7 +284,8 @@ def segmentation_data(given, config):
         'none'
         if not any(size)
         else (
-            f'to {size[0]} x {size[1]}: images bilinear and antialiased, label maps by nearest pixel'
+            f'to {size[0]} x {size[1]}: images bilinear and antialiased, '
+            'label maps by nearest pixel'
         )
     )
     folders = {'images': given.images, 'labels': given.labels} if given.images else {}

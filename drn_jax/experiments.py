@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import ml_collections
+from etils import epath
 
 from drn_jax import fields, schedules, tasks
+from drn_jax.checkpoints import restore
 from drn_jax.data import batch_specs
 from drn_jax.distributed import memory, meshes, processes
 from drn_jax.errors import InputError
@@ -25,6 +27,7 @@ class Experiment:
         source: the data set, a `data.Source`.
         task: the problem, with its network.
         schedule: how a run goes on; None where nothing is trained.
+        start: the checkpoint that a run starts from, the folder of one step; None: from nothing.
     """
 
     config: ml_collections.FrozenConfigDict
@@ -33,6 +36,7 @@ class Experiment:
     source: Any
     task: tasks.Task
     schedule: schedules.Schedule | None = None
+    start: epath.Path | None = None
 
     def published(self) -> dict[str, float]:
         """Returns the published metrics, as `tasks.published_metrics`."""
@@ -74,14 +78,17 @@ def resolve(
     mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial, devices)
     network = create_network(config)
     _check_sizes(config, kind, mesh, network, trained, planned=devices is not None)
-    kind.create(config, network)  # raises now, not after hours of preparing data
+    tasks.create_task(config, network)  # raises now, not after hours of preparing data
+    start = None
+    if config.init_from and not trained and devices is None:
+        start = restore.find(config.init_from)
     if source is None:
         source = _open(config, kind)
     _take_classes(config, source, trained)
-    task = kind.create(config, create_network(config))
+    task = tasks.create_task(config, create_network(config))
     schedule = None if trained else _schedule(config, task, source)
     return Experiment(
-        ml_collections.FrozenConfigDict(config), kind, mesh, source, task, schedule
+        ml_collections.FrozenConfigDict(config), kind, mesh, source, task, schedule, start
     )
 
 

@@ -43,9 +43,11 @@ def main(argv):
     workdir = paths.directory(given.workdir, '--workdir')
     config = commands.load_config(given.config, overrides)
     with commands.initialize(given):
+        from drn_jax import experiments
         from drn_jax.training import loop  # it imports TensorFlow, which takes seconds
 
-        loop.train(config, workdir, commands.command_line('main', argv))
+        experiment = experiments.resolve(config)
+        loop.train(experiment, workdir, commands.command_line('main', argv))
 
 
 if __name__ == '__main__':

@@ -27,8 +27,9 @@ def test_files_and_commands_that_it_names_exist():
 
 
 def test_fields_that_it_names_exist():
-    from drn_jax import recipes
     from drn_jax.training.configurations import flatten
+
+    from drn_jax import recipes
 
     fields = {**flatten(recipes.classification()), **flatten(recipes.segmentation())}
     for name in re.findall(r'--config\.([\w.]*\w)', README):

@@ -10,13 +10,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from drn_jax import paths
+from drn_jax import fields, files, paths
 from drn_jax.checkpoints import manifests, restore
 from drn_jax.distributed import processes
-from drn_jax.errors import InputError, Stopped, first_line
+from drn_jax.errors import InputError, Stopped, one_line
 from drn_jax.reporting import progress
-from drn_jax.training import configurations
-from drn_jax.training.states import TrainState
 
 _LARGE = ('variables', 'optimizer')  # items of a step
 _COMMITTED = 'commit_success.txt'  # Orbax writes it last into a step
@@ -92,7 +90,7 @@ class Checkpoints:
                     'name it with --config.init_from, and another --workdir'
                 )
             stored = restore.read_config(self.directory / str(step))
-            configurations.check_same_run(self.directory.parent, stored, self._config)
+            fields.check_same_run(self.directory.parent, stored, self._config)
 
     def metrics(self, step):
         """Returns the metrics of a step, or None where it has not been evaluated."""
@@ -129,7 +127,7 @@ class Checkpoints:
         with self._failing(step):
             if jax.process_index() == 0:
                 path = self.directory / str(step)
-                configurations.write_json(path / restore.METRICS, metrics)
+                files.write_json(path / restore.METRICS, metrics)
                 manifests.write(path)
         processes.wait_for_all(f'metrics of step {step}')
         self._manager.reload()  # it keeps the best steps
@@ -166,7 +164,9 @@ class Checkpoints:
                 ),
             )
         counter = jax.device_put(np.int32(step), state.step.sharding)
-        return TrainState(counter, items['variables'], items['optimizer'])
+        return state.replace(
+            step=counter, variables=items['variables'], optimizer=items['optimizer']
+        )
 
     def _finish(self, step):
         """Waits, in a thread, until a step is committed, and writes its manifest."""
@@ -196,9 +196,9 @@ class Checkpoints:
                 else ('there is no other yet')
             )
             raise InputError(
-                f'step {step} could not be saved in {self.directory} ({first_line(error)}); '
-                f'{held}; see that there is room and that the storage works, then give the same '
-                'command again'
+                f'step {step} could not be saved in {self.directory} '
+                f'({one_line(error, short=True)}); {held}; see that there is room and that the '
+                'storage works, then give the same command again'
             ) from error
 
     def __enter__(self):

@@ -7,10 +7,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from drn_jax import paths, recipes
+from drn_jax import fields, paths, tasks
 from drn_jax.checkpoints import manifests
-from drn_jax.errors import InputError, first_line
-from drn_jax.training import configurations
+from drn_jax.errors import InputError, one_line
 
 FOLDER = 'checkpoints'
 METRICS = 'metrics/metrics'  # file in the folder of a step, where Orbax looks for it
@@ -36,7 +35,7 @@ def load(directory, step=None):
         logits = model.apply(variables, images)
     """
     path = find(directory, step)
-    model = configurations.model_of(read_config(path))
+    model = tasks.create_network(read_config(path))
     return model, read_variables(path, model)
 
 
@@ -92,8 +91,8 @@ def read_metrics(path):
 def read_config(path):
     """Reads the configuration in the folder of one step; fields that it lacks get defaults."""
     with named_if_damaged(path), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-        stored = configurations.from_dict(checkpointer.restore(path / 'config'))
-        return recipes.complete(stored)
+        stored = checkpointer.restore(path / 'config')
+        return fields.from_stored(stored, tasks.TASKS[stored['task']].recipe())
 
 
 def read_variables(path, model, sharding=None):
@@ -174,7 +173,7 @@ def named_if_damaged(path):
     except Exception as error:  # Orbax and TensorStore raise many kinds
         raise InputError(
             f'the checkpoint {path} is damaged and cannot be read '
-            f'({first_line(error)}); '
+            f'({one_line(error, short=True)}); '
             'choose another step, or move this one away'
         ) from error
 

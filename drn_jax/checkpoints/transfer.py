@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 from flax import traverse_util
 
+from drn_jax import tasks
 from drn_jax.checkpoints import restore
 from drn_jax.errors import InputError
-from drn_jax.training import configurations
 
 HEAD = 'head'
 
@@ -35,25 +35,23 @@ class Transfer(NamedTuple):
         )
 
 
-def start_from(directory, variables):
+def start_from(path, variables):
     """Takes the variables of a network from a checkpoint, the head only where it fits.
 
     Args:
-        directory: a working directory of a run, its checkpoint folder, or the folder of one step;
-            of the first two the best step is taken if one was evaluated, else the latest.
+        path: the folder of one step, as `restore.find` gives it.
         variables: initial {'params', 'batch_stats'} of the new network, as `jax.Array`s.
 
     Returns:
         The variables, laid out over devices as the initial ones, and what became of each array.
 
     Raises:
-        InputError: there is no checkpoint, or its network differs in more than the head.
+        InputError: its network differs in more than the head.
 
     Source: section 5.3 of the paper, which trains segmentation from a classifier.
     """
-    path = restore.find(directory)
     config = restore.read_config(path)
-    stored = restore.read_variables(path, configurations.model_of(config))
+    stored = restore.read_variables(path, tasks.create_network(config))
     merged, transfer = merge(_flat(stored), _flat(variables))
     other = [name for name in transfer.new + transfer.unused if HEAD not in name.split('/')]
     if other:

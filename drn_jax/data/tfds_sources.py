@@ -12,7 +12,7 @@ from etils import epath
 
 from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.source import Source
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, one_line
 
 # TFDS 4.9.10 imports the package importlib_resources without requiring it. What TFDS wants of it
 # has been in Python since 3.11.
@@ -115,7 +115,7 @@ class PreparedSource(Source):
             if not self._open(data_dir).is_prepared():  # else another process was faster
                 raise InputError(
                     f'data set {self.name!r} is not in {builder.data_path} and cannot be '
-                    f'prepared there: {_one_line(error)}'
+                    f'prepared there: {one_line(error)}'
                 ) from error
 
 
@@ -138,7 +138,7 @@ def find_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
             field='config.data.name',
         ) from error
     except Exception as error:  # an unknown configuration, a missing package, a directory's rights
-        raise InputError(f'data set {name!r} cannot be opened: {_one_line(error)}') from error
+        raise InputError(f'data set {name!r} cannot be opened: {one_line(error)}') from error
 
 
 def is_prepared(name: str, data_dir: str) -> bool:
@@ -194,8 +194,3 @@ def _quiet_tfds():
             yield
     finally:
         logging.set_verbosity(verbosity)
-
-
-def _one_line(error):
-    """Returns an exception's message without its line breaks, or its kind where it has none."""
-    return ' '.join(str(error).split()) or type(error).__name__

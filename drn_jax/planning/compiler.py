@@ -2,16 +2,18 @@
 
 import importlib.util
 import os
-import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import ml_collections
 import numpy as np
 from jax.experimental import topologies
 
 from drn_jax import tasks
 from drn_jax.distributed import meshes
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, one_line
+from drn_jax.planning.chips import Slice
 from drn_jax.training import configurations, schedules, states, steps
 
 # The compiler looks for the machine that it runs on, at a server that only Cloud TPUs have, unless
@@ -47,20 +49,20 @@ class Program(NamedTuple):
     too_large: str = ''
 
 
-def keep_off_accelerators():
+def keep_off_accelerators() -> None:
     """Lets JAX compute on the CPU only; to be called before JAX is used."""
     os.environ.update(ENVIRONMENT)
     jax.config.update('jax_platforms', 'cpu')
 
 
-def devices_of(part):
+def devices_of(tpu_slice: Slice) -> Sequence[jax.Device]:
     """Returns the devices of a TPU slice as the compiler knows them.
 
     Args:
-        part: a `chips.Slice`.
+        tpu_slice: the slice.
 
     Returns:
-        A list of devices, for which one can compile; nothing runs on them.
+        Devices for which one can compile; nothing runs on them.
 
     Raises:
         InputError: libtpu is not installed, or knows no such slice.
@@ -71,16 +73,19 @@ def devices_of(part):
             'or give --topology=cpu'
         )
     try:
-        form = {'chip_config_name': part.chip.form} if part.chip.form else {}
-        return topologies.get_topology_desc(part.name, 'tpu', **form).devices
+        config = tpu_slice.chip.chip_config
+        more = {'chip_config_name': config} if config else {}
+        return topologies.get_topology_desc(tpu_slice.name, 'tpu', **more).devices
     except Exception as error:  # of several kinds
         raise InputError(
-            f'--topology={part.name} is none that libtpu can compile for '
-            f'({" ".join(str(error).split()):.200})'
+            f'--topology={tpu_slice.name} is none that libtpu can compile for '
+            f'({one_line(error, short=True)})'
         ) from error
 
 
-def compile_step(config, mesh, platform, examples):
+def compile_step(
+    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh, platform: str, examples: int
+) -> Program:
     """Compiles the training step of a configuration.
 
     Args:
@@ -90,10 +95,10 @@ def compile_step(config, mesh, platform, examples):
         examples: training images.
 
     Returns:
-        A `Program`.
+        What the compiler made of it.
 
     Raises:
-        InputError: a setting cannot be used.
+        InputError: a field cannot be used, or the task has no training.
     """
     task = tasks.create_task(config, configurations.model_of(config).clone(platform=platform))
     if task.loss is None:
@@ -118,8 +123,10 @@ def compile_step(config, mesh, platform, examples):
     )
 
 
-def batch_of(config, mesh):
-    """Returns the batch of one training step as shapes, types and places.
+def batch_of(
+    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the batch of one training step as shapes, types and shardings.
 
     Args:
         config: the configuration.
@@ -142,24 +149,6 @@ def batch_of(config, mesh):
     }
 
 
-def side_of(config):
+def side_of(config: ml_collections.ConfigDict) -> int:
     """Returns the side of training images, in pixels."""
     return config.data.crop_px if 'crop_px' in config.data else config.data.image_size
-
-
-def needed(words):
-    """Reads how much memory a step takes from what the compiler says where it does not fit.
-
-    Returns:
-        Bytes for temporaries, or None.
-
-    Example:
-        >>> needed('Ran out of memory on HBM, the total memory required for HLO temporaries '
-        ...        '(20.50G) exceeds available HBM (15.75G).')
-        22011707392
-    """
-    found = re.search(r'(?:temporaries \(|Used )([\d.]+)([KMGT])', words)
-    if not found:
-        return None
-    number, unit = found.groups()
-    return int(float(number) * 1024 ** ('KMGT'.index(unit) + 1))

@@ -6,7 +6,7 @@ import sys
 import jax
 from etils import epath
 
-from drn_jax.training import configurations
+from drn_jax import files
 
 PACKAGES = (
     'drn_jax',
@@ -55,7 +55,7 @@ def write_report(directory, *, command, config, data, metrics, published, **more
     """
     path = epath.Path(directory) / 'report.json'
     if jax.process_index() == 0:
-        configurations.write_json(
+        files.write_json(
             path,
             {
                 'command': command,

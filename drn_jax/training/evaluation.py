@@ -1,6 +1,7 @@
 """One pass over a split, used by the training loop and by the evaluate command."""
 
 import collections
+import dataclasses
 import itertools
 from typing import NamedTuple
 
@@ -31,12 +32,11 @@ class Result(NamedTuple):
     unreadable: list[str]
 
 
-def evaluator(config, setup, *, split=None, take=None):
+def evaluator(experiment, *, split=None, take=None):
     """Returns the function that evaluates variables on the images of a split.
 
     Args:
-        config: the configuration; uses `data` and `evaluation`.
-        setup: the parts of the run.
+        experiment: an `experiments.Experiment`.
         split: of the data set; None: `data.validation_split`.
         take: None, or a function (batch, predictions) that is called with every batch of this
             process as `data.evaluation_batches` gives it, and with the predictions for it, a tree
@@ -48,16 +48,15 @@ def evaluator(config, setup, *, split=None, take=None):
         could not be read are no examples; where there are any, `unreadable` is their number. It
         raises InputError where images need boxes and none has one.
     """
-    task = setup.task
-    step = steps.evaluation_step(task, setup.mesh)
-    crops = 1 if task.label_kind == 'maps' else config.evaluation.crops
+    task, config, source = experiment.task, experiment.config, experiment.source
+    step = steps.evaluation_step(task, experiment.mesh)
 
     def evaluate(variables, progress=None):
         batches = data.evaluation_batches(
-            setup.source,
+            source,
             config.data,
             batch_size=config.evaluation.batch_size,
-            crops=crops,
+            crops=task.crops,
             whole_maps='whole' in task.batch_keys,
             split=split,
             process=(jax.process_index(), jax.process_count()),
@@ -75,15 +74,18 @@ def evaluator(config, setup, *, split=None, take=None):
             return result
 
         fed = meshes.prefetch_to_device(
-            _remember(batches, waiting), setup.mesh, task.batch_keys, optional=task.optional_keys
+            _remember(batches, waiting),
+            experiment.mesh,
+            task.batch_keys,
+            optional=task.optional_keys,
         )
         sums = sum_counts(map(counts, progress(fed) if progress else fed))
         sums |= sum_counts([processes.all_reduce_sum(sum_counts(on_host))])
-        if task.label_kind == 'boxes' and not sums['examples']:
+        if sums.get('without_boxes') and not sums['examples']:
             name = split or config.data.validation_split
             raise InputError(
                 f'none of the {sums["without_boxes"]} images of split {name!r} of '
-                f'{setup.source.name!r} has a box; give another split, or config.data.boxes that '
+                f'{source.name!r} has a box; give another split, or config.data.boxes that '
                 'names these images, as in ILSVRC2012_val_00000001.xml'
             )
         metrics = task.report(sums)
@@ -97,7 +99,7 @@ def evaluator(config, setup, *, split=None, take=None):
     return evaluate
 
 
-def calibrate(config, setup, variables):
+def calibrate(experiment, variables):
     """Lets a task choose what it has to choose, on images that are not evaluated.
 
     These are the images of `evaluation.threshold_split`; without it those of the split `tune`, if
@@ -105,31 +107,33 @@ def calibrate(config, setup, variables):
     training images.
 
     Args:
-        config: the configuration.
-        setup: the parts of the run.
+        experiment: an `experiments.Experiment`.
         variables: of the network.
 
     Returns:
-        The setup to evaluate with, and for the report {'thresholds_chosen_on': split} or {}.
+        The experiment to evaluate, and for the report {'thresholds_chosen_on': split} or {}.
 
     Raises:
         InputError: some of them would be evaluated, or none has what is needed.
     """
-    if not setup.task.calibrate:
-        return setup, {}
-    split = calibration_split(config, setup.source)
+    task, source = experiment.task, experiment.source
+    if not task.calibrate:
+        return experiment, {}
+    split = calibration_split(experiment)
     # What is missing there should be found now, not after all of this.
-    setup.source.records(config.data.validation_split, 0, 1)
-    progress.say(f'choosing thresholds on {split} of {setup.source.name}')
-    with progress.Progress(batch_count(config, setup.source, split), what='batch') as bar:
+    source.records(experiment.config.data.validation_split, 0, 1)
+    progress.say(f'choosing thresholds on {split} of {source.name}')
+    with progress.Progress(batch_count(experiment, split), what='batch') as bar:
         # Choosing needs no counts of the host, which take longest.
-        fast = setup._replace(task=setup.task._replace(host_counts=None))
-        counts = evaluator(config, fast, split=split)(variables, bar).counts
-    return setup._replace(task=setup.task.calibrate(counts)), {'thresholds_chosen_on': split}
+        fast = dataclasses.replace(experiment, task=task._replace(host_counts=None))
+        counts = evaluator(fast, split=split)(variables, bar).counts
+    chosen = dataclasses.replace(experiment, task=task.calibrate(counts))
+    return chosen, {'thresholds_chosen_on': split}
 
 
-def calibration_split(config, source):
+def calibration_split(experiment):
     """Names the images that thresholds are chosen on; see `calibrate`."""
+    config, source = experiment.config, experiment.source
     evaluated, training = config.data.validation_split, config.data.train_split
     split = config.evaluation.threshold_split
     if (
@@ -154,9 +158,10 @@ def _remember(batches, waiting):
         yield batch
 
 
-def batch_count(config, source, split=None):
+def batch_count(experiment, split=None):
     """Returns the number of batches of one pass over a split, where all images have one size."""
-    examples = source.num_examples(split or config.data.validation_split)
+    config = experiment.config
+    examples = experiment.source.num_examples(split or config.data.validation_split)
     of_process, rows = (
         -(-number // jax.process_count()) for number in (examples, config.evaluation.batch_size)
     )

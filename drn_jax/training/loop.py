@@ -1,4 +1,4 @@
-"""The training loop: set up, then step, log, evaluate and save."""
+"""The training loop: a state, then step, log, evaluate and save."""
 
 import contextlib
 import time
@@ -7,19 +7,18 @@ import jax
 from clu import parameter_overview
 
 from drn_jax import data, paths
-from drn_jax.checkpoints import manager, restore, transfer
+from drn_jax.checkpoints import manager, transfer
 from drn_jax.distributed import memory, meshes, preemption, processes
 from drn_jax.errors import InputError, Stopped
-from drn_jax.published import published
 from drn_jax.reporting import progress, reports, writers
-from drn_jax.training import configurations, evaluation, schedules, setups, states, steps
+from drn_jax.training import evaluation, states, steps
 
 
-def train(config, workdir, command=''):
-    """Trains the network of a configuration, or goes on where an earlier run stopped.
+def train(experiment, workdir, command=''):
+    """Trains the network of an experiment, or goes on where an earlier run stopped.
 
     Args:
-        config: the configuration, as `drn_jax.recipes` declares it.
+        experiment: an `experiments.Experiment`.
         workdir: directory of the run, local or gs://. It receives `checkpoints/`, `tensorboard/`
             and, at the end, `report.json`.
         command: what was typed, for the report.
@@ -28,26 +27,14 @@ def train(config, workdir, command=''):
         The validation metrics of the last step.
 
     Raises:
-        InputError: a setting cannot be used, or the loss, a gradient or a parameter is not finite.
+        InputError: the directory holds another run, or the loss, a gradient or a parameter is not
+            finite.
         Stopped: SIGTERM asked the run to end; its state is saved.
     """
-    workdir = paths.directory(workdir, '--workdir')
-    check_shares(config)
-    if config.init_from:
-        restore.find(config.init_from)  # raises now, not after hours of preparing data
-    setup = setups.set_up(config)
-    task, mesh = setup.task, setup.mesh
-    if config.checkpoint.best_metric not in task.metrics:
-        raise InputError(
-            f'config.checkpoint.best_metric {config.checkpoint.best_metric!r} is not '
-            f'measured; measured are {", ".join(task.metrics)}'
-        )
-    examples, _ = map(
-        setup.source.num_examples,  # raises now, not after compiling
-        (config.data.train_split, config.data.validation_split),
-    )
-    when, rate = schedules.cadence(config, examples), schedules.learning_rate(config, examples)
-    optimizer = states.create_optimizer(config, rate)
+    workdir, config = paths.directory(workdir, '--workdir'), experiment.config
+    task, mesh, when = experiment.task, experiment.mesh, experiment.schedule.cadence
+    rate = experiment.schedule.learning_rate
+    optimizer = states.create_optimizer(config.optimizer, rate)
     initial_key, key = jax.random.split(jax.random.key(config.seed))
 
     with contextlib.ExitStack() as stack:
@@ -56,21 +43,17 @@ def train(config, workdir, command=''):
         stack.enter_context(
             memory.explain_out_of_memory(f'steps of {config.batch_size} images', memory.TRAIN)
         )
-        state = states.initialize(task.model, optimizer, initial_key, mesh)
-        if saved.latest_step() is not None:
-            state = saved.restore(state)
-        elif config.init_from:
-            state = start_from(config.init_from, state)
+        state = first_state(experiment, saved, optimizer, initial_key)
         first = int(state.step)
         metrics = saved.metrics(first) if first else None
         unmeasured = first and when.evaluates(first) and metrics is None  # it ended before it was
         if first >= when.last and not unmeasured:
             progress.say(f'The run is complete: {first} of {when.last} steps are done.')
             if not (workdir / 'report.json').exists():
-                write_report(config, workdir, command, setup, metrics or {}, {'step': first})
-            return log_result(config, workdir, saved, metrics or {})
+                write_report(experiment, workdir, command, metrics or {}, {'step': first})
+            return log_result(experiment, workdir, saved, metrics or {})
         images = data.training_batches(
-            setup.source,
+            experiment.source,
             config.data,
             batch_size=config.batch_size,
             seed=config.seed,
@@ -79,14 +62,14 @@ def train(config, workdir, command=''):
         )
         skip = config.optimizer.max_consecutive_nonfinite > 0
         train_step = steps.train_step(task, optimizer, mesh, skip=skip)
-        log_start(config, setup, state, first, when.last)
+        log_start(experiment, state)
         batches = meshes.prefetch_to_device(images, mesh, (*task.batch_keys, 'index'), rows=True)
         recorder = stack.enter_context(
             writers.TrainLogger(workdir, config.batch_size, rate, first, when.last, skip)
         )
         guard = stack.enter_context(preemption.PreemptionGuard(config.watchdog_seconds))
         stack.push(saved.finish)  # a second SIGTERM ends no save, and one that hangs is noticed
-        measure = measurer(config, setup, saved, recorder, guard)
+        measure = measurer(experiment, saved, recorder, guard)
         if unmeasured:
             metrics = measure(state)
         started = time.monotonic()
@@ -111,10 +94,9 @@ def train(config, workdir, command=''):
         seconds = time.monotonic() - started
         saved.wait()
         write_report(
-            config,
+            experiment,
             workdir,
             command,
-            setup,
             metrics,
             {
                 'step': when.last,
@@ -123,57 +105,52 @@ def train(config, workdir, command=''):
                 'unreadable_images': processes.all_gather_names(images.unreadable),
             },
         )
-        return log_result(config, workdir, saved, metrics)
+        return log_result(experiment, workdir, saved, metrics)
 
 
-def measurer(config, setup, saved, recorder, guard):
+def first_state(experiment, saved, optimizer, key):
+    """Returns the state to go on from: the newest saved one, or a new one.
+
+    A new one takes the variables of `init_from`, where that is given.
+    """
+    state = states.initialize(experiment.task.model, optimizer, key, experiment.mesh)
+    if saved.latest_step() is not None:
+        return saved.restore(state)
+    if experiment.start is None:
+        return state
+    variables, found = transfer.start_from(experiment.start, state.variables)
+    progress.say(f'starting from {experiment.config.init_from}: {found}')
+    return state.replace(variables=variables)
+
+
+def measurer(experiment, saved, recorder, guard):
     """Returns the function that evaluates a saved state, records its metrics and gives them."""
-    evaluate = evaluation.evaluator(config, setup)
+    evaluate = evaluation.evaluator(experiment)
+    images = f'{experiment.config.evaluation.batch_size} images'
 
     def measure(state):
-        with memory.explain_out_of_memory(
-            f'{config.evaluation.batch_size} images', memory.EVALUATE
-        ):
+        with memory.explain_out_of_memory(images, memory.EVALUATE):
             metrics = evaluate(state.variables, guard.watch).metrics
         step = int(state.step)
-        recorder.metrics(step, metrics, ('examples', *setup.task.metrics))
+        recorder.metrics(step, metrics, ('examples', *experiment.task.metrics))
         saved.add_metrics(step, metrics)
         return metrics
 
     return measure
 
 
-def check_shares(config):
-    """Refuses batches, and rows of images, that devices do not divide or memory cannot hold."""
-    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial)
-    meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
-    processes.check_shards(config.data.shards)
-    rows = config.data.crop_px if 'crop_px' in config.data else config.data.image_size
-    memory.check_batches(config.batch_size // jax.process_count(), rows)
-    if config.mesh.spatial > 1:
-        meshes.check_rows(rows, config.mesh.spatial, configurations.model_of(config).table.stride)
-
-
-def start_from(directory, state):
-    """Takes the variables of a checkpoint into the state before the first step."""
-    variables, found = transfer.start_from(directory, state.variables)
-    variant = restore.read_config(restore.find(directory)).model.variant
-    progress.say(f'starting from {directory} ({variant}): {found}')
-    return state.replace(variables=variables)
-
-
-def log_start(config, setup, state, first, last):
+def log_start(experiment, state):
     """Says what is trained, on what, and from where."""
-    source, splits = setup.source, (config.data.train_split, config.data.validation_split)
-    training, validation = map(source.num_examples, splits)
+    config, source, first = experiment.config, experiment.source, int(state.step)
+    validation = source.num_examples(config.data.validation_split)
     progress.say(
         parameter_overview.get_parameter_overview(state.variables['params'], include_stats=False),
         f'{config.model.variant}, width {config.model.width:g}, {config.model.dtype}, on '
-        f'{setup.mesh.devices.size} x {jax.devices()[0].device_kind}',
-        f'{source.name}: {training:,} training and {validation:,} validation images, '
-        f'{source.num_classes} classes',
-        f'{"resuming at" if first else "starting at"} step {first} of {last}, '
-        f'{config.batch_size} images a step',
+        f'{experiment.mesh.devices.size} x {jax.devices()[0].device_kind}',
+        f'{source.name}: {experiment.schedule.examples:,} training and {validation:,} validation '
+        f'images, {source.num_classes} classes',
+        f'{"resuming at" if first else "starting at"} step {first} of '
+        f'{experiment.schedule.cadence.last}, {config.batch_size} images a step',
     )
 
 
@@ -203,29 +180,29 @@ def flush(recorder, saved, write):
         ) from error
 
 
-def write_report(config, workdir, command, setup, metrics, training):
+def write_report(experiment, workdir, command, metrics, training):
     """Writes report.json of a run that is done."""
-    data_section = {
-        'name': setup.source.name,
-        'train_split': config.data.train_split,
-        'train_examples': setup.source.num_examples(config.data.train_split),
-        'split': config.data.validation_split,
-    }
+    config = experiment.config
     reports.write_report(
         workdir,
         command=command,
         config=config,
-        data=data_section,
+        data={
+            'name': experiment.source.name,
+            'train_split': config.data.train_split,
+            'train_examples': experiment.schedule.examples,
+            'split': config.data.validation_split,
+        },
         metrics=metrics,
-        published=published(config),
+        published=experiment.published(),
         training=training,
     )
 
 
-def log_result(config, workdir, saved, metrics):
+def log_result(experiment, workdir, saved, metrics):
     """Shows the result and says where everything lies."""
     progress.say(
-        reports.table(metrics, published(config)),
+        reports.table(metrics, experiment.published()),
         f'checkpoints: {saved.directory}',
         f'report:      {workdir / "report.json"}',
         f'TensorBoard: tensorboard --logdir {workdir / writers.FOLDER}',

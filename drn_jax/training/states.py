@@ -25,17 +25,17 @@ class TrainState:
     optimizer: Any
 
 
-def create_optimizer(config, rate):
+def create_optimizer(settings, rate):
     """Returns SGD with momentum, L2 on every parameter being added to the gradient before it.
 
     m <- momentum * m + gradient + weight_decay * p;  p <- p - rate * m, and with Nesterov's
     momentum p <- p - rate * (gradient + weight_decay * p + momentum * m). The rate is multiplied by
-    `backbone_lr_scale` for everything but the head. Where `max_consecutive_nonfinite` is above 0, up to so many
-    updates in a row are left out, momentum and all, where a gradient is not finite; the schedule
-    then lags by as many steps.
+    `backbone_lr_scale` for everything but the head. Where `max_consecutive_nonfinite` is above 0,
+    up to so many updates in a row are left out, momentum and all, where a gradient is not finite;
+    the schedule then lags by as many steps.
 
     Args:
-        config: the configuration of the run; uses `optimizer`.
+        settings: `config.optimizer`.
         rate: learning rate, a function of the step or a number.
 
     Returns:
@@ -43,7 +43,6 @@ def create_optimizer(config, rate):
 
     Source: section 5.1 of the paper; the same update as PyTorch's SGD.
     """
-    settings = config.optimizer
     sgd = optax.chain(
         optax.add_decayed_weights(settings.weight_decay),
         optax.sgd(rate, settings.momentum, settings.nesterov),

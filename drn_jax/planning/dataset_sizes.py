@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import ml_collections
+
 from drn_jax.errors import InputError
 
 
@@ -22,7 +24,7 @@ _KNOWN = {
 }
 
 
-def find(config, examples=0):
+def find(config: ml_collections.ConfigDict, examples: int = 0) -> Size:
     """Finds the numbers of training images and classes.
 
     They are those that are given, or those of a data set that is known here, or else those of the
@@ -46,18 +48,18 @@ def find(config, examples=0):
     labels, split = 'maps' if config.task == 'segmentation' else 'classes', config.data.train_split
     classes = config.model.num_classes
     known = _KNOWN.get((labels, config.data.name)) if split == 'train' else None
-    if known is None and not (examples and classes):
-        known = _opened(config, labels)
-    if known and classes not in (0, known.classes):
+    if known is None:
+        known = Size(examples, classes) if examples and classes else _opened(config, labels)
+    if classes not in (0, known.classes):
         raise InputError(
             f'config.model.num_classes is {classes}, but {config.data.name} has '
             f'{known.classes} classes; leave it 0'
         )
-    return Size(examples or known.examples, classes or known.classes)
+    return Size(examples or known.examples, known.classes)
 
 
-def _opened(config, labels):
-    """Opens a data set that is there already."""
+def _opened(config: ml_collections.ConfigDict, labels: str) -> Size:
+    """Reads the numbers of a data set that is there already."""
     from drn_jax import data  # it imports TensorFlow, which takes seconds
 
     name = config.data.name
