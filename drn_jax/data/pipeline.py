@@ -38,16 +38,16 @@ def training_batches(
         the global batch.
 
     Raises:
-        InputError: rows are no whole blocks, or the split is unknown or has fewer images than S;
+        InputError: batch or rows are no whole blocks, or the split is unknown or has fewer images than S;
             in iterating, too many images cannot be read.
     """
     shards, split = data.shards, data.train_split
     block = batch_size // shards
     start, stop = (0, batch_size) if rows is None else rows
-    if start % block or stop % block or not 0 <= start < stop <= batch_size:
+    if batch_size % shards or start % block or stop % block or not 0 <= start < stop <= batch_size:
         raise InputError(
             f'rows {start} to {stop} of a batch of {batch_size} are no whole blocks '
-            f'of {block} rows; let config.data.shards {shards} be a multiple of the '
+            f'of {batch_size / shards:g} rows; let config.data.shards {shards} be a multiple of the '
             'number of processes',
             field='config.data.shards',
         )
