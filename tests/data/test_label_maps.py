@@ -275,8 +275,8 @@ IMAGES = [f'photos/train{number}.png' for number in range(4)]
         ),
         (
             lambda root: write_pair(root, 'photos/train3.png', 'masks/train3_m.png', value=3),
-            '^.*/masks/train3_m.png holds 192 pixels out of range, of the values 3; allowed are 0 to '
-            '2 and 255$',
+            '^.*/masks/train3_m.png holds 192 pixels out of range, of the values 3; allowed are '
+            '0 to 2 and 255$',
         ),
         (
             lambda root: [
