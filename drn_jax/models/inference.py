@@ -6,12 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from drn_jax.models import layers
 from drn_jax.models.networks import Network
 from drn_jax.ops import winograd
-from drn_jax.ops.scores import Array
 
 
 def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dict[str, Any]]:
@@ -60,8 +58,8 @@ def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dic
 
 
 def fold_batch_norm(
-    kernel: Array, norm: Mapping[str, Array], stats: Mapping[str, Array]
-) -> tuple[Array, Array]:
+    kernel: jax.Array, norm: Mapping[str, jax.Array], stats: Mapping[str, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     """Makes a batch normalization part of the convolution before it.
 
     (k * x - mean) factor + bias = (k factor) * x + (bias - mean factor),
@@ -73,18 +71,17 @@ def fold_batch_norm(
         stats: {'mean', 'var'}, [Cout].
 
     Returns:
-        The kernel, [K, K, Cin, Cout], and the bias, [Cout], of the library of the arguments.
+        The kernel, [K, K, Cin, Cout], and the bias, [Cout], float32.
 
     Example:
-        >>> one = np.ones(1, np.float32)
+        >>> one = jnp.ones(1)
         >>> kernel, bias = fold_batch_norm(
-        ...     np.ones((1, 1, 1, 1), np.float32), {'scale': 6 * one, 'bias': one},
+        ...     jnp.ones((1, 1, 1, 1)), {'scale': 6 * one, 'bias': one},
         ...     {'mean': one, 'var': 4 * one - layers.EPSILON})
         >>> kernel.item(), bias.item()
         (3.0, -2.0)
     """
-    sqrt = np.sqrt if isinstance(kernel, np.ndarray) else jnp.sqrt
-    factor = norm['scale'] / sqrt(stats['var'] + layers.EPSILON)
+    factor = norm['scale'] / jnp.sqrt(stats['var'] + layers.EPSILON)
     return kernel * factor, norm['bias'] - stats['mean'] * factor
 
 
