@@ -126,7 +126,8 @@ def _fold_block(block, options, params, stats):
 
 
 def _fold_conv(conv, options, params, norm, stats):
-    kernel, bias = fold_batch_norm(params['kernel'], norm, stats)
+    folded, bias = fold_batch_norm(params['kernel'], norm, stats)
+    kernel: Any = folded
     if options.algorithm(conv) == 'winograd':
-        kernel = winograd.transform_kernel(kernel)
+        kernel = winograd.transform_kernel(folded)
     return {'kernel': kernel, 'bias': bias}
