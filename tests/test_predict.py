@@ -54,7 +54,8 @@ def segmenter(tmp_path_factory):
         ('evaluation', 'scales'),
         ('data', 'palette'),
     ):
-        del config[section][field]  # as if older code had written it
+        with config.unlocked():  # as if older code had written it
+            del config[section][field]
     return save_checkpoint(tmp_path_factory.mktemp('segmenter') / 'run', config, 4)
 
 
