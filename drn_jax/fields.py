@@ -506,7 +506,8 @@ def markdown() -> str:
 
 def _value(default):
     if isinstance(default, tuple):
-        return f'({", ".join(f"{each:.4g}" if isinstance(each, float) else str(each) for each in default)})'
+        numbers = [f'{each:.4g}' if isinstance(each, float) else str(each) for each in default]
+        return f'({", ".join(numbers)})'
     return str(default)
 
 
