@@ -427,7 +427,7 @@ def flatten(config, prefix: str = '') -> dict[str, Any]:
         >>> flatten(ml_collections.ConfigDict({'model': {'width': 1.}, 'seed': 0}))
         {'model.width': 1.0, 'seed': 0}
     """
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, ml_collections.ConfigDict):
             flat |= flatten(value, f'{prefix}{name}.')

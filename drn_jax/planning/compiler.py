@@ -94,6 +94,7 @@ def compile_step(experiment: experiments.Experiment) -> Program:
         What the compiler made of it.
     """
     config, task, mesh = experiment.config, experiment.task, experiment.mesh
+    assert experiment.schedule  # it is one to train
     optimizer = states.create_optimizer(config.optimizer, experiment.schedule.learning_rate)
     state, key = states.abstract(task.model, optimizer, mesh)
     batch = {

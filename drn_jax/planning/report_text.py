@@ -48,6 +48,7 @@ def summary(
     Returns:
         A dict; what is not known is None.
     """
+    assert experiment.schedule  # it is one to train
     mesh, steps = experiment.mesh, experiment.schedule.cadence.last
     first, largest = fit.trials[0], fit.largest()
     chips, seconds = mesh.devices.size, costs.seconds
