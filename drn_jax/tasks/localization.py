@@ -122,7 +122,7 @@ def predict(model, classify, variables, batch):
     scores = {
         name: gridding.gridding_score(levels[name], period)
         for name, period in grid_periods(model).items()
-        if gridding.applicable(*levels[name].shape[1:3], period)
+        if gridding.applicable(*levels[name].shape[1:3], period=period)
     }
     of_label = jnp.take_along_axis(maps, batch['label'][:, None, None, None], axis=-1)[..., 0]
     return {**classify(variables, batch), 'maps': maps, 'score': of_label, 'gridding': scores}
