@@ -13,7 +13,7 @@ from models.fills import random_variables
 
 import drn_jax
 from drn_jax import commands, convert, export, fields
-from drn_jax.models import weight_files
+from drn_jax.checkpoints import weight_files
 
 ROOT = pathlib.Path(__file__).parent.parent
 HOOKS = runpy.run_path(str(ROOT / 'docs/hooks.py'))
