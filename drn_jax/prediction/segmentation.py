@@ -225,5 +225,8 @@ def item(colors: Mapping[str, Sequence[int]], record: Record, output: pathlib.Pa
     return page.Item(
         outputs.title(record),
         pictures,
-        [(name, outputs.percent(share), colors[name]) for name, share in record['shares'].items()],
+        [
+            (name, outputs.percent(fraction), colors[name])
+            for name, fraction in record['shares'].items()
+        ],
     )
