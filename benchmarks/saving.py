@@ -23,10 +23,10 @@ from unittest import mock
 
 import jax
 
-from drn_jax import recipes
+from drn_jax import experiments, recipes, tasks
 from drn_jax.checkpoints import manager
 from drn_jax.distributed import meshes
-from drn_jax.training import configurations, loop, states
+from drn_jax.training import loop, states
 
 WANTED_FRACTION = 0.02
 WANTED_MIB = 0.3  # lost by a save
@@ -72,7 +72,7 @@ def train(config, workdir):
         save, add_metrics, __exit__ = map(timed, ('save', 'add_metrics', '__exit__'))
 
     with mock.patch.object(manager, 'Checkpoints', Timed):
-        loop.train(config, workdir)
+        loop.train(experiments.resolve(config), workdir)
     total = time.monotonic() - began
     print(
         f'\n{calls.count("save")} saves: the loop waited {sum(waited):.2f} s of {total:.1f} s, '
@@ -85,8 +85,8 @@ def save_again_and_again(config, workdir, saves):
     """Saves a state many times and prints what the process holds."""
     config.model.num_classes = 10
     mesh = meshes.create_mesh()
-    optimizer = states.create_optimizer(config, 0.1)
-    state = states.initialize(configurations.model_of(config), optimizer, jax.random.key(0), mesh)
+    optimizer = states.create_optimizer(config.optimizer, 0.1)
+    state = states.initialize(tasks.create_network(config), optimizer, jax.random.key(0), mesh)
     print('saves | resident MiB | open files | threads')
     settled = None  # number of saves and MiB
     with manager.Checkpoints(workdir, config) as saved:

@@ -18,13 +18,12 @@ from collections.abc import Sequence
 import jax
 import ml_collections
 
-from drn_jax import commands, paths
+from drn_jax import commands, fields, paths, schedules, tasks
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
 from drn_jax.planning import chips, compiler, dataset_sizes, estimates, report_text
 from drn_jax.planning.memory_fit import MemoryFit
 from drn_jax.reporting import progress, reports
-from drn_jax.training import configurations, schedules, settings
 
 CPU = 'cpu'
 
@@ -36,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     check_writable(given)
     tpu_slice = None if given.topology == CPU else chips.find(given.topology)
     compiler.keep_off_accelerators()
-    settings.check_settings(config)
+    fields.check(config)
     devices = jax.devices() if tpu_slice is None else compiler.devices_of(tpu_slice)
     mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial, devices)
     images = shard_batch_size(config, mesh)
@@ -143,9 +142,8 @@ def shard_batch_size(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh)
     """Returns the images of a data shard; refuses batches and rows that devices do not divide."""
     shards = mesh.shape[meshes.DATA]
     meshes.check_batch_size(config.batch_size, shards)
-    meshes.check_rows(
-        compiler.side_of(config), config.mesh.spatial, configurations.model_of(config).table.stride
-    )
+    stride = tasks.create_network(config).table.stride
+    meshes.check_rows(compiler.side_of(config), config.mesh.spatial, stride)
     return config.batch_size // shards
 
 

@@ -10,11 +10,11 @@ import ml_collections
 import numpy as np
 from jax.experimental import topologies
 
-from drn_jax import tasks
+from drn_jax import schedules, tasks
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
 from drn_jax.planning.chips import Slice
-from drn_jax.training import configurations, schedules, states, steps
+from drn_jax.training import states, steps
 
 # The compiler looks for the machine that it runs on, at a server that only Cloud TPUs have, unless
 # it is told; what it is told does not matter to what is compiled. It shares no chip with others,
@@ -100,12 +100,14 @@ def compile_step(
     Raises:
         InputError: a field cannot be used, or the task has no training.
     """
-    task = tasks.create_task(config, configurations.model_of(config).clone(platform=platform))
+    network = tasks.create_network(config).clone(platform=platform)
+    task = tasks.kind_of(config).create(config, network)
     if task.loss is None:
         raise InputError(
             f'config.task {config.task!r} has no training; plan the classification that it rests on'
         )
-    optimizer = states.create_optimizer(config, schedules.learning_rate(config, examples))
+    rate = schedules.learning_rate(config, examples)
+    optimizer = states.create_optimizer(config.optimizer, rate)
     state, key = states.abstract(task.model, optimizer, mesh)
     lowered = steps.train_step(task, optimizer, mesh).lower(state, batch_of(config, mesh), key)
     try:
