@@ -12,7 +12,7 @@ from jax.experimental import topologies
 
 from drn_jax import schedules, tasks
 from drn_jax.distributed import meshes
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, one_line
 from drn_jax.planning.chips import Slice
 from drn_jax.training import states, steps
 
@@ -79,7 +79,7 @@ def devices_of(tpu_slice: Slice) -> Sequence[jax.Device]:
     except Exception as error:  # of several kinds
         raise InputError(
             f'--topology={tpu_slice.name} is none that libtpu can compile for '
-            f'({" ".join(str(error).split()):.200})'
+            f'({one_line(error, short=True)})'
         ) from error
 
 

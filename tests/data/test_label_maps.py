@@ -13,7 +13,7 @@ from data.own_maps import (
     write_lists,
     write_pair,
 )
-from data.test_prepared_maps import map_settings
+from data.test_tfds_label_maps import map_settings
 
 from drn_jax import cityscapes
 from drn_jax.data import evaluation_batches, open_pairs, open_source, training_batches

@@ -1,0 +1,307 @@
+"""Files of weights, read and written: PyTorch's `.pth` and `.safetensors`.
+
+PyTorch is needed for `.pth` only, and imported only then.
+"""
+
+import hashlib
+import logging
+import pathlib
+import pickle
+import pickletools
+import re
+import warnings
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+import jax.numpy as jnp  # its import also teaches NumPy the type bfloat16
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from drn_jax import files, paths
+from drn_jax.errors import InputError
+
+SAFETENSORS = '.safetensors'
+WRITTEN = ('.pth', '.pt', SAFETENSORS)  # suffixes that `write` knows
+_ADVICE = 'save it again with torch.save(model.state_dict(), FILE) where you can'
+_logger = logging.getLogger(__name__)
+
+
+def read(path: str) -> dict[str, np.ndarray]:
+    """Reads the state dict in a file of weights, without running anything that the file holds.
+
+    A file whose name ends in `.safetensors` is read by the safetensors library, any other by
+    PyTorch: what `torch.save` writes and wrote in 2017, a state dict or a training checkpoint with
+    the entry `state_dict`. The authors' file names end in the first eight hex digits of the file's
+    SHA-256, as in `drn_c_26-ddedf421.pth`; where they differ, that is logged as a warning.
+
+    Args:
+        path: the file, a local one.
+
+    Returns:
+        Name -> array, float32 whatever the file's precision; counters stay int64. For
+        `from_torch`, which also takes `module.` off.
+
+    Raises:
+        InputError: there is no such file, it is no state dict or a damaged one, it asks for code
+            to be run, or it needs PyTorch and PyTorch is missing.
+
+    Example:
+        variables = drn_jax.from_torch('drn_c_26', read('drn_c_26-ddedf421.pth'))
+    """
+    file = pathlib.Path(path)
+    _check_file(file)
+    _check_name(file)
+    content = _read_safetensors(file) if file.suffix == SAFETENSORS else _read_torch(file)
+    return _arrays(file, content)
+
+
+def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
+    """Writes a state dict to a new file; there is never half of one under its name.
+
+    Args:
+        path: the file, a local one; `.safetensors`, or `.pth` or `.pt`, which PyTorch's
+            `load_state_dict(torch.load(path))` takes.
+        state_dict: what `to_torch` gives.
+
+    Raises:
+        InputError: the file exists or cannot be written, its name ends otherwise, or it needs
+            PyTorch and PyTorch is missing.
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + '/tiny.safetensors'
+        >>> write(path, {'fc.bias': np.zeros(3, np.float32)})
+        >>> read(path)
+        {'fc.bias': array([0., 0., 0.], dtype=float32)}
+    """
+    file = check_new(path)
+    torch = None if file.suffix == SAFETENSORS else _import_torch(file)
+    # safetensors writes an array's memory as it lies, whatever its strides.
+    arrays = {name: np.asarray(value, order='C') for name, value in state_dict.items()}
+    try:
+        with files.replacing(file) as partial, partial.open('wb') as stream:
+            if torch is None:
+                stream.write(safetensors.numpy.save(arrays, metadata={'format': 'pt'}))
+            else:
+                tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+                torch.save(OrderedDict(tensors), stream)
+    except OSError as error:
+        raise _problem(file, f'cannot be written: {error.strerror}') from error
+
+
+def _problem(file: str | pathlib.Path, text: str) -> InputError:
+    """Returns the error that says something of a file."""
+    return InputError(f'{file} {text}', path=file)
+
+
+def check_new(path: str) -> pathlib.Path:
+    """Refuses a file that `write` would refuse for its name, and returns its path.
+
+    Raises:
+        InputError: the file exists or is not local, or its name ends in none of `WRITTEN`.
+    """
+    file = paths.local(path, '--output')
+    if file.suffix not in WRITTEN:
+        raise _problem(
+            path,
+            f'does not end in {", ".join(WRITTEN[:-1])} or {WRITTEN[-1]}, '
+            'which choose the format; name the file so',
+        )
+    if file.exists():
+        raise _problem(path, 'exists and is not overwritten; remove it or name another file')
+    return file
+
+
+def _check_file(file: pathlib.Path) -> None:
+    """Refuses what holds no weights whatever its format."""
+    if file.is_dir():
+        raise _problem(file, 'is a directory; give one file, .pth or .safetensors')
+    if not file.exists():
+        raise _problem(file, 'does not exist; give a file of weights, .pth or .safetensors')
+    try:
+        with file.open('rb') as stream:
+            start = stream.read(1024)
+    except OSError as error:
+        raise _problem(file, f'cannot be opened: {error.strerror}') from error
+    if not start:
+        raise _problem(file, 'is empty; download or copy it again')
+    if re.match(rb'(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)', start, re.IGNORECASE):
+        raise _problem(
+            file,
+            'is a web page and no file of weights; open it in a browser to '
+            'see what the server answered, and download the file itself',
+        )
+
+
+def _check_name(file: pathlib.Path) -> None:
+    """Warns where the digits that end a release file's name are not those of its content."""
+    named = re.search(r'-([0-9a-f]{8})\.pth$', file.name)
+    if named:
+        with file.open('rb') as stream:
+            digest = hashlib.file_digest(stream, 'sha256').hexdigest()
+        if digest[:8] != named[1]:
+            _logger.warning(
+                '%s is not the file that its name says: its SHA-256 begins with %s, not %s; it is '
+                'damaged, or was changed or renamed',
+                file,
+                digest[:8],
+                named[1],
+            )
+
+
+def _read_safetensors(file: pathlib.Path) -> Mapping[str, Any]:
+    try:
+        return safetensors.numpy.load_file(file)
+    except safetensors.SafetensorError as error:
+        raise _problem(
+            file,
+            f'is incomplete, damaged or no safetensors file ({error}); download or copy it again',
+        ) from error
+    except (AttributeError, TypeError) as error:  # an element type that NumPy does not have
+        raise _problem(
+            file,
+            f'holds a type of numbers that NumPy does not have ({error}); '
+            'save it as float32, float16 or bfloat16',
+        ) from error
+
+
+def _read_torch(file: pathlib.Path) -> Any:
+    torch = _import_torch(file)
+    _check_zip(file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # whatever they warn of ends in an error below
+            return torch.load(file, map_location='cpu', weights_only=True)
+    except Exception as error:  # damaged files raise anything: KeyError, EOFError, OSError, ...
+        names = _refused(file, error) if isinstance(error, pickle.UnpicklingError) else []
+        if names:
+            raise _problem(
+                file,
+                f'is refused, because to read it PyTorch would have to load and call '
+                f'{" and ".join(map(repr, names))}; nothing was run; {_ADVICE}',
+            ) from error
+        raise _problem(
+            file, 'is incomplete, damaged or not what torch.save writes; download or copy it again'
+        ) from error
+
+
+def _import_torch(file: pathlib.Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise _problem(
+            file,
+            'needs PyTorch, which is not installed: pip install '
+            "'drn_jax[torch]', or use a .safetensors file",
+        ) from error
+    if torch.__version__ < (2, 6):
+        raise _problem(
+            file,
+            f'needs PyTorch 2.6 or newer, where weights_only keeps files from '
+            f'running code, not {torch.__version__}: pip install -U torch',
+        )
+    return torch
+
+
+def _check_zip(file: pathlib.Path) -> None:
+    """Refuses a zip archive that `torch.save` did not write."""
+    with file.open('rb') as stream:
+        if stream.read(4) != b'PK\x03\x04':
+            return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = {name.partition('/')[2] for name in archive.namelist()}
+    except zipfile.BadZipFile as error:
+        raise _problem(
+            file, 'is an incomplete or damaged zip archive; download or copy it again'
+        ) from error
+    if 'constants.pkl' in names:
+        raise _problem(file, f'is a TorchScript program and no state dict; {_ADVICE}')
+    if 'data.pkl' not in names:
+        raise _problem(
+            file,
+            'is a zip archive that torch.save did not write; where weights '
+            'are inside, unpack it and give their file',
+        )
+
+
+def _refused(file: pathlib.Path, error: pickle.UnpicklingError) -> list[str]:
+    """Names functions and classes for which PyTorch refused a file, up to five."""
+    found = re.search(r'GLOBAL (\S+) w', str(error))
+    # PyTorch does not get as far as a name in pickles of a protocol that it does not read.
+    return [found[1]] if found else list(dict.fromkeys(_names_in_pickles(file)))[:5]
+
+
+def _names_in_pickles(file: pathlib.Path) -> Iterator[str]:
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                for name in archive.namelist():
+                    if name.endswith('/data.pkl'):
+                        yield from _globals(archive.open(name))
+        else:
+            with file.open('rb') as stream:
+                for _ in range(5):  # a 2017 file: two numbers, the system, the content, its keys
+                    yield from _globals(stream)
+    except (ValueError, RuntimeError, zipfile.BadZipFile):
+        return  # the file ends early or is damaged
+
+
+def _globals(stream: IO[bytes]) -> Iterator[str]:
+    """Yields the functions and classes that a pickle names, found without running it."""
+    strings: list[str] = []
+    memo: dict[Any, str] = {}
+    for code, argument, _ in pickletools.genops(stream):
+        if code.name in ('GLOBAL', 'INST'):
+            yield str(argument).replace(' ', '.')
+        elif code.name == 'STACK_GLOBAL':  # takes the last two strings
+            yield '.'.join(strings[-2:])
+        elif code.name == 'MEMOIZE':
+            memo[len(memo)] = strings[-1] if strings else ''
+        elif code.name in ('BINGET', 'LONG_BINGET'):
+            strings.append(memo.get(argument, ''))
+        elif isinstance(argument, str):
+            strings.append(argument)
+
+
+def _arrays(file: pathlib.Path, content: Any) -> dict[str, np.ndarray]:
+    """Returns the state dict in what a file holds, as arrays."""
+    if isinstance(content, Mapping):
+        content = content.get('state_dict', content)
+    if not isinstance(content, Mapping):
+        raise _problem(file, f'holds a {type(content).__name__} instead of a state dict; {_ADVICE}')
+    arrays = {name: _array(value) for name, value in content.items()}
+    others = [
+        f'{name} ({_kind(content[name])})'
+        for name, value in arrays.items()
+        if value is None or not isinstance(name, str)
+    ]
+    if others:
+        more = ', ...' if others[3:] else ''
+        raise _problem(
+            file,
+            f'is no state dict: {len(others)} of its {len(arrays)} entries are '
+            f'not a name with an array of floating-point numbers '
+            f'({", ".join(others[:3])}{more}); {_ADVICE}',
+        )
+    return {name: value for name, value in arrays.items() if value is not None}
+
+
+def _kind(value: Any) -> str:
+    return str(getattr(value, 'dtype', type(value).__name__))
+
+
+def _array(value: Any) -> np.ndarray | None:
+    """Returns a tensor or array as float32, a counter as it is, None for anything else."""
+    if not isinstance(value, np.ndarray):
+        try:
+            value = value.detach()
+            value = (value.float() if value.is_floating_point() else value).numpy()
+        except (AttributeError, RuntimeError, TypeError):  # no tensor, or a sparse or quantized one
+            return None
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        return value.astype(np.float32, copy=False)
+    return value if value.dtype == np.int64 else None

@@ -1,0 +1,153 @@
+"""The pages are true: their Python runs, their commands would run, and what they name exists."""
+
+import pathlib
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from models.fills import random_variables
+
+import drn_jax
+from drn_jax import commands, convert, export, fields
+from drn_jax.models import weight_files
+
+ROOT = pathlib.Path(__file__).parent.parent
+HOOKS = runpy.run_path(str(ROOT / 'docs/hooks.py'))
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
+}
+# Flags of programs that are not ours, and of scripts, whose head explains them.
+FOREIGN = {'help', 'strict', 'nodes', 'gpus-per-node', 'time'} | {
+    flag
+    for path in ROOT.glob('launch/*.sh')
+    for flag in re.findall(r'--([a-z][\w-]*)', path.read_text())
+}
+
+
+def blocks(text, language):
+    """Returns the fenced blocks of a page."""
+    return re.findall(rf'```{language}\n(.*?)```', text, re.DOTALL)
+
+
+def own_commands(text):
+    """Returns the commands of this package in a page's blocks: pairs of verb and flags."""
+    lines = '\n'.join(blocks(text, 'sh')).replace('\\\n', ' ').splitlines()
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [
+        (command[2].removeprefix('drn_jax.'), command[3:])
+        for command in words
+        if command[:2] == ['python', '-m'] and command[2].startswith('drn_jax.')
+    ]
+
+
+@pytest.fixture(scope='module')
+def flags():
+    """The flags of every command, as its --help lists them."""
+    return {
+        verb: set(re.findall(r'^  (?:-h, )?--(\w+)', HOOKS['help_of'](verb), re.MULTILINE))
+        for verb in HOOKS['COMMANDS']
+    }
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    """A directory with the checkpoints and files that the pages' Python reads."""
+    folder = tmp_path_factory.mktemp('pages')
+    model = drn_jax.create_model('drn_c_26', num_classes=10, width=1 / 16)
+    state = drn_jax.to_torch('drn_c_26', random_variables(model))
+    weight_files.write(str(folder / 'c_26.safetensors'), state)
+    for name in ('c_26', 'digit_scenes'):
+        convert.main(
+            [
+                '--variant=drn_c_26',
+                f'--input={folder}/c_26.safetensors',
+                f'--output={folder}/runs/{name}',
+            ]
+        )
+    export.main(
+        [
+            f'--checkpoint={folder}/runs/c_26',
+            f'--output={folder}/drn_c_26.stablehlo',
+            '--platforms=cpu',
+            '--no_check',
+        ]
+    )
+    return folder
+
+
+@pytest.mark.parametrize('page', [name for name, text in PAGES.items() if blocks(text, 'python')])
+def test_python_runs_and_shapes_are_as_the_comments_say(page, place, monkeypatch):
+    monkeypatch.chdir(place)
+    names: dict = {}
+    for block in blocks(PAGES[page], 'python'):
+        exec(compile(block, page, 'exec'), names)
+        for name, shape in re.findall(r'^(\w+) = .*# \[([\d, ]+)\]$', block, re.MULTILINE):
+            assert np.shape(names[name]) == tuple(map(int, shape.split(','))), (page, name)
+
+
+def test_there_is_python_to_run_and_commands_to_check():
+    assert sum(bool(blocks(text, 'python')) for text in PAGES.values()) >= 5
+    assert {verb for text in PAGES.values() for verb, _ in own_commands(text)} >= {
+        *HOOKS['COMMANDS']
+    } - {'prepare'}
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_commands_would_run(page, flags, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for verb, words in own_commands(PAGES[page]):
+        given = [word.split('=')[0][2:] for word in words if word.startswith('--')]
+        assert {name for name in given if not name.startswith('config.')} <= flags[verb], words
+        overrides = [word for word in words if word.startswith('--config.')]
+        for file in [word.split('=')[1] for word in words if word.startswith('--config=')]:
+            commands.load_config(file, overrides)  # the fields exist, and values have their types
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_what_a_page_names_exists(page, flags):
+    text = PAGES[page]
+    for path in re.findall(
+        r'(?<![\w/])(?:launch|benchmarks|configs|drn_jax|tests|docs)/[\w/]+\.\w+', text
+    ):
+        assert (ROOT / path).exists(), path
+    for command in re.findall(r'python -m drn_jax\.(\w+)', text):
+        assert command in {*HOOKS['COMMANDS'], 'VERB', 'X'}, command
+    assert set(re.findall(r'(?<![\w-])--([a-z][\w-]*\w)(?![\w.-])', text)) <= FOREIGN.union(
+        {'config', 'extra'}, *flags.values()
+    )
+    known = {field.name for field in fields.FIELDS}
+    sections = {name.partition('.')[0] for name in known}
+    # Without the dashes only where a section tells a field from Python's `config.model.variant = `.
+    named = re.findall(r'(?<![\w.])(?:--)?config\.([a-z][\w.]*\w)', text)
+    for name in named:
+        assert name in known or name in sections or name == 'py', name
+    for name in re.findall(r'drn_jax\.([a-z]\w*)\(', text):
+        assert hasattr(drn_jax, name), name
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_links_lead_somewhere(page):
+    made = {'index.md', 'commands.md', 'fields.md', 'changelog.md', 'contributing.md'}
+    for target in re.findall(r'\]\((?!https?:)([^)#]+)[^)]*\)', PAGES[page]):
+        lies = (ROOT / page).parent / target
+        assert lies.exists() or target in made, target
+
+
+def test_the_site_is_built_without_warnings(tmp_path):
+    pytest.importorskip('mkdocstrings')
+    built = subprocess.run(
+        [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--site-dir', tmp_path / 'site'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr[-3000:]
+    for name in ('index', 'commands', 'fields', 'api/models', 'notebooks/backbone_in_nnx'):
+        page = (tmp_path / f'site/{name}.html').read_text()
+        # Nothing is fetched when a page is shown.
+        assert not re.findall(r'(?:src|rel="stylesheet" href)="?(?:https?:)?//', page), name
