@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from drn_jax import commands
-from drn_jax.errors import InputError, first_line
+from drn_jax.errors import InputError, one_line
 
 VERBS = {  # and the modules that do what they say
     'train': 'main',
@@ -102,7 +102,7 @@ def versions() -> str:
         kinds = collections.Counter(device.device_kind for device in jax.devices())
         devices = ', '.join(f'{number} x {kind}' for kind, number in kinds.items())
     except RuntimeError as error:  # what JAX raises where a platform cannot be used
-        devices = f'none ({first_line(error)})'
+        devices = f'none ({one_line(error, short=True)})'
     modules = (drn_jax, jax, jaxlib, flax)
     return '\n'.join(
         [
