@@ -14,7 +14,6 @@ estimates rest on.
 import argparse
 
 from drn_jax import commands
-from drn_jax.distributed import meshes
 from drn_jax.planning import chips, compiler, dataset_sizes, estimates
 
 SLICES = tuple(f'v5e:{shape}' for shape in ('2x4', '4x4', '4x8', '8x8', '8x16', '16x16'))
@@ -77,10 +76,8 @@ def compiled(flags, tpu_slice, *overrides):
             *overrides,
         ],
     )
-    size = dataset_sizes.find(config)
-    config.model.num_classes = size.classes
-    mesh = meshes.create_mesh(known=compiler.devices_of(tpu_slice))
-    return compiler.compile_step(config, mesh, 'tpu', size.examples)
+    devices = compiler.devices_of(tpu_slice)
+    return compiler.compile_step(compiler.resolve(config, dataset_sizes.find(config), devices))
 
 
 if __name__ == '__main__':

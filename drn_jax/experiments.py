@@ -144,7 +144,9 @@ def _take_classes(config, source, trained):
             f'data set has {", ".join(names[:5])}, ...; they are taken '
             'for the same in this order'
         )
-    config.model.num_classes, config.data.class_names = classes, names
+    config.model.num_classes = classes
+    if names:
+        config.data.class_names = names
     if source.label_kind == 'maps':
         config.data.palette = tuple(map(tuple, source.palette))
     if source.mean_std and not trained:

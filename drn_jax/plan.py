@@ -13,12 +13,11 @@ Every field of the configuration can be changed with --config.FIELD=VALUE, for e
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
-import ml_collections
 
-from drn_jax import commands, fields, paths, schedules, tasks
+from drn_jax import commands, paths
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
 from drn_jax.planning import chips, compiler, dataset_sizes, estimates, report_text
@@ -35,20 +34,16 @@ def main(argv: Sequence[str]) -> None:
     check_writable(given)
     tpu_slice = None if given.topology == CPU else chips.find(given.topology)
     compiler.keep_off_accelerators()
-    fields.check(config)
     devices = jax.devices() if tpu_slice is None else compiler.devices_of(tpu_slice)
-    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial, devices)
-    images = shard_batch_size(config, mesh)
-    size = dataset_sizes.find(config, given.examples or 0)
-    config.model.num_classes = size.classes
-    steps = schedules.total_steps(config, size.examples)
+    source = dataset_sizes.find(config, given.examples or 0)
+    experiment = compiler.resolve(config, source, devices)
+    mesh = experiment.mesh
 
     progress.say(
-        report_text.title(config, given.topology, mesh, images),
+        report_text.title(experiment, given.topology),
         'Compiling the training step; for a TPU that takes minutes ...',
     )
-    platform = 'cpu' if tpu_slice is None else 'tpu'
-    program = compiler.compile_step(config, mesh, platform, size.examples)
+    program = compiler.compile_step(experiment)
     if given.program:
         with open(given.program, 'w', encoding='utf-8') as file:
             file.write(program.text)
@@ -58,23 +53,27 @@ def main(argv: Sequence[str]) -> None:
     else:
         costs = estimates.of_tpu(program, tpu_slice)
         fit = MemoryFit(tpu_slice.chip.memory_bytes)
-    fit = fit.with_trial(images, program)
+    shards = mesh.shape[meshes.DATA]
+    fit = fit.with_trial(config.batch_size // shards, program)
     if given.largest_batch and tpu_slice is not None:
-        fit = search_largest_batch(fit, config, mesh, size.examples)
-    entries = report_text.summary(
-        config, mesh, steps, fit, costs, program, estimates.basis(tpu_slice)
-    )
-    progress.say(*report_text.lines(entries, costs, config))
+
+        def compile_batch(batch_size: int) -> compiler.Program:
+            config.batch_size = batch_size
+            return compiler.compile_step(compiler.resolve(config, source, devices))
+
+        fit = search_largest_batch(fit, shards, compile_batch)
+    entries = report_text.summary(experiment, fit, costs, program, estimates.basis(tpu_slice))
+    progress.say(*report_text.lines(entries, costs, experiment.config.data.shards))
     if given.output:
         path = reports.write_report(
             given.output,
             command=commands.command_line('plan', argv),
-            config=config,
+            config=experiment.config,
             data={
                 'name': config.data.name,
                 'train_split': config.data.train_split,
-                'train_examples': size.examples,
-                'classes': size.classes,
+                'train_examples': source.examples,
+                'classes': source.num_classes,
             },
             metrics={},
             published={},
@@ -138,32 +137,26 @@ def check_writable(given: argparse.Namespace) -> None:
         ) from error
 
 
-def shard_batch_size(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> int:
-    """Returns the images of a data shard; refuses batches and rows that devices do not divide."""
-    shards = mesh.shape[meshes.DATA]
-    meshes.check_batch_size(config.batch_size, shards)
-    stride = tasks.create_network(config).table.stride
-    meshes.check_rows(compiler.side_of(config), config.mesh.spatial, stride)
-    return config.batch_size // shards
-
-
 def search_largest_batch(
     fit: MemoryFit,
-    config: ml_collections.ConfigDict,
-    mesh: jax.sharding.Mesh,
-    examples: int,
+    shards: int,
+    compile_batch: Callable[[int], compiler.Program],
     compilations: int = 3,
 ) -> MemoryFit:
-    """Compiles larger or smaller batches until the largest that fits is known to a tenth."""
+    """Compiles larger or smaller batches until the largest that fits is known to a tenth.
+
+    Args:
+        fit: what is known, of at least one batch.
+        shards: of a batch.
+        compile_batch: (batch size) -> the compiled step.
+        compilations: how many there may be.
+    """
     for _ in range(compilations):
         images = fit.next_images()
         if images is None:
             break
-        with config.unlocked():
-            other = config.copy_and_resolve_references()
-        other.batch_size = images * mesh.shape[meshes.DATA]
-        progress.say(f'Compiling {other.batch_size:,} images a step ...')
-        fit = fit.with_trial(images, compiler.compile_step(other, mesh, 'tpu', examples))
+        progress.say(f'Compiling {images * shards:,} images a step ...')
+        fit = fit.with_trial(images, compile_batch(images * shards))
     return fit
 
 

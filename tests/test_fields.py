@@ -145,8 +145,15 @@ def test_which_fields_a_stopped_run_may_change():
     for name, sign in zip(RESUMABLE[::2], RESUMABLE[1::2]):
         assert of_name[name].resume == (sign == '+'), name
     assert {name for name, field in of_name.items() if field.of_network} == {
-        'task', 'model.variant', 'model.width', 'model.first_block', 'model.num_classes',
-        'model.batch_norm_group_size', 'model.freeze_batch_stats', 'model.upsample_border'}  # fmt: skip
+        'task',
+        'model.variant',
+        'model.width',
+        'model.first_block',
+        'model.num_classes',
+        'model.batch_norm_group_size',
+        'model.freeze_batch_stats',
+        'model.upsample_border',
+    }
 
 
 def test_a_field_that_an_old_run_did_not_have_is_named():

@@ -215,8 +215,8 @@ def test_boxes_of_other_images_give_an_error_instead_of_numbers(run, archives, t
     [
         (
             ['--config.evaluation.threshold_split=validation'],
-            '^thresholds cannot be chosen on validation: 10 of its images are evaluated; give another '
-            'config.evaluation.threshold_split, or config.evaluation.threshold itself$',
+            '^thresholds cannot be chosen on validation: 10 of its images are evaluated; give '
+            'another config.evaluation.threshold_split, or config.evaluation.threshold itself$',
         ),
         (
             ['--config.data.validation_split=train[8:]'],

@@ -9,8 +9,7 @@ import sys
 
 import pytest
 
-from drn_jax import plan, recipes
-from drn_jax.distributed import meshes
+from drn_jax import plan
 from drn_jax.errors import InputError
 from drn_jax.planning import compiler
 from drn_jax.planning.memory_fit import MemoryFit
@@ -70,24 +69,20 @@ def test_on_the_cpu(tmp_path, capsys):
     assert (tmp_path / 'program.txt').read_text().startswith('HloModule jit_step')
 
 
-def test_the_largest_batch_is_looked_for(monkeypatch, capsys):
+def test_the_largest_batch_is_looked_for(capsys):
     compiled = []
 
-    def compile_step(config, mesh, platform, examples):
-        compiled.append(config.batch_size)
-        needed = 1000 + 100 * config.batch_size // mesh.shape['data']
+    def compile_batch(batch_size):
+        compiled.append(batch_size)
+        needed = 1000 + 100 * batch_size // 4
         return compiler.Program('x', 1.0, needed, 0, '' if needed <= 10_000 else 'no')
 
-    monkeypatch.setattr(compiler, 'compile_step', compile_step)
-    config, mesh = recipes.classification(), meshes.create_mesh(4)
-    config.batch_size = 4 * 16
-    fit = MemoryFit(10_000).with_trial(16, compile_step(config, mesh, 'tpu', 1))
-    fit = plan.search_largest_batch(fit, config, mesh, 1)
+    fit = MemoryFit(10_000).with_trial(16, compile_batch(4 * 16))
+    fit = plan.search_largest_batch(fit, 4, compile_batch)
     # 2600 bytes for 16 images: 61 would fit, rounded down to 56; the line through both gives 90.
     assert compiled == [4 * 16, 4 * 56, 4 * 88]
     assert (fit.largest(), fit.is_verified()) == (88, True)
     assert 'Compiling 224 images a step' in capsys.readouterr().out
-    assert config.batch_size == 4 * 16
 
 
 def test_a_data_set_that_is_not_known(capsys):
@@ -152,7 +147,8 @@ def test_a_data_set_that_is_not_known(capsys):
         ),
         (
             ['--topology=cpu', '--config.task=localization'],
-            "config.task 'localization' has no training; plan the classification that it rests on",
+            "config.task 'localization' has no training; train or plan the classification that "
+            'it rests on',
         ),
         (
             ['--topology=cpu', '--config.model.num_classes=7'],

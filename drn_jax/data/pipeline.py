@@ -38,8 +38,8 @@ def training_batches(
         the global batch.
 
     Raises:
-        InputError: batch or rows are no whole blocks, or the split is unknown or has fewer images than S;
-            in iterating, too many images cannot be read.
+        InputError: batch or rows are no whole blocks, or the split is unknown or has fewer images
+            than S; in iterating, too many images cannot be read.
     """
     shards, split = data.shards, data.train_split
     block = batch_size // shards
@@ -47,8 +47,8 @@ def training_batches(
     if batch_size % shards or start % block or stop % block or not 0 <= start < stop <= batch_size:
         raise InputError(
             f'rows {start} to {stop} of a batch of {batch_size} are no whole blocks '
-            f'of {batch_size / shards:g} rows; let config.data.shards {shards} be a multiple of the '
-            'number of processes',
+            f'of {batch_size / shards:g} rows; let config.data.shards {shards} be a multiple of '
+            'the number of processes',
             field='config.data.shards',
         )
     slices = [

@@ -129,7 +129,7 @@ def all_reduce_sum(numbers):
 
 
 def all_gather(numbers):
-    """Returns what every process has, in the order of the processes: as `all_reduce_sum`, but [P, ...]."""
+    """Returns what every process has, in their order: as `all_reduce_sum`, but [P, ...]."""
     numbers = jax.tree.map(lambda each: np.asarray(each, np.int64), numbers)
     if jax.process_count() == 1:
         return jax.tree.map(lambda each: each[None], numbers)

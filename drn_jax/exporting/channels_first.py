@@ -62,7 +62,7 @@ def _conv(x, spec, conv):
     reach = spec.dilation * (spec.kernel_size // 2)
     return conv['bias'][:, None, None] + lax.conv_general_dilated(
         x,
-        np.transpose(kernel, (3, 2, 0, 1)),
+        kernel,
         window_strides=(spec.stride,) * 2,
         padding=((reach, reach),) * 2,
         rhs_dilation=(spec.dilation,) * 2,

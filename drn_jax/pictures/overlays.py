@@ -114,7 +114,8 @@ def overlay_heatmap(photograph, values, *, region=None, alpha=0.5, low=None, hig
         [127, 116, 19]
     """
     values, low, high = _color_scale(values, low, high)
-    large, inside = enlarge(values, *photograph.shape[:2], region)
+    height, width = photograph.shape[:2]
+    large, inside = enlarge(values, height, width, region)
     return _blend(photograph, heat_map(large, low=low, high=high), inside, alpha)
 
 

@@ -3,17 +3,18 @@
 import importlib.util
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import ml_collections
-import numpy as np
 from jax.experimental import topologies
 
-from drn_jax import schedules, tasks
+from drn_jax import experiments, tasks
+from drn_jax.data import batch_specs
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError, one_line
 from drn_jax.planning.chips import Slice
+from drn_jax.planning.dataset_sizes import PlannedSource
 from drn_jax.training import states, steps
 
 # The compiler looks for the machine that it runs on, at a server that only Cloud TPUs have, unless
@@ -83,33 +84,26 @@ def devices_of(tpu_slice: Slice) -> Sequence[jax.Device]:
         ) from error
 
 
-def compile_step(
-    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh, platform: str, examples: int
-) -> Program:
-    """Compiles the training step of a configuration.
+def compile_step(experiment: experiments.Experiment) -> Program:
+    """Compiles the training step of an experiment.
 
     Args:
-        config: the configuration; `model.num_classes` is set.
-        mesh: the devices.
-        platform: of the devices, 'cpu' or 'tpu'.
-        examples: training images.
+        experiment: what is planned, with devices that need not be there.
 
     Returns:
         What the compiler made of it.
-
-    Raises:
-        InputError: a field cannot be used, or the task has no training.
     """
-    network = tasks.create_network(config).clone(platform=platform)
-    task = tasks.kind_of(config).create(config, network)
-    if task.loss is None:
-        raise InputError(
-            f'config.task {config.task!r} has no training; plan the classification that it rests on'
-        )
-    rate = schedules.learning_rate(config, examples)
-    optimizer = states.create_optimizer(config.optimizer, rate)
+    config, task, mesh = experiment.config, experiment.task, experiment.mesh
+    assert experiment.schedule  # it is one to train
+    optimizer = states.create_optimizer(config.optimizer, experiment.schedule.learning_rate)
     state, key = states.abstract(task.model, optimizer, mesh)
-    lowered = steps.train_step(task, optimizer, mesh).lower(state, batch_of(config, mesh), key)
+    batch = {
+        key: jax.ShapeDtypeStruct(shape, dtype, sharding=meshes.spatial_sharding(mesh, len(shape)))
+        for key, (shape, dtype) in batch_specs.training_batch(
+            experiment.kind.label_kind, config.data, config.batch_size
+        ).items()
+    }
+    lowered = steps.train_step(task, optimizer, mesh).lower(state, batch, key)
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -125,32 +119,23 @@ def compile_step(
     )
 
 
-def batch_of(
-    config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
-) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns the batch of one training step as shapes, types and shardings.
+def resolve(
+    config: ml_collections.ConfigDict, source: PlannedSource, devices: Sequence[jax.Device]
+) -> experiments.Experiment:
+    """Resolves a configuration for devices that need not be there.
 
     Args:
         config: the configuration.
-        mesh: the devices.
+        source: its data set.
+        devices: of one platform.
 
-    Returns:
-        {key: jax.ShapeDtypeStruct}, as `meshes.prefetch_to_device` lays batches out.
+    Raises:
+        InputError: a field cannot be used, or the task has no training.
     """
-    size, maps = config.batch_size, 'crop_px' in config.data
-    side = side_of(config)
-    entries: dict[str, tuple[tuple[int, ...], Any]] = {
-        'image': ((size, side, side, 3), np.uint8),
-        'label': ((size, side, side), np.uint8) if maps else ((size,), np.int32),
-        'mask': ((size,), np.bool_),
-        'index': ((size,), np.uint32),
-    }
-    return {
-        key: jax.ShapeDtypeStruct(shape, dtype, sharding=meshes.spatial_sharding(mesh, len(shape)))
-        for key, (shape, dtype) in entries.items()
-    }
-
-
-def side_of(config: ml_collections.ConfigDict) -> int:
-    """Returns the side of training images, in pixels."""
-    return config.data.crop_px if 'crop_px' in config.data else config.data.image_size
+    platform = devices[0].platform
+    return experiments.resolve(
+        config,
+        source=source,
+        devices=devices,
+        create_network=lambda config: tasks.create_network(config).clone(platform=platform),
+    )

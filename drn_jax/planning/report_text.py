@@ -3,27 +3,27 @@
 from typing import Any
 
 import jax
-import ml_collections
 
+from drn_jax.data import batch_specs
 from drn_jax.distributed import meshes
+from drn_jax.experiments import Experiment
 from drn_jax.planning import compiler
 from drn_jax.planning.estimates import Costs
 from drn_jax.planning.memory_fit import MemoryFit
 from drn_jax.reporting import progress
 
 
-def title(
-    config: ml_collections.ConfigDict, topology: str, mesh: jax.sharding.Mesh, images: int
-) -> str:
+def title(experiment: Experiment, topology: str) -> str:
     """Says in a line what is planned.
 
     Args:
-        config: the configuration.
+        experiment: what is planned.
         topology: name of the slice, or 'cpu'.
-        mesh: the devices.
-        images: of a step, for each chip or for the chips that share images.
     """
-    model, side, spatial = config.model, compiler.side_of(config), mesh.shape[meshes.SPATIAL]
+    config, mesh = experiment.config, experiment.mesh
+    model, spatial = config.model, mesh.shape[meshes.SPATIAL]
+    side = batch_specs.image_side(experiment.kind.label_kind, config.data)
+    images = config.batch_size // mesh.shape[meshes.DATA]
     return (
         f'{model.variant}, width {model.width:g}, {model.dtype}: steps of '
         f'{config.batch_size:,} images of {side} x {side} pixels on {topology}, '
@@ -34,20 +34,12 @@ def title(
 
 
 def summary(
-    config: ml_collections.ConfigDict,
-    mesh: jax.sharding.Mesh,
-    steps: int,
-    fit: MemoryFit,
-    costs: Costs,
-    program: compiler.Program,
-    basis: str,
+    experiment: Experiment, fit: MemoryFit, costs: Costs, program: compiler.Program, basis: str
 ) -> dict[str, Any]:
     """Returns the entries of the report that say what a run takes.
 
     Args:
-        config: the configuration.
-        mesh: the devices.
-        steps: of the whole schedule.
+        experiment: what is planned.
         fit: what is known of memory; its first trial is the configuration's batch.
         costs: what a step takes.
         program: the compiled step.
@@ -56,6 +48,8 @@ def summary(
     Returns:
         A dict; what is not known is None.
     """
+    assert experiment.schedule  # it is one to train
+    mesh, steps = experiment.mesh, experiment.schedule.cadence.last
     first, largest = fit.trials[0], fit.largest()
     chips, seconds = mesh.devices.size, costs.seconds
     hours = None if seconds is None else steps * seconds / 3600
@@ -75,7 +69,7 @@ def summary(
         'augmentation_cycles': costs.augmentation_cycles,
         'estimated_step_seconds': seconds,
         'collective_seconds': costs.collective_seconds,
-        'images_per_second_per_chip': seconds and config.batch_size / seconds / chips,
+        'images_per_second_per_chip': seconds and experiment.config.batch_size / seconds / chips,
         'peak_fraction': costs.peak_fraction,
         'operations_per_chip': program.operations or None,
         'steps': steps,
@@ -97,13 +91,13 @@ def details(costs: Costs) -> dict[str, Any]:
     }
 
 
-def lines(entries: dict[str, Any], costs: Costs, config: ml_collections.ConfigDict) -> list[str]:
+def lines(entries: dict[str, Any], costs: Costs, shards: int) -> list[str]:
     """Lays out a plan for people.
 
     Args:
         entries: what `summary` returns.
         costs: what a step takes.
-        config: the configuration.
+        shards: `config.data.shards`.
 
     Returns:
         The lines.
@@ -119,7 +113,7 @@ def lines(entries: dict[str, Any], costs: Costs, config: ml_collections.ConfigDi
         ]
         rows.append(('collectives', ', '.join(kinds)))
     rows.append(('basis', entries['basis']))
-    return [f'{name:15}{text}' for name, text in rows] + _tables(costs) + _hints(entries, config)
+    return [f'{name:15}{text}' for name, text in rows] + _tables(costs) + _hints(entries, shards)
 
 
 def _memory(entries: dict[str, Any]) -> str:
@@ -204,12 +198,12 @@ def _tables(costs: Costs) -> list[str]:
     ]
 
 
-def _hints(entries: dict[str, Any], config: ml_collections.ConfigDict) -> list[str]:
-    if config.data.shards % entries['hosts'] == 0:
+def _hints(entries: dict[str, Any], shards: int) -> list[str]:
+    if shards % entries['hosts'] == 0:
         return []
     return [
         '',
-        f'config.data.shards is {config.data.shards}, which {entries["hosts"]} hosts do '
+        f'config.data.shards is {shards}, which {entries["hosts"]} hosts do '
         'not divide; train with a multiple of them',
     ]
 

@@ -1,6 +1,6 @@
 """The problems that a network is trained for or evaluated on, a row of `TASKS` each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from drn_jax import fields, published, recipes
@@ -30,7 +30,7 @@ class TaskKind(NamedTuple):
     network: str
     evaluates: tuple[str, ...]
     predictor: str = ''
-    published: dict[str, tuple[tuple[str, ...], dict[str, tuple[float, ...]]]] = {}
+    published: Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[float, ...]]]] = {}
 
 
 TASKS = {

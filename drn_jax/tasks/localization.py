@@ -23,7 +23,10 @@ SCALED_THRESHOLDS = np.arange(100, dtype=np.float32) / 100
 DOMINANT_THRESHOLDS = np.concatenate(
     [np.arange(50) / 50, 1 - 10 ** -np.linspace(1.75, 6.75, 51)]
 ).astype(np.float32)
-THRESHOLDS = {'dominant': DOMINANT_THRESHOLDS, 'scaled': SCALED_THRESHOLDS}
+THRESHOLDS: dict[str, np.ndarray] = {
+    'dominant': DOMINANT_THRESHOLDS,
+    'scaled': SCALED_THRESHOLDS,
+}
 UNIT = 1 << 16  # shares are counted in whole numbers of 1 / UNIT
 PIXEL_BINS = 100
 
@@ -122,7 +125,7 @@ def predict(model, classify, variables, batch):
     scores = {
         name: gridding.gridding_score(levels[name], period)
         for name, period in grid_periods(model).items()
-        if gridding.applicable(*levels[name].shape[1:3], period)
+        if gridding.applicable(levels[name].shape[1], levels[name].shape[2], period)
     }
     of_label = jnp.take_along_axis(maps, batch['label'][:, None, None, None], axis=-1)[..., 0]
     return {**classify(variables, batch), 'maps': maps, 'score': of_label, 'gridding': scores}
@@ -324,7 +327,7 @@ def report(thresholds, chosen, summed):
             continue
         place, prefix = chosen[rule], '' if rule == 'dominant' else f'{rule}/'
 
-        def at(name):
+        def at(name, rule=rule, place=place):
             return summed[f'{rule}/{name}'][..., place]
 
         metrics |= {

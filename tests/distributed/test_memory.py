@@ -19,7 +19,7 @@ def test_too_large_an_array_is_one_sentence():
 
 def test_other_errors_pass():
     with pytest.raises(ZeroDivisionError), memory.explain_out_of_memory('images', memory.PREDICT):
-        1 // 0
+        raise ZeroDivisionError
 
 
 def test_batches_beyond_the_memory_of_the_machine_are_refused():

@@ -48,7 +48,7 @@ def test_two_updates_equal_sgd_written_out(nesterov):
         batch = tiny.tiny_batch(number)
         prepared = task.preprocess(batch, key, True)
 
-        def objective(params):
+        def objective(params, variables=variables, prepared=prepared):
             logits, stats = task.forward({**variables, 'params': params}, prepared)
             return task.loss(logits, prepared), stats
 
