@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).parent.parent
 COPIES = {
@@ -43,6 +44,11 @@ def on_files(files, config):
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     return files
+
+
+def on_page_markdown(markdown, **_):
+    """Leads links to notebooks to their pages; MkDocs calls this."""
+    return re.sub(r'\.ipynb\)(?!{)', '.md)', markdown)
 
 
 def copy(name):
