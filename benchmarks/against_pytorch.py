@@ -188,7 +188,11 @@ def write_inputs(folder, workload, flags):
     rng = np.random.default_rng(0)
     (folder / 'work.json').write_text(json.dumps(work._asdict()))
     variables = drn_jax.from_torch(work.variant, random_state(work, rng))
-    np.savez(folder / 'weights.npz', **drn_jax.to_torch(work.variant, variables, task=work.task))
+    np.savez(
+        folder / 'weights.npz',
+        allow_pickle=False,
+        **drn_jax.to_torch(work.variant, variables, task=work.task),
+    )
     height, width = [flags.size or side for side in (workload.height, workload.width)]
     images = rng.standard_normal((workload.batch, height, width, 3), np.float32)
     np.save(folder / 'images.npy', images)
@@ -331,7 +335,7 @@ def choose_best(race, workload):
     """Runs a round, keeps the fastest of PyTorch's forms in the race; gives its name or None."""
     race.run_round(workload)
     tried = {name: race.seconds[name][0] for name in race.names() if name in FOLDED_FORMS}
-    best = min(tried, key=tried.get, default=None)
+    best = min(tried, key=tried.__getitem__, default=None)
     for name, seconds in tried.items():
         progress(f'  tried {name}: {race.seconds["eager"][0] / seconds:.2f} times eager')
         if name != best:

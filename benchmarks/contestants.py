@@ -161,8 +161,8 @@ def train_ours(work, state, images, labels):
 
     config, mesh = recipes.classification(), meshes.create_mesh(1)
     task = tasks.create_task(config, our_model(work))
-    task = task._replace(prepare=lambda batch, key, train: batch)
-    optimizer = states.create_optimizer(config, RATE)
+    task = task._replace(preprocess=lambda batch, key, train: batch)
+    optimizer = states.create_optimizer(config.optimizer, RATE)
     variables = drn_jax.from_torch(work.variant, state)
     first = states.TrainState(jnp.int32(0), variables, optimizer.init(variables['params']))
     key, carried = jax.device_put((jax.random.key(0), first), meshes.replicated(mesh))

@@ -22,7 +22,8 @@ import numpy as np
 
 import drn_jax
 from drn_jax import convert
-from drn_jax.models import torch_names, variants, weight_files
+from drn_jax.checkpoints import weight_files
+from drn_jax.models import torch_names, variants
 
 
 def main():

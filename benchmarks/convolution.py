@@ -109,7 +109,7 @@ def compiled(function, *arrays):
 
 def race(calls, rounds):
     """Returns the seconds of every round, by name; the first round is not counted."""
-    seconds = {name: [] for name in calls}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds + 1):
         for name, call in calls.items():
             start = time.perf_counter()

@@ -27,7 +27,6 @@ import drn_jax
 from drn_jax.ops import boxes
 from drn_jax.tasks import localization
 
-PROFILES = {'dominant': boxes.argmax_row_col_maxima, 'scaled': boxes.minmax_row_col_maxima}
 CLASSES_OF_AN_IMAGE = 5
 THRESHOLDS = 100
 
@@ -36,7 +35,7 @@ def main():
     """Runs the benchmark with the flags of this process."""
     flags = parse_flags()
     functions = compile_all(flags)
-    seconds = {name: [] for name in functions}
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(flags.rounds + 1):
         for name, (function, arguments) in functions.items():
             start = time.perf_counter()
@@ -105,7 +104,7 @@ def compile_all(flags):
 def best_boxes(rule, thresholds, stride, maps, geometry):
     """Returns the boxes of the best classes of every image, [B, 5, 100, 4], in its pixels."""
     _, classes = jax.lax.top_k(maps.mean((1, 2)), min(CLASSES_OF_AN_IMAGE, maps.shape[-1]))
-    rows, columns = PROFILES[rule](maps, classes)
+    rows, columns = localization.RULES[rule](maps, classes)
     cells, _ = boxes.cell_boxes(rows, columns, thresholds)
     return boxes.image_boxes(cells, stride, geometry)
 

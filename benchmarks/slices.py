@@ -14,8 +14,7 @@ estimates rest on.
 import argparse
 
 from drn_jax import commands
-from drn_jax.distributed import meshes
-from drn_jax.planning import chips, compiler, estimates, sizes
+from drn_jax.planning import chips, compiler, dataset_sizes, estimates
 
 SLICES = tuple(f'v5e:{shape}' for shape in ('2x4', '4x4', '4x8', '8x8', '8x16', '16x16'))
 
@@ -30,22 +29,23 @@ def main():
         f'{"us an image":>13}{"ratio":>7}',
         flush=True,
     )
-    parts = [chips.find(name) for name in flags.topology or SLICES]
-    first = each = None
-    for part in parts:
-        is_compiled = flags.each or part in (parts[0], parts[-1])
-        program = compiled(flags, part) if is_compiled else first
-        first = first or program
-        costs = estimates.of_tpu(program, part, None if is_compiled else parts[0])
+    tpu_slices = [chips.find(name) for name in flags.topology or SLICES]
+    first, each = compiled(flags, tpu_slices[0]), None
+    for number, tpu_slice in enumerate(tpu_slices):
+        is_compiled = flags.each or number in (0, len(tpu_slices) - 1)
+        program = compiled(flags, tpu_slice) if is_compiled and number else first
+        costs = estimates.of_tpu(program, tpu_slice, None if is_compiled else tpu_slices[0])
+        assert costs.cycles and costs.seconds and costs.collective_seconds is not None  # it fits
         image = costs.seconds / flags.images
         each = each or image
         print(
-            f'{part.name:12}{part.chips:6}{costs.cycles / 1e6:16.1f}{1000 * costs.seconds:9.2f}'
-            f'{1000 * costs.collective_seconds:16.2f}{1e6 * image:13.1f}{image / each:7.3f}'
+            f'{tpu_slice.name:12}{tpu_slice.chips:6}{costs.cycles / 1e6:16.1f}'
+            f'{1000 * costs.seconds:9.2f}{1000 * costs.collective_seconds:16.2f}'
+            f'{1e6 * image:13.1f}{image / each:7.3f}'
             f'{"" if is_compiled else "  program of the first"}',
             flush=True,
         )
-    print(estimates.basis(part))
+    print(estimates.basis(tpu_slices[-1]))
 
 
 def parse_flags():
@@ -66,20 +66,18 @@ def parse_flags():
     return parser.parse_args()
 
 
-def compiled(flags, part, *overrides):
+def compiled(flags, tpu_slice, *overrides):
     """Compiles the step for a slice: a `compiler.Program`."""
     config = commands.load_config(
         flags.config,
         [
-            f'--config.batch_size={flags.images * part.chips}',
+            f'--config.batch_size={flags.images * tpu_slice.chips}',
             f'--config.model.dtype={flags.dtype}',
             *overrides,
         ],
     )
-    size = sizes.find(config)
-    config.model.num_classes = size.classes
-    mesh = meshes.create_mesh(known=compiler.devices_of(part))
-    return compiler.compile_step(config, mesh, 'tpu', size.examples)
+    devices = compiler.devices_of(tpu_slice)
+    return compiler.compile_step(compiler.resolve(config, dataset_sizes.find(config), devices))
 
 
 if __name__ == '__main__':

@@ -26,7 +26,7 @@ class Layers(nn.Module):
 
     def __init__(self, convs):
         super().__init__()
-        self.names = [(conv.name, conv.name.replace('conv', 'bn')) for conv in convs]
+        self.names = [(conv.name, conv.norm_name) for conv in convs]
         for conv, (name, norm) in zip(convs, self.names):
             reach = conv.dilation * (conv.kernel_size // 2)
             self.add_module(

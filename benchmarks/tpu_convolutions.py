@@ -28,16 +28,17 @@ def main():
     """Runs the benchmark with the flags of this process."""
     flags = parse_flags()
     compiler.keep_off_accelerators()
-    part = chips.find(flags.topology)
+    tpu_slice = chips.find(flags.topology)
     print(
-        f'{flags.config}, {flags.images} images on each chip of {part.name}, {flags.dtype}, '
+        f'{flags.config}, {flags.images} images on each chip of {tpu_slice.name}, {flags.dtype}, '
         f"'auto' is {convolutions.CHOICES['tpu'].dense} and, with dilation, "
         f'{convolutions.CHOICES["tpu"].dilated}; million cycles',
         flush=True,
     )
     by_algorithm = {}
     for algorithm in flags.algorithm or DEFAULT:
-        costs = estimates.of_tpu(compiled(flags, part, algorithm), part)
+        costs = estimates.of_tpu(compiled(flags, tpu_slice, algorithm), tpu_slice)
+        assert costs.cycles  # it fits
         by_algorithm[algorithm] = {
             level: sum(cycles) / 1e6 for level, cycles in costs.by_level.items()
         } | {'whole step': costs.cycles / 1e6}
@@ -66,13 +67,13 @@ def parse_flags():
     return parser.parse_args()
 
 
-def compiled(flags, part, algorithm):
+def compiled(flags, tpu_slice, algorithm):
     """Compiles the step with an algorithm: a `compiler.Program`."""
     if flags.dilation:
         convolutions.choose = lambda convolution, platform, use, spec: CHOOSE(
             algorithm if spec.dilation == flags.dilation else 'native', platform, use, spec
         )
-    return slices.compiled(flags, part, f'--config.model.convolution={algorithm}')
+    return slices.compiled(flags, tpu_slice, f'--config.model.convolution={algorithm}')
 
 
 def table(by_algorithm):
@@ -83,7 +84,7 @@ def table(by_algorithm):
         lines.append(
             f'{level:16}'
             + ''.join(f'{cycles:10.2f}' for cycles in row.values())
-            + f'  {min(row, key=row.get)}'
+            + f'  {min(row, key=row.__getitem__)}'
         )
     return '\n'.join(lines)
 

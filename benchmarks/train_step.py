@@ -88,8 +88,9 @@ class Run:
         )
         task, mesh = tasks.create_task(config, model), meshes.create_mesh()
         meshes.check_batch_size(flags.batch_size, mesh.devices.size, '--batch_size')
-        optimizer = states.create_optimizer(config, 0.1)
-        self.variant, self._batch_size, self.speeds = variant, flags.batch_size, []
+        optimizer = states.create_optimizer(config.optimizer, 0.1)
+        self.variant, self._batch_size = variant, flags.batch_size
+        self.speeds: list[float] = []
         self._state = states.initialize(model, optimizer, jax.random.key(0), mesh)
         rng = np.random.default_rng(0)
         rows = flags.batch_size

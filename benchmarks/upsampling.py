@@ -50,7 +50,7 @@ def main():
     for job in JOBS:
         forms = {form: compiled(flags, job, form) for form in FORMS}
         compare(job, *(function(*arguments) for function, arguments in forms.values()))
-        seconds = {form: [] for form in FORMS}
+        seconds: dict[str, list[float]] = {form: [] for form in FORMS}
         for _ in range(flags.rounds):
             for form, (function, arguments) in forms.items():
                 start = time.perf_counter()

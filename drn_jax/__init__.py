@@ -1,5 +1,9 @@
 """Dilated residual networks (Yu, Koltun and Funkhouser, CVPR 2017) in JAX and Flax."""
 
+import configparser
+import importlib.metadata
+import pathlib
+
 from drn_jax.checkpoints.restore import load
 from drn_jax.exporting.artifacts import load_exported
 from drn_jax.models.descriptions import describe
@@ -18,3 +22,16 @@ __all__ = [
     'optimize_for_inference',
     'to_torch',
 ]
+
+
+def _version() -> str:
+    """Returns the installed version, or that of a checkout that is not installed."""
+    try:
+        return importlib.metadata.version('drn_jax')
+    except importlib.metadata.PackageNotFoundError:
+        setup = configparser.ConfigParser()
+        setup.read(pathlib.Path(__file__).parent.parent / 'setup.cfg')
+        return setup.get('metadata', 'version', fallback='unknown')
+
+
+__version__ = _version()

@@ -19,6 +19,7 @@ import ml_collections
 
 from drn_jax import commands, paths
 from drn_jax.errors import InputError
+from drn_jax.overrides import override
 from drn_jax.reporting import progress, reports
 
 _OWN, _SHOWN = 'label_maps', 20  # problems printed; report.json holds all
@@ -99,7 +100,7 @@ def configuration(given, overrides):
     if given.config:
         config = commands.load_config(given.config, overrides)
     else:
-        config = commands.override(
+        config = override(
             ml_collections.ConfigDict(
                 {'data': {'name': _OWN, 'data_dir': given.data_dir, 'manual_dir': '', 'threads': 0}}
             ),

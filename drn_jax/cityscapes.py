@@ -30,6 +30,8 @@ PALETTE = tuple(color for _, _, color in _CLASSES)
 IMAGE_SIZE = (1024, 2048)
 LABEL_IDS = 34  # there are ids 0 to 33
 
-# Train id of every label id, uint8 [256]; 255 where there is none.
-TRAIN_IDS = np.full(256, 255, np.uint8)
+IGNORE_LABEL = 255  # in label maps of every data set, a pixel without a class
+
+# Train id of every label id, uint8 [256].
+TRAIN_IDS = np.full(256, IGNORE_LABEL, np.uint8)
 TRAIN_IDS[[label_id for label_id, _, _ in _CLASSES]] = np.arange(len(_CLASSES))

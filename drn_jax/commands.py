@@ -3,16 +3,20 @@
 import argparse
 import logging as python_logging
 import os
+import re
 import runpy
 import shlex
 import sys
 import traceback
+from collections.abc import Sequence
 
-import ml_collections
-from absl import flags, logging
-from ml_collections import config_flags
+from absl import logging
 
-from drn_jax.errors import InputError, Stopped
+from drn_jax import fields
+from drn_jax.errors import InputError, Stopped, one_line
+from drn_jax.overrides import override
+
+PROGRAMS = ('drn-jax', 'python -m drn_jax')  # the names of `drn_jax.cli`
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,19 +26,87 @@ class Parser(argparse.ArgumentParser):
 
     Args:
         command: name of the module behind `python -m`.
-        description: what the command does, shown by --help; its line breaks are kept.
+        description: what the command does, shown by --help, with the name by which it was called;
+            its line breaks are kept.
     """
 
     def __init__(self, command, description):
+        prog = program(command)
         super().__init__(
-            prog=f'python -m drn_jax.{command}',
-            description=description,
+            prog=prog,
+            description=description.replace(f'python -m drn_jax.{command}', prog),
             allow_abbrev=False,
             formatter_class=argparse.RawTextHelpFormatter,
+        )
+        self.add_argument(
+            '--help_fields',
+            action=_FieldsHelp,
+            nargs=0,
+            help='list all fields of configurations, with defaults, and exit',
         )
 
     def error(self, message):
         raise InputError(f'{message}; {self.prog} --help lists the flags')
+
+    def parse_overridable_args(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Reads a command line; what is no flag may stand between flags.
+
+        Returns:
+            The flags, and a list of those of the form --config.field=value.
+
+        Raises:
+            InputError: a flag is unknown or has a wrong value.
+        """
+        given, rest = self.parse_known_intermixed_args(argv)
+        overrides = [flag for flag in rest if flag.startswith('--config.')]
+        if unknown := [flag for flag in rest if flag not in overrides]:
+            self.error(f'{" ".join(unknown)} is not understood')
+        return given, overrides
+
+
+def add_checkpoint_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds --checkpoint and --step, as `checkpoints.open` takes them."""
+    parser.add_argument(
+        '--checkpoint',
+        required=True,
+        metavar='DIR',
+        help='working directory of a run, its checkpoint folder or one step',
+    )
+    parser.add_argument(
+        '--step',
+        type=int,
+        metavar='N',
+        help='step of it (default: the best by validation, else the latest)',
+    )
+
+
+def add_dtype_flag(parser: argparse.ArgumentParser, default: str = 'as in training') -> None:
+    """Adds --dtype; `default` says what holds without it."""
+    parser.add_argument(
+        '--dtype', choices=('float32', 'bfloat16'), help=f'of activations (default: {default})'
+    )
+
+
+def add_photograph_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds photographs of one's own, --output and --overwrite."""
+    parser.add_argument(
+        'images', nargs='*', metavar='IMAGE_OR_FOLDER', help='photographs, and folders of them'
+    )
+    parser.add_argument('--output', required=True, metavar='DIR', help='where results go, local')
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='write into a directory that is not empty; files of the same names\n'
+        'are replaced, others stay',
+    )
+
+
+class _FieldsHelp(argparse.Action):
+    """Prints the table of fields and ends."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        print(fields.lines())
+        parser.exit()
 
 
 def add_process_flags(parser):
@@ -99,60 +171,12 @@ def load_config(path, overrides):
     except InputError:
         raise
     except Exception as error:  # it is the user's code
+        if wrong := re.search(r'[Kk]ey "(\w+)" does not exist', str(error)):
+            raise fields.unknown(wrong[1]) from error
         raise InputError(
-            f'--config={path} does not run: {type(error).__name__}: {_one_line(error)}'
+            f'--config={path} does not run: {type(error).__name__}: {one_line(error)}'
         ) from error
     return override(config, overrides)
-
-
-def override(config, overrides):
-    """Lays flags `--config.field=value` over a configuration.
-
-    Args:
-        config: the configuration.
-        overrides: the flags.
-
-    Returns:
-        The configuration, changed.
-
-    Raises:
-        InputError: there is no such field, or a value has the wrong type.
-
-    Example:
-        >>> from drn_jax import recipes
-        >>> override(recipes.classification(), ['--config.batch_size=512']).batch_size
-        512
-    """
-    for flag in (word for word in overrides if word.startswith('-')):
-        _check_field(flag.partition('=')[0].partition('config.')[2], config)
-    values, argv = flags.FlagValues(), ['', *overrides]
-    try:
-        holder = config_flags.DEFINE_config_dict(
-            'config', config, flag_values=values, sys_argv=argv
-        )
-        rest = values(argv)[1:]
-    except (flags.Error, TypeError, ValueError) as error:
-        raise InputError(_one_line(error)) from error
-    if rest:
-        raise InputError(f'{" ".join(rest)} is not understood; flags have the form --name=value')
-    return holder.value
-
-
-def _check_field(name, config):
-    """Refuses a dotted name that is no field of a configuration, saying what there is."""
-    parent = 'config'
-    for part in name.split('.') if name else ():
-        fields = list(config) if isinstance(config, ml_collections.ConfigDict) else []
-        if part not in fields:
-            raise InputError(
-                f'{parent} has no field {part!r}; it has '
-                f'{", ".join(fields) or "none"}, explained in drn_jax/recipes.py'
-            )
-        config, parent = config[part], f'{parent}.{part}'
-
-
-def _one_line(error):
-    return ' '.join(str(error).split())
 
 
 def run(main):
@@ -207,6 +231,25 @@ def show_warnings():
     logger.propagate = False
 
 
+def program(command):
+    """Returns the name by which a command was called.
+
+    Args:
+        command: name of its module.
+
+    Returns:
+        'drn-jax VERB' or 'python -m drn_jax VERB', as `drn_jax.cli` leaves it in `sys.argv`, or
+        else the call of the module.
+
+    Example:
+        >>> program('plan')
+        'python -m drn_jax.plan'
+    """
+    called = sys.argv[0]
+    via_cli = called.startswith(tuple(f'{name} ' for name in PROGRAMS))
+    return called if via_cli else f'python -m drn_jax.{command}'
+
+
 def command_line(command, argv):
     """Returns the command line as one would type it again."""
-    return shlex.join(['python', '-m', f'drn_jax.{command}', *argv])
+    return shlex.join([*program(command).split(), *argv])

@@ -17,12 +17,11 @@ Only .pth and .pt files need PyTorch: pip install 'drn_jax[torch]'. No code in t
 
 import jax
 
-from drn_jax import cityscapes, commands, paths, recipes
-from drn_jax.checkpoints import manager, restore
-from drn_jax.errors import InputError
-from drn_jax.models import variants, weight_files, weights
+from drn_jax import cityscapes, commands, paths, tasks
+from drn_jax.checkpoints import manager, restore, weight_files
+from drn_jax.errors import InputError, as_input_error
+from drn_jax.models import variants, weights
 from drn_jax.reporting import progress
-from drn_jax.training import configurations
 
 
 def main(argv):
@@ -84,7 +83,8 @@ def parse_flags(argv):
 def file_to_checkpoint(given):
     """Writes the weights in a file as a checkpoint."""
     if given.variant:  # before the file is read, which takes longer
-        variants.lookup(given.variant, first_block=given.first_block or 'paper')
+        with as_input_error(field='config.model'):
+            variants.lookup(given.variant, first_block=given.first_block or 'paper')
     state_dict = weight_files.read(given.input)
     if not given.variant:
         fitting = weights.fitting_variants(state_dict)
@@ -93,16 +93,17 @@ def file_to_checkpoint(given):
             f'{" and ".join(fitting) or "no variant"}'
             f'{", add --variant with the one you mean" if fitting else ""}'
         )
-    settings = weights.torch_settings(given.variant, state_dict)
-    config = (recipes.segmentation if settings.task == 'segmentation' else recipes.classification)()
+    with as_input_error(path=given.input):
+        settings = weights.torch_settings(given.variant, state_dict)
+        variables = weights.from_torch(given.variant, state_dict)
+    del state_dict  # for its memory
+    config = tasks.TASKS[settings.task].recipe()
     config.model.variant = given.variant
     config.model.first_block = given.first_block or 'paper'
     config.model.num_classes, config.model.width = settings.num_classes, settings.width
     if settings.task == 'segmentation' and settings.num_classes == len(cityscapes.CLASS_NAMES):
         config.data.class_names, config.data.palette = cityscapes.CLASS_NAMES, cityscapes.PALETTE
-    model = configurations.model_of(config)
-    variables = weights.from_torch(given.variant, state_dict)
-    del state_dict  # for its memory
+    model = tasks.create_network(config)
     variables = jax.device_put(variables)  # Orbax would copy NumPy's arrays once more
     manager.save_variables(given.output, config, variables)
     progress.say(

@@ -34,7 +34,7 @@ import re
 
 import jax
 
-from drn_jax import cityscapes, commands, experiments, fields, paths, tasks
+from drn_jax import checkpoints, cityscapes, commands, experiments, flag_types, paths, tasks
 from drn_jax.checkpoints import restore
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
@@ -53,12 +53,9 @@ def main(argv):
 
 def evaluate(given, overrides, command):
     """Evaluates what the flags name; `command` is what was typed."""
-    path = restore.find(given.checkpoint, given.step)
-    stored = restore.read_config(path)
-    stored.mesh.devices, stored.mesh.spatial = 0, 1  # all that there are here, whatever the run had
-    config = commands.override(stored.copy_and_resolve_references(), overrides)
-    fields.check_same_network(stored, config)
-    config.task = chosen_task(given.task, stored)
+    checkpoint = checkpoints.open(given.checkpoint, given.step, overrides)
+    path, config = checkpoint.path, checkpoint.config
+    config.task = chosen_task(given.task, config)
 
     from drn_jax.training import evaluation  # it imports TensorFlow, which takes seconds
 
@@ -66,10 +63,11 @@ def evaluate(given, overrides, command):
     experiment = experiments.resolve(config, source=source, trained=True)
     config, source = experiment.config, experiment.source
     output = output_directory(given.output, path, config, given.images or source.name)
-    model = experiment.task.model
-    variables = restore.read_variables(path, model, meshes.replicated(experiment.mesh))
-    model, variables = optimize_for_inference(model, variables)
-    experiment = dataclasses.replace(experiment, task=experiment.kind.create(config, model))
+    # The model of the data set's classes: a checkpoint without a classifier is refused.
+    checkpoint = checkpoint._replace(model=experiment.task.model)
+    variables = checkpoint.read_variables(meshes.replicated(experiment.mesh))
+    model, variables = optimize_for_inference(checkpoint.model, variables)
+    experiment = dataclasses.replace(experiment, task=tasks.create_task(config, model))
     progress.say(
         f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
         f'{source.name}'
@@ -81,9 +79,19 @@ def evaluate(given, overrides, command):
             result = evaluation.evaluator(experiment, take=files)(variables, bar)
     if files:
         files.close()
-    write_results(experiment, result, output, command, step=int(path.name), data={
-        'name': source.name, 'split': config.data.validation_split,
-        **segmentation_data(given, config)}, **choice)
+    write_results(
+        experiment,
+        result,
+        output,
+        command,
+        step=int(path.name),
+        data={
+            'name': source.name,
+            'split': config.data.validation_split,
+            **segmentation_data(given, config),
+        },
+        **choice,
+    )
 
 
 def write_results(experiment, result, output, command, **more):
@@ -113,18 +121,7 @@ def write_results(experiment, result, output, command, **more):
 def parse_flags(argv):
     """Reads the command line; gives the flags and those that change the configuration."""
     parser = commands.Parser('evaluate', __doc__)
-    parser.add_argument(
-        '--checkpoint',
-        required=True,
-        metavar='DIR',
-        help='working directory of a run, its checkpoint folder or one step',
-    )
-    parser.add_argument(
-        '--step',
-        type=int,
-        metavar='N',
-        help='step to evaluate (default: the best by validation, else the latest)',
-    )
+    commands.add_checkpoint_flags(parser)
     parser.add_argument(
         '--task',
         metavar='NAME',
@@ -147,7 +144,7 @@ def parse_flags(argv):
     parser.add_argument('--labels', metavar='DIR', help='and their label maps, of equal names')
     parser.add_argument(
         '--size',
-        type=image_size,
+        type=flag_types.height_and_width,
         metavar='HxW',
         help='segmentation: images (bilinear, antialiased) and label maps\n'
         '(nearest pixel) are resized to this; default: as they are',
@@ -162,19 +159,6 @@ def parse_flags(argv):
     if unknown := set(given.save) - set(SAVED):
         parser.error(f'--save={",".join(sorted(unknown))} is unknown; known are {", ".join(SAVED)}')
     return given, overrides
-
-
-def image_size(text):
-    """Reads a size.
-
-    Example:
-        >>> image_size('256x512')
-        (256, 512)
-    """
-    height, width = map(int, text.split('x'))
-    if height < 1 or width < 1:
-        raise ValueError(text)
-    return height, width
 
 
 def chosen_task(given, stored):
@@ -282,7 +266,7 @@ def localization_settings(config):
 
 
 def segmentation_data(given, config):
-    """Returns what a report on segmentation says of its images: where they lie, how they are resized.
+    """Returns what a report on segmentation says of its images: where they lie, their resizing.
 
     Example:
         >>> from drn_jax import recipes
@@ -300,7 +284,8 @@ def segmentation_data(given, config):
         'none'
         if not any(size)
         else (
-            f'to {size[0]} x {size[1]}: images bilinear and antialiased, label maps by nearest pixel'
+            f'to {size[0]} x {size[1]}: images bilinear and antialiased, '
+            'label maps by nearest pixel'
         )
     )
     folders = {'images': given.images, 'labels': given.labels} if given.images else {}

@@ -8,8 +8,9 @@ import jax
 import ml_collections
 from etils import epath
 
-from drn_jax import batch_specs, fields, schedules, tasks
+from drn_jax import fields, schedules, tasks
 from drn_jax.checkpoints import restore
+from drn_jax.data import batch_specs
 from drn_jax.distributed import memory, meshes, processes
 from drn_jax.errors import InputError
 from drn_jax.reporting import progress
@@ -77,14 +78,14 @@ def resolve(
     mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial, devices)
     network = create_network(config)
     _check_sizes(config, kind, mesh, network, trained, planned=devices is not None)
-    kind.create(config, network)  # raises now, not after hours of preparing data
+    tasks.create_task(config, network)  # raises now, not after hours of preparing data
     start = None
     if config.init_from and not trained and devices is None:
         start = restore.find(config.init_from)
     if source is None:
         source = _open(config, kind)
     _take_classes(config, source, trained)
-    task = kind.create(config, create_network(config))
+    task = tasks.create_task(config, create_network(config))
     schedule = None if trained else _schedule(config, task, source)
     return Experiment(
         ml_collections.FrozenConfigDict(config), kind, mesh, source, task, schedule, start
@@ -143,7 +144,9 @@ def _take_classes(config, source, trained):
             f'data set has {", ".join(names[:5])}, ...; they are taken '
             'for the same in this order'
         )
-    config.model.num_classes, config.data.class_names = classes, names
+    config.model.num_classes = classes
+    if names:
+        config.data.class_names = names
     if source.label_kind == 'maps':
         config.data.palette = tuple(map(tuple, source.palette))
     if source.mean_std and not trained:

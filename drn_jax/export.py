@@ -20,57 +20,38 @@ Fields of the stored configuration, except those of the network, change with --c
 """
 
 import argparse
+import pathlib
+from collections.abc import Sequence
+from typing import Any
 
-from drn_jax import commands
-from drn_jax.exporting import (
-    artifacts,
-    cards,
-    checks,
-    forward,
-    new_files,
-    onnx,
-    signatures,
-    sources,
-    stablehlo,
-)
+from drn_jax import commands, flag_types
+from drn_jax.exporting import artifacts, checks, forward, onnx, signatures, stablehlo
 from drn_jax.ops import conv
-from drn_jax.prediction import flags
 from drn_jax.reporting import progress
 
 FORMS = ('stablehlo', 'onnx')
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
-    new_files.check_output(given.output, given.overwrite)
+    output = artifacts.check_output(given.output, given.overwrite)
     if given.format == 'onnx':
         for name in onnx.LIBRARIES:  # before the checkpoint is read, which takes longer
             onnx.library(name)
-    source = sources.read(given.checkpoint, given.step, overrides)
+    source = forward.read_source(given.checkpoint, given.step, overrides)
     signature = signatures.make_signature(source.model, given.input, given.answers, given.size)
-    card = cards.make(source, signature, given.format, given.platforms)
-    with new_files.writing(given.output) as partial:
+    card = signatures.make_card(source, signature, given.format, given.platforms)
+    with artifacts.writing(output) as partial:
         write(partial, source, signature, card)
         outcomes = [] if given.no_check else checks.check(partial, source, signature)
     tell(given, card, outcomes)
 
 
-def parse_flags(argv):
+def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Reads the command line: the flags, and those of the form --config.field=value."""
     parser = commands.Parser('export', __doc__)
-    parser.add_argument(
-        '--checkpoint',
-        required=True,
-        metavar='DIR',
-        help='working directory of a run, its checkpoint folder or one step',
-    )
-    parser.add_argument(
-        '--step',
-        type=int,
-        metavar='N',
-        help='step of it (default: the best by validation, else the latest)',
-    )
+    commands.add_checkpoint_flags(parser)
     parser.add_argument('--output', required=True, metavar='FILE', help='the file, local')
     parser.add_argument('--overwrite', action='store_true', help='replace a file that is there')
     parser.add_argument(
@@ -84,7 +65,7 @@ def parse_flags(argv):
     )
     parser.add_argument(
         '--size',
-        type=size,
+        type=flag_types.side_or_size,
         metavar='PX|HxW',
         help='side of square images, or height and width, in pixels (default:\nany; ONNX needs it)',
     )
@@ -102,11 +83,7 @@ def parse_flags(argv):
         'position; labels: of segmentation, the class of every pixel, which\n'
         'needs --size',
     )
-    parser.add_argument(
-        '--dtype',
-        choices=('float32', 'bfloat16'),
-        help='of activations (default: as in training; ONNX: float32)',
-    )
+    commands.add_dtype_flag(parser, 'as in training; ONNX: float32')
     parser.add_argument(
         '--convolution',
         choices=conv.ALGORITHMS,
@@ -115,10 +92,7 @@ def parse_flags(argv):
         'any size); phase and winograd, faster on some devices, need --size',
     )
     parser.add_argument('--no_check', action='store_true', help='do not compare the file')
-    given, rest = parser.parse_known_args(argv)
-    overrides = [flag for flag in rest if flag.startswith('--config.')]
-    if unknown := [flag for flag in rest if flag not in overrides]:
-        parser.error(f'{" ".join(unknown)} is not understood')
+    given, overrides = parser.parse_overridable_args(argv)
     if any(flag.startswith('--config.model.convolution') for flag in overrides):
         parser.error('--config.model.convolution is for training; give --convolution')
     given.format = given.format or FORMS[given.output.endswith('.onnx')]
@@ -136,7 +110,7 @@ def parse_flags(argv):
     return given, overrides
 
 
-def check_onnx(given, parser):
+def check_onnx(given: argparse.Namespace, parser: commands.Parser) -> None:
     """Refuses flags that ONNX cannot follow, and fills in its own.
 
     Raises:
@@ -161,7 +135,7 @@ def check_onnx(given, parser):
     given.platforms, given.dtype = (), 'float32'
 
 
-def platforms(text):
+def platforms(text: str) -> tuple[str, ...]:
     """Reads names of platforms.
 
     Example:
@@ -176,17 +150,12 @@ def platforms(text):
     return names
 
 
-def size(text):
-    """Reads an image size: the side of a square, or height and width.
-
-    Example:
-        >>> size('224'), size('512x1024')
-        ((224, 224), (512, 1024))
-    """
-    return flags.height_and_width(text) if 'x' in text else (flags.positive(text),) * 2
-
-
-def write(path, source, signature, card):
+def write(
+    path: pathlib.Path,
+    source: forward.ExportSource,
+    signature: signatures.Signature,
+    card: dict[str, Any],
+) -> None:
     """Writes the file in the form that its card names.
 
     Raises:
@@ -199,7 +168,9 @@ def write(path, source, signature, card):
         stablehlo.write(path, function, signature, card)
 
 
-def tell(given, card, outcomes):
+def tell(
+    given: argparse.Namespace, card: dict[str, Any], outcomes: Sequence[checks.Outcome]
+) -> None:
     """Says what was written and how well it answers."""
     entry, answer = card['input'], card['output']
     progress.say(

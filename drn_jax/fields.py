@@ -427,7 +427,7 @@ def flatten(config, prefix: str = '') -> dict[str, Any]:
         >>> flatten(ml_collections.ConfigDict({'model': {'width': 1.}, 'seed': 0}))
         {'model.width': 1.0, 'seed': 0}
     """
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, ml_collections.ConfigDict):
             flat |= flatten(value, f'{prefix}{name}.')
@@ -506,7 +506,8 @@ def markdown() -> str:
 
 def _value(default):
     if isinstance(default, tuple):
-        return f'({", ".join(f"{each:.4g}" if isinstance(each, float) else str(each) for each in default)})'
+        numbers = [f'{each:.4g}' if isinstance(each, float) else str(each) for each in default]
+        return f'({", ".join(numbers)})'
     return str(default)
 
 

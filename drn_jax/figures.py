@@ -20,57 +20,69 @@ the networks, change with --config.FIELD=VALUE, for all checkpoints, for example
 --config.evaluation.tile_px=512 for photographs that do not fit into memory.
 """
 
+import argparse
+from collections.abc import Sequence
+
 import ml_collections
 
 from drn_jax import commands
 from drn_jax.errors import InputError
 from drn_jax.pictures import page
-from drn_jax.pictures.photographs import read_photograph
-from drn_jax.prediction import activations, figures, flags, inputs, labels, outputs, trained
+from drn_jax.prediction import drawings, inputs, outputs, segmentation
+from drn_jax.prediction.checkpoint import LoadedCheckpoint, load_checkpoint
 from drn_jax.reporting import progress, reports
 
-ROWS = 8  # photographs in one file
+SIZES = ('size', 'short_side')  # flags of segmentation that figure 8 follows
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
-    inputs.check_output(given.output, given.overwrite)
-    photographs = inputs.find_photographs(given.images, given.output) if given.images else []
-    truth = labels.find_labels(given.labels, photographs) if given.labels else None
+    output = outputs.check_output(given.output, given.overwrite)
+    photographs = inputs.find_photographs(given.images, output) if given.images else []
+    truth = inputs.find_labels(given.labels, photographs) if given.labels else None
     # One photograph at a time needs one device.
     checkpoints = [
-        trained.load_trained(path, overrides=['--config.mesh.devices=1', *overrides])
+        load_checkpoint(path, overrides=['--config.mesh.devices=1', *overrides])
         for path in given.checkpoint
     ]
-    numbers = choose_figures(given, checkpoints)
-    label = choose_class(given.klass, checkpoints)
-    output, unreadable = inputs.make_output(given.output), {}
-    drawing = Drawing(given, checkpoints, output, numbers, label, truth)
-    with inputs.writing(output), progress.Progress(len(photographs), what='photograph') as bar:
+    drawing = drawings.Drawing(
+        checkpoints,
+        output,
+        choose_figures(given, checkpoints),
+        rule=given.rule,
+        label=choose_class(given.klass, checkpoints),
+        truth=truth,
+        options={name: getattr(given, name) for name in SIZES},
+    )
+    outputs.make_output(output)
+    with outputs.writing(output), progress.Progress(len(photographs), what='photograph') as bar:
         count = page.write_page(
             output / 'index.html',
             'Figures',
-            _items(drawing, photographs, unreadable, bar),
+            drawing.items(photographs, bar.update),
             [commands.command_line('figures', argv)],
         )
-    _report(argv, given, checkpoints, output, len(photographs), unreadable)
+    unreadable = drawing.unreadable
+    examples = len(photographs) - len(unreadable)
+    reports.write_report(
+        output,
+        command=commands.command_line('figures', argv),
+        published={},
+        config=checkpoints[0].config if checkpoints else ml_collections.ConfigDict(),
+        checkpoints=[str(checkpoint.path) for checkpoint in checkpoints],
+        data={'given': list(given.images), 'images': len(photographs)},
+        metrics={'examples': examples, 'unreadable': len(unreadable)},
+        unreadable=unreadable,
+    )
     progress.say(f'figures: {count - len(unreadable)}', f'page: {output / "index.html"}')
-    if photographs and len(unreadable) == len(photographs):
-        raise InputError(
-            f'no photograph could be read, for example: {next(iter(unreadable.values()))}'
-        )
-    if unreadable:
-        progress.say(
-            f'{len(unreadable)} of {len(photographs)} files could not be read; the page '
-            'and report.json name them'
-        )
+    outputs.tell_unreadable(examples, unreadable)
 
 
-def parse_flags(argv):
+def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Reads the command line: the flags, and those of the form --config.field=value."""
     parser = commands.Parser('figures', __doc__)
-    flags.add_inputs(parser)
+    commands.add_photograph_flags(parser)
     parser.add_argument(
         '--checkpoint',
         action='append',
@@ -83,12 +95,12 @@ def parse_flags(argv):
         '--figure',
         action='append',
         type=int,
-        choices=tuple(figures.TITLES),
+        choices=tuple(drawings.TITLES),
         help='which; may be given several times (default: all that fit the checkpoints)',
     )
     parser.add_argument(
         '--rule',
-        choices=tuple(figures.RESPONSES),
+        choices=tuple(drawings.RESPONSES),
         default='dominant',
         help='what activation maps show: the probability of the class at each\n'
         "place (dominant, the default and the paper's), or its score from\n"
@@ -107,15 +119,16 @@ def parse_flags(argv):
         help='figure 8: ground truth, a folder of label maps with the names of\n'
         'the photographs, or for one photograph a file',
     )
-    flags.add_sizes(parser)
-    given, overrides = flags.parse(parser, argv)
+    for name in SIZES:
+        parser.add_argument(f'--{name}', **segmentation.FLAGS[name])
+    given, overrides = parser.parse_overridable_args(argv)
     if bool(given.checkpoint) != bool(given.images):
         parser.error('checkpoints and photographs go together; give both, or --figure=4 alone')
     return given, overrides
 
 
-def choose_figures(given, checkpoints):
-    """Returns the numbers of the figures to draw: those asked for, or all that fit.
+def choose_figures(given: argparse.Namespace, checkpoints: Sequence[LoadedCheckpoint]) -> list[int]:
+    """Chooses the numbers of the figures to draw: those asked for, or all that fit.
 
     Raises:
         InputError: the checkpoints have different tasks or classes, or a figure or flag does not
@@ -136,14 +149,14 @@ def choose_figures(given, checkpoints):
         )
     fitting = [
         number
-        for number, needed in figures.TASKS.items()
+        for number, needed in drawings.TASKS.items()
         if number == 4 or (task and needed in ('', task))
     ]
     unfit = sorted(set(given.figure or ()) - set(fitting))
     if unfit:
         raise InputError(
             f'--figure={unfit[0]} needs checkpoints for '
-            f'{figures.TASKS[unfit[0]] or "either task"}, but '
+            f'{drawings.TASKS[unfit[0]] or "either task"}, but '
             f'{f"these are for {task}" if task else "none is given"}'
         )
     for name, needed in {
@@ -160,8 +173,8 @@ def choose_figures(given, checkpoints):
     return sorted(set(given.figure or fitting))
 
 
-def choose_class(name, checkpoints):
-    """Returns the number of a class, by its name or number; None for no name.
+def choose_class(name: str | None, checkpoints: Sequence[LoadedCheckpoint]) -> int | None:
+    """Looks up the number of a class, by its name or number; None for no name.
 
     Raises:
         InputError: there is no such class.
@@ -176,144 +189,6 @@ def choose_class(name, checkpoints):
     raise InputError(
         f'--class={name} is unknown; give a name such as {names[0]!r}, or a number '
         f'from 0 to {len(names) - 1}'
-    )
-
-
-class Drawing:
-    """Draws figures of photographs with some networks.
-
-    Args:
-        given: the flags.
-        checkpoints: the networks.
-        output: the directory.
-        numbers: of the figures.
-        label: the class of activation maps; None: the likeliest of each photograph.
-        truth: {name of photograph: label map}, or None.
-    """
-
-    def __init__(self, given, checkpoints, output, numbers, label, truth):
-        self.numbers, self._rule, self._label, self._truth = numbers, given.rule, label, truth
-        self._checkpoints, self._output, self._part = checkpoints, output, 0
-        self._networks = network_names(checkpoints)
-        self._viewers = (
-            [activations.viewer(each) for each in checkpoints] if {3, 6, 7} & set(numbers) else []
-        )
-        self._labellers = (
-            [
-                activations.labeller(each, size=given.size, short_side=given.short_side)
-                for each in checkpoints
-            ]
-            if 8 in numbers
-            else []
-        )
-
-    def subject(self, source, pixels):
-        """Returns what the networks make of a photograph."""
-        found = [viewer(pixels) for viewer in self._viewers]
-        label = figures.common_class(found) if self._label is None else self._label
-        return figures.Subject(source.name, found, label, self._checkpoints[0].class_names[label])
-
-    def scene(self, source, pixels):
-        """Returns a photograph and its label maps as pictures, the ground truth last."""
-        found = [labeller(pixels) for labeller in self._labellers]
-        if self._truth is not None:
-            found.append(
-                labels.read_labels(
-                    self._truth[source.name],
-                    pixels.shape[:2],
-                    self._checkpoints[0].model.num_classes,
-                )
-            )
-        return figures.scene(pixels, found, self._checkpoints[0].palette)
-
-    def items(self, sources):
-        """Returns what the page shows of some photographs, pairs of name and pixels."""
-        numbers, first = set(self.numbers), self._checkpoints[0]
-        names = f'from top to bottom: {", ".join(source.name for source, _ in sources)}'
-        subjects = [self.subject(*source) for source in sources] if numbers & {3, 6, 7} else []
-        self._part += 1
-        part = f'{self._part:03d}'
-        if 3 in numbers:
-            yield self.item(
-                3,
-                part,
-                figures.figure_3(subjects, self._networks, self._rule),
-                f'{figures.RESPONSES[self._rule][1]}; {names}',
-            )
-        if 6 in numbers:
-            yield self.item(6, part, figures.figure_6(subjects, self._networks), names)
-        for subject in subjects if 7 in numbers else ():
-            yield self.item(
-                7, subject.name, figures.figure_7(subject, self._networks, self._rule), subject.name
-            )
-        if 8 in numbers:
-            columns = [*self._networks, *['ground truth'] * (self._truth is not None)]
-            scenes = [self.scene(*source) for source in sources]
-            legend = [(name, '', color) for name, color in zip(first.class_names, first.palette)]
-            yield self.item(8, part, figures.figure_8(scenes, columns), names, legend)
-
-    def item(self, number, name, pixels, caption, table=()):
-        """Writes a figure as PNG and gives what the page shows."""
-        file = outputs.save(self._output, name, f'figure_{number}', pixels)
-        return page.Item(
-            file,
-            [page.Picture(caption, pixels, photograph=False, wide=True)],
-            table,
-            section=figures.TITLES[number],
-        )
-
-
-def _items(drawing, photographs, unreadable, bar):
-    """Returns the page's items, a few photographs at a time."""
-    numbers = drawing.numbers
-    if 4 in numbers:
-        pixels, _ = figures.figure_4()
-        yield drawing.item(
-            4,
-            'gridding',
-            pixels,
-            'A 3 x 3 convolution of dilation 2 makes a grid of a single active pixel.',
-        )
-    if numbers == [4]:
-        return
-    for start in range(0, len(photographs), ROWS):
-        sources = []
-        for source in photographs[start : start + ROWS]:
-            try:
-                sources.append((source, read_photograph(source.path)))
-            except InputError as error:
-                unreadable[str(source.path)] = str(error)
-                yield page.Item(source.name, [], [('unreadable', str(error))])
-            progress.update()
-        if sources:
-            yield from drawing.items(sources)
-
-
-def network_names(checkpoints):
-    """Names networks: by variant; where two share one by working directory, or by that and step."""
-    workdirs = [checkpoint.path.parent.parent.name for checkpoint in checkpoints]
-    ways = [
-        [checkpoint.config.model.variant for checkpoint in checkpoints],
-        workdirs,
-        [
-            f'{workdir}, step {checkpoint.path.name}'
-            for workdir, checkpoint in zip(workdirs, checkpoints)
-        ],
-    ]
-    return next((names for names in ways if len(set(names)) == len(names)), ways[-1])
-
-
-def _report(argv, given, checkpoints, output, photographs, unreadable):
-    """Writes report.json, with the configuration of the first checkpoint and all their paths."""
-    reports.write_report(
-        output,
-        command=commands.command_line('figures', argv),
-        published={},
-        config=checkpoints[0].config if checkpoints else ml_collections.ConfigDict(),
-        checkpoints=[str(checkpoint.path) for checkpoint in checkpoints],
-        data={'given': list(given.images), 'images': photographs},
-        metrics={'examples': photographs - len(unreadable), 'unreadable': len(unreadable)},
-        unreadable=unreadable,
     )
 
 

@@ -1,6 +1,7 @@
-"""Directories that users name: local ones, and those of Google Cloud Storage."""
+"""Places that users name: local ones, and those of Google Cloud Storage."""
 
 import os
+import pathlib
 import re
 import urllib.parse
 
@@ -13,7 +14,7 @@ CLOUD = 'gs://'
 _SCHEME = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*:/|gs:|gs//', re.IGNORECASE)
 
 
-def directory(path, flag=''):
+def directory(path: str | os.PathLike, flag: str = '') -> epath.Path:
     """Opens the directory that a user named, without looking whether it is there.
 
     `gs://` stays as it is. Everything else is local: made absolute, `~` is the home directory and
@@ -52,6 +53,36 @@ give a local directory, or one of Google Cloud Storage as gs://BUCKET/FOLDER
             f'for {local}; give a directory in another folder'
         )
     return local
+
+
+def local(path: str | os.PathLike, flag: str) -> pathlib.Path:
+    """Returns the path of a file or directory that must be local; it need not be there.
+
+    `~` becomes the home directory, and `file://` is left out.
+
+    Args:
+        path: what was given.
+        flag: the flag that it was given with, for the error.
+
+    Raises:
+        InputError: it is empty, or lies in a storage such as `gs://`.
+
+    Example:
+        >>> local('runs/it', '--output')
+        PosixPath('runs/it')
+        >>> local('gs://bucket/it', '--output')
+        Traceback (most recent call last):
+        ...
+        drn_jax.errors.InputError: --output=gs://bucket/it is not local; give a local path and \
+copy it afterwards
+    """
+    text = os.fsdecode(path)
+    if not text:
+        raise InputError(f'{flag} is empty; name a local path')
+    given = f'{flag}={text}'
+    if not text.startswith('file:') and ('://' in text or _SCHEME.match(text)):
+        raise InputError(f'{given} is not local; give a local path and copy it afterwards')
+    return pathlib.Path(_local(text, given))
 
 
 def _check_cloud(text, given):

@@ -5,76 +5,86 @@
 
 Compiles the step that training runs, for devices that need not be there, with the TPU compiler
 (pip install 'drn_jax[plan]'), and reads from what comes out: whether it fits and with how much
-room, estimated time and its basis, share of peak, what the whole schedule takes, what chips
+room, estimated time and its basis, fraction of peak, what the whole schedule takes, what chips
 exchange, where the time goes. No data is read and no TPU is used; compiling takes minutes.
 
 Every field of the configuration can be changed with --config.FIELD=VALUE, for example
 --config.mesh.spatial=4 or --config.model.rematerialize="('level1', 'level2')".
 """
 
+import argparse
+from collections.abc import Callable, Sequence
+
 import jax
 
 from drn_jax import commands, paths
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
-from drn_jax.planning import chips, compiler, estimates, memory_fit, report_text, sizes
+from drn_jax.planning import chips, compiler, dataset_sizes, estimates, report_text
+from drn_jax.planning.memory_fit import MemoryFit
 from drn_jax.reporting import progress, reports
-from drn_jax.training import configurations, schedules, settings
 
 CPU = 'cpu'
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
     config = commands.load_config(given.config, overrides)
-    check_places(given)
-    part = None if given.topology == CPU else chips.find(given.topology)
+    check_writable(given)
+    tpu_slice = None if given.topology == CPU else chips.find(given.topology)
     compiler.keep_off_accelerators()
-    settings.check_settings(config)
-    devices = jax.devices() if part is None else compiler.devices_of(part)
-    mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial, devices)
-    rows = check_shares(config, mesh)
-    size = sizes.find(config, given.examples or 0)
-    config.model.num_classes = size.classes
-    steps = schedules.total_steps(config, size.examples)
+    devices = jax.devices() if tpu_slice is None else compiler.devices_of(tpu_slice)
+    source = dataset_sizes.find(config, given.examples or 0)
+    experiment = compiler.resolve(config, source, devices)
+    mesh = experiment.mesh
 
     progress.say(
-        report_text.title(config, given.topology, mesh, rows),
+        report_text.title(experiment, given.topology),
         'Compiling the training step; for a TPU that takes minutes ...',
     )
-    program = compiler.compile_step(config, mesh, 'cpu' if part is None else 'tpu', size.examples)
+    program = compiler.compile_step(experiment)
     if given.program:
         with open(given.program, 'w', encoding='utf-8') as file:
             file.write(program.text)
-    costs = estimates.of_cpu(program, mesh) if part is None else estimates.of_tpu(program, part)
-    there = memory.host_memory_bytes() // mesh.devices.size if part is None else part.chip.memory
-    room = memory_fit.memory_fit(program, rows, there)
-    if given.largest_batch and part is not None:
-        room = search(room, config, mesh, size.examples)
-    found = report_text.summary(config, mesh, steps, room, costs, program, estimates.basis(part))
-    progress.say(*report_text.lines(found, costs, config))
+    if tpu_slice is None:
+        costs = estimates.of_cpu(program, mesh)
+        fit = MemoryFit(memory.host_memory_bytes() // mesh.devices.size)
+    else:
+        costs = estimates.of_tpu(program, tpu_slice)
+        fit = MemoryFit(tpu_slice.chip.memory_bytes)
+    shards = mesh.shape[meshes.DATA]
+    fit = fit.with_trial(config.batch_size // shards, program)
+    if given.largest_batch and tpu_slice is not None:
+
+        def compile_batch(batch_size: int) -> compiler.Program:
+            config.batch_size = batch_size
+            return compiler.compile_step(compiler.resolve(config, source, devices))
+
+        fit = search_largest_batch(fit, shards, compile_batch)
+    entries = report_text.summary(experiment, fit, costs, program, estimates.basis(tpu_slice))
+    progress.say(*report_text.lines(entries, costs, experiment.config.data.shards))
     if given.output:
         path = reports.write_report(
             given.output,
             command=commands.command_line('plan', argv),
-            config=config,
+            config=experiment.config,
             data={
                 'name': config.data.name,
                 'train_split': config.data.train_split,
-                'train_examples': size.examples,
-                'classes': size.classes,
+                'train_examples': source.examples,
+                'classes': source.num_classes,
             },
             metrics={},
             published={},
             topology=given.topology,
-            **found,
+            **entries,
             **report_text.details(costs),
         )
         progress.say(f'report: {path}')
 
 
-def parse_flags(argv):
+def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Reads the command line: the flags, and those of the form --config.field=value."""
     parser = commands.Parser('plan', __doc__)
     parser.add_argument(
@@ -112,8 +122,8 @@ def parse_flags(argv):
     return given, overrides
 
 
-def check_places(given):
-    """Refuses places that cannot be written, before minutes of compiling."""
+def check_writable(given: argparse.Namespace) -> None:
+    """Refuses --output and --program that cannot be written, before minutes of compiling."""
     try:
         if given.output:
             given.output.mkdir(parents=True, exist_ok=True)
@@ -127,29 +137,27 @@ def check_places(given):
         ) from error
 
 
-def check_shares(config, mesh):
-    """Refuses batches and rows that the devices do not divide; gives the images of one share."""
-    shares = mesh.shape[meshes.DATA]
-    meshes.check_batch_size(config.batch_size, shares)
-    meshes.check_rows(
-        compiler.side_of(config), config.mesh.spatial, configurations.model_of(config).table.stride
-    )
-    return config.batch_size // shares
+def search_largest_batch(
+    fit: MemoryFit,
+    shards: int,
+    compile_batch: Callable[[int], compiler.Program],
+    compilations: int = 3,
+) -> MemoryFit:
+    """Compiles larger or smaller batches until the largest that fits is known to a tenth.
 
-
-def search(room, config, mesh, examples, compilations=3):
-    """Compiles larger or smaller batches until the largest that fits is known to a tenth."""
-    shares = mesh.shape[meshes.DATA]
+    Args:
+        fit: what is known, of at least one batch.
+        shards: of a batch.
+        compile_batch: (batch size) -> the compiled step.
+        compilations: how many there may be.
+    """
     for _ in range(compilations):
-        rows = room.next_rows()
-        if rows is None:
+        images = fit.next_images()
+        if images is None:
             break
-        progress.say(f'Compiling {rows * shares:,} images a step ...')
-        with config.unlocked():
-            other = config.copy_and_resolve_references()
-        other.batch_size = rows * shares
-        room = room.tried(rows, compiler.compile_step(other, mesh, 'tpu', examples))
-    return room
+        progress.say(f'Compiling {images * shards:,} images a step ...')
+        fit = fit.with_trial(images, compile_batch(images * shards))
+    return fit
 
 
 if __name__ == '__main__':

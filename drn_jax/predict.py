@@ -25,33 +25,41 @@ Fields of the stored configuration, except those of the network, change with --c
 for example --config.evaluation.mirror=True.
 """
 
-from drn_jax import commands
+import argparse
+import importlib
+from types import ModuleType
+
+from drn_jax import commands, flag_types
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
-from drn_jax.prediction import classification, flags, inputs, run, segmentation, trained
+from drn_jax.prediction import inputs, outputs, run
+from drn_jax.prediction.checkpoint import LoadedCheckpoint, load_checkpoint, optimized
 from drn_jax.reporting import progress, reports
 
-TASK_FLAGS = {
-    'classification': ('rule', 'threshold'),
-    'segmentation': ('size', 'short_side', 'tile_px'),
+# By the task of the network: a module with `predictor`, `FLAGS` and `BATCH_SIZE`.
+PREDICTORS: dict[str, ModuleType] = {
+    task: importlib.import_module(name)
+    for task, name in {
+        'classification': 'drn_jax.prediction.classification',
+        'segmentation': 'drn_jax.prediction.segmentation',
+    }.items()
 }
-BATCH_SIZE = {'classification': 8, 'segmentation': 1}  # for each device
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
-    inputs.check_output(given.output, given.overwrite)
-    photographs = inputs.find_photographs(given.images, given.output)
-    checkpoint = trained.optimized(
-        trained.load_trained(given.checkpoint, given.step, overrides), len(photographs)
-    )
+    output = outputs.check_output(given.output, given.overwrite)
+    photographs = inputs.find_photographs(given.images, output)
+    checkpoint = load_checkpoint(given.checkpoint, given.step, overrides)
+    checkpoint = optimized(checkpoint, len(photographs))
     predictor = create_predictor(given, checkpoint)
     batch_size = choose_batch_size(given.batch_size, len(photographs), checkpoint)
-    output = inputs.make_output(given.output)
-    heading = f'{checkpoint.config.model.variant}, step {checkpoint.path.name}'
+    outputs.make_output(output)
+    command = commands.command_line('predict', argv)
+    heading = f'{checkpoint.model.variant}, step {checkpoint.path.name}'
     progress.say(f'{heading}; photographs: {len(photographs):,}')
-    with inputs.writing(output), progress.Progress(len(photographs), what='photograph') as bar:
+    with outputs.writing(output), progress.Progress(len(photographs), what='photograph') as bar:
         summary = run.predict(
             photographs,
             predictor,
@@ -59,13 +67,13 @@ def main(argv):
             output,
             batch_size=batch_size,
             title=f'Predictions of {heading}',
-            notes=[commands.command_line('predict', argv)],
+            notes=[command],
             update=bar.update,
         )
     reports.write_report(
         output,
-        command=commands.command_line('predict', argv),
-        config=checkpoint.config,
+        command=command,
+        config=predictor.config,
         step=int(checkpoint.path.name),
         published={},
         settings=predictor.settings,
@@ -73,88 +81,51 @@ def main(argv):
         metrics={'examples': summary.examples, 'unreadable': len(summary.unreadable)},
         unreadable=summary.unreadable,
     )
-    tell(summary, output)
+    progress.say(f'page: {output / "index.html"}')
+    outputs.tell_unreadable(summary.examples, summary.unreadable)
 
 
-def parse_flags(argv):
+def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Reads the command line: the flags, and those of the form --config.field=value."""
     parser = commands.Parser('predict', __doc__)
-    flags.add_inputs(parser)
-    parser.add_argument(
-        '--checkpoint',
-        required=True,
-        metavar='DIR',
-        help='working directory of a run, its checkpoint folder or one step',
-    )
-    parser.add_argument(
-        '--step',
-        type=int,
-        metavar='N',
-        help='step of it (default: the best by validation, else the latest)',
-    )
+    commands.add_photograph_flags(parser)
+    commands.add_checkpoint_flags(parser)
     parser.add_argument(
         '--batch_size',
-        type=flags.positive,
+        type=flag_types.positive,
         metavar='N',
         help='photographs at a time, over all devices (default: for each device\n'
         '8, in segmentation 1)',
     )
-    parser.add_argument(
-        '--dtype', choices=('float32', 'bfloat16'), help='of activations (default: as in training)'
-    )
-    parser.add_argument(
-        '--rule',
-        choices=tuple(classification.RULES),
-        help='classifier: boxes surround a high score of the class, scaled to\n'
-        '[0, 1] in each photograph (scaled, the default), or a high\n'
-        "probability where it is the best class (dominant, the paper's)",
-    )
-    parser.add_argument(
-        '--threshold',
-        type=flags.share,
-        metavar='T',
-        help='classifier: what is high, at least 0 and below 1 (default: that of\n'
-        'the configuration, config.evaluation.scaled_threshold or, for\n'
-        'dominant, config.evaluation.threshold; if negative, 0.5)',
-    )
-    flags.add_sizes(parser)
-    parser.add_argument(
-        '--tile_px',
-        type=flags.positive,
-        metavar='PX',
-        help='segmentation: side of tiles that are computed one by one, with the\n'
-        'same result, where photographs do not fit into memory',
-    )
-    given, overrides = flags.parse(parser, argv)
+    commands.add_dtype_flag(parser)
+    for module in PREDICTORS.values():
+        for name, options in module.FLAGS.items():
+            parser.add_argument(f'--{name}', **options)
+    given, overrides = parser.parse_overridable_args(argv)
     if not given.images:
         parser.error('no photograph is given; name image files or folders of them')
     overrides += [f'--config.model.dtype={given.dtype}'] * bool(given.dtype)
     return given, overrides
 
 
-def create_predictor(given, checkpoint):
-    """Returns the predictor that the task of the checkpoint needs.
+def create_predictor(given: argparse.Namespace, checkpoint: LoadedCheckpoint) -> run.Predictor:
+    """Makes the predictor that the task of the checkpoint needs.
 
     Raises:
-        InputError: a flag belongs to another task.
+        InputError: a flag belongs to another task, or cannot be followed.
     """
     task = checkpoint.model.task
-    for other, names in TASK_FLAGS.items():
-        unfit = [f'--{name}' for name in names if getattr(given, name) is not None]
+    for other, module in PREDICTORS.items():
+        unfit = [f'--{name}' for name in module.FLAGS if getattr(given, name) is not None]
         if other != task and unfit:
             raise InputError(
                 f'{unfit[0]} is for {other}, but the checkpoint is for {task}; leave it out'
             )
-    if task == 'segmentation':
-        if given.tile_px:
-            checkpoint.config.evaluation.tile_px = given.tile_px
-        return segmentation.predictor(checkpoint, size=given.size, short_side=given.short_side)
-    return classification.predictor(
-        checkpoint, rule=given.rule or 'scaled', threshold=given.threshold
-    )
+    module = PREDICTORS[task]
+    return module.predictor(checkpoint, {name: getattr(given, name) for name in module.FLAGS})
 
 
-def choose_batch_size(given, photographs, checkpoint):
+def choose_batch_size(given: int | None, photographs: int, checkpoint: LoadedCheckpoint) -> int:
     """Returns the number of photographs in a batch: the given one, if there is use for as many.
 
     Raises:
@@ -162,28 +133,9 @@ def choose_batch_size(given, photographs, checkpoint):
     """
     devices = checkpoint.mesh.devices.size
     if given is None:
-        given = devices * BATCH_SIZE[checkpoint.model.task]
+        given = devices * PREDICTORS[checkpoint.model.task].BATCH_SIZE
     meshes.check_batch_size(given, devices, '--batch_size')
     return min(given, devices * -(-photographs // devices))
-
-
-def tell(summary, output):
-    """Says how it went.
-
-    Raises:
-        InputError: nothing could be read.
-    """
-    unreadable = len(summary.unreadable)
-    progress.say(f'page: {output / "index.html"}')
-    if not summary.examples:
-        raise InputError(
-            f'no photograph could be read, for example: {next(iter(summary.unreadable.values()))}'
-        )
-    if unreadable:
-        progress.say(
-            f'{unreadable} of {summary.examples + unreadable} files could not be read; '
-            'the page and report.json name them'
-        )
 
 
 if __name__ == '__main__':

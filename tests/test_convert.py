@@ -13,11 +13,9 @@ from golden import rebuild
 from models.fills import random_variables
 
 import drn_jax
-from drn_jax import cityscapes, convert, recipes
-from drn_jax.checkpoints import manager, restore
+from drn_jax import cityscapes, convert, fields, recipes, tasks
+from drn_jax.checkpoints import manager, restore, weight_files
 from drn_jax.errors import InputError
-from drn_jax.models import weight_files
-from drn_jax.training import configurations
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -103,7 +101,7 @@ def test_a_checkpoint_has_the_configuration_of_a_run(checkpoint):
     wanted.model.num_classes, wanted.model.width = 19, 1 / 16
     wanted.data.class_names = cityscapes.CLASS_NAMES
     found = restore.read_config(path)
-    assert configurations.differences(found, wanted) == []
+    assert fields.differences(found, wanted, lambda field: not field.resume) == []
     assert type(found.model.width) is float
 
 
@@ -149,9 +147,7 @@ def test_the_first_block_is_chosen(tmp_path, capsys):
         flags = ['--first_block=release'] if choice == 'release' else []
         convert.main(['--variant=drn_a_50', f'--input={file}', f'--output={output}', *flags])
         assert f'drn_a_50 (first_block {choice}), ' in capsys.readouterr().out
-        assert (
-            configurations.model_of(restore.read_config(restore.find(output))).first_block == choice
-        )
+        assert tasks.create_network(restore.read_config(restore.find(output))).first_block == choice
 
 
 def test_an_empty_directory_may_be_there(tmp_path, c_26):

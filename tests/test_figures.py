@@ -16,9 +16,8 @@ import drn_jax
 from drn_jax import figures, recipes
 from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
-from drn_jax.prediction import activations, labels, maps
-from drn_jax.prediction import figures as drawings
-from drn_jax.prediction.trained import Trained
+from drn_jax.prediction import activations, drawings, inputs, maps
+from drn_jax.prediction.checkpoint import LoadedCheckpoint
 
 ROOT = pathlib.Path(__file__).parent.parent
 SIDE = 32  # of what classifiers see
@@ -90,10 +89,11 @@ def test_what_enters_level_3_is_pooled_in_drn_a_only():
 
 
 def test_the_class_is_the_likeliest_over_networks():
-    def view(scores):
-        return activations.View(np.array(scores, np.float32).reshape(1, 1, -1), {}, None, {}, None)
+    def found(scores):
+        scores = np.array(scores, np.float32).reshape(1, 1, -1)
+        return activations.Activations(scores, {}, None, {}, None)
 
-    assert drawings.common_class([view([5.0, 0.0, 4.9]), view([0.0, 0.0, 3.0])]) == 2
+    assert drawings.common_class([found([5.0, 0.0, 4.9]), found([0.0, 0.0, 3.0])]) == 2
 
 
 def test_cells_cover_what_they_stand_for():
@@ -176,8 +176,11 @@ def test_label_maps_beside_the_ground_truth(folder, segmenter, tmp_path):
 
 def test_networks_are_told_apart():
     def names(*paths):
-        return figures.network_names(
-            [Trained(None, None, config, (), (), None, pathlib.Path(path)) for path in paths]
+        return drawings.network_names(
+            [
+                LoadedCheckpoint(None, None, config, (), (), None, pathlib.Path(path))
+                for path in paths
+            ]
         )
 
     config = recipes.classification()
@@ -239,12 +242,12 @@ def test_label_maps_are_checked(tmp_path):
     ]:
         Image.fromarray(pixels).save(path)
         with pytest.raises(InputError, match=message):
-            labels.read_labels(path, (4, 5), 3)
+            inputs.read_labels(path, (4, 5), 3)
     Image.fromarray(np.full((4, 5), 255, np.uint8)).save(path)
-    assert (labels.read_labels(path, (4, 5), 3) == 255).all()
+    assert (inputs.read_labels(path, (4, 5), 3) == 255).all()
     path.write_bytes(b'no image')
     with pytest.raises(InputError, match='cannot be read as an image'):
-        labels.read_labels(path, (4, 5), 3)
+        inputs.read_labels(path, (4, 5), 3)
 
 
 def test_the_command_ends_with_a_status(tmp_path):

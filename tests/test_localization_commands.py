@@ -215,8 +215,8 @@ def test_boxes_of_other_images_give_an_error_instead_of_numbers(run, archives, t
     [
         (
             ['--config.evaluation.threshold_split=validation'],
-            '^thresholds cannot be chosen on validation: 10 of its images are evaluated; give another '
-            'config.evaluation.threshold_split, or config.evaluation.threshold itself$',
+            '^thresholds cannot be chosen on validation: 10 of its images are evaluated; give '
+            'another config.evaluation.threshold_split, or config.evaluation.threshold itself$',
         ),
         (
             ['--config.data.validation_split=train[8:]'],
@@ -272,19 +272,23 @@ def test_the_images_that_thresholds_are_chosen_on(monkeypatch, settings, split):
 
 
 def test_training_images_that_are_evaluated_are_no_choice():
+    from training import tiny
+
     from drn_jax.training import evaluation
 
     config = recipes.classification()
     config.data.validation_split = 'train[90:]'
+    source = NumberSource(train=100, validation=7)
     with pytest.raises(InputError, match='chosen on train: 10 of its images are evaluated'):
-        evaluation.calibration_split(config, NumberSource(train=100, validation=7))
+        evaluation.calibration_split(tiny.experiment_of(config, source, None))
 
 
 @pytest.fixture(scope='module')
 def untrained(digit_scenes_dir, tmp_path_factory):
     """A checkpoint for `digit_scenes` as networks are before the first step."""
+    from drn_jax import experiments
     from drn_jax.checkpoints import manager
-    from drn_jax.training import setups, states
+    from drn_jax.training import states
 
     config, workdir = recipes.digit_scenes(), tmp_path_factory.mktemp('untrained')
     config.update_from_flattened_dict(
@@ -298,11 +302,14 @@ def untrained(digit_scenes_dir, tmp_path_factory):
             'mesh.devices': 1,
         }
     )
-    setup = setups.set_up(config)
+    experiment = experiments.resolve(config)
     state = states.initialize(
-        setup.task.model, states.create_optimizer(config, 0.1), jax.random.key(0), setup.mesh
+        experiment.task.model,
+        states.create_optimizer(config.optimizer, 0.1),
+        jax.random.key(0),
+        experiment.mesh,
     )
-    with manager.Checkpoints(workdir, config) as saved:
+    with manager.Checkpoints(workdir, experiment.config) as saved:
         saved.save(state)
     return workdir
 

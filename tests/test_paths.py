@@ -10,10 +10,9 @@ import pytest
 from etils import epath
 
 import drn_jax
-from drn_jax import check_data, convert, evaluate, main, paths, plan, recipes
-from drn_jax.checkpoints import manager, transfer
+from drn_jax import check_data, convert, evaluate, experiments, main, paths, plan, recipes
+from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
-from drn_jax.training import loop
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = f'--config={ROOT}/configs/digit_scenes.py'
@@ -88,9 +87,37 @@ def test_what_is_no_directory_is_refused_in_one_sentence(given):
         paths.directory(given)
 
 
+def start_from(given):
+    config = recipes.digit_scenes()
+    config.init_from = given
+    return config
+
+
 @pytest.mark.parametrize(
-    'open_it',
+    'given, wanted',
     [
+        ('~/file', '/home/me/file'),
+        ('out/file', 'out/file'),
+        ('file:///a/b', '/a/b'),
+        ('run:1', 'run:1'),
+    ],
+)
+def test_what_must_be_local(given, wanted, monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    assert paths.local(given, '--output') == pathlib.Path(wanted)
+
+
+@pytest.mark.parametrize('given', ['gs://bucket/a', 'gs:/bucket/a', 's3://bucket/a', 'hf://a/b'])
+def test_what_must_be_local_and_is_not(given):
+    with pytest.raises(InputError) as error:
+        paths.local(given, '--output')
+    assert str(error.value) == (
+        f'--output={given} is not local; give a local path and copy it afterwards'
+    )
+
+
+@pytest.mark.parametrize(
+    'open_it'[
         lambda given: main.main([CONFIG, f'--workdir={given}']),
         lambda given: evaluate.main([f'--checkpoint={given}']),
         lambda given: evaluate.parse_flags(['--checkpoint=a', f'--output={given}']),
@@ -98,10 +125,9 @@ def test_what_is_no_directory_is_refused_in_one_sentence(given):
         lambda given: convert.main([f'--checkpoint={given}', '--output=new.safetensors']),
         lambda given: plan.main([CONFIG, '--topology=cpu', f'--output={given}']),
         lambda given: check_data.main(['--data_dir=a', f'--output={given}']),
-        lambda given: loop.train(recipes.digit_scenes(), given),
+        lambda given: experiments.resolve(start_from(given)),
         lambda given: manager.Checkpoints(given, recipes.digit_scenes()),
         lambda given: manager.save_variables(given, recipes.digit_scenes(), {}),
-        lambda given: transfer.start_from(given, {}),
         drn_jax.load,
     ],
     ids=[
@@ -112,10 +138,9 @@ def test_what_is_no_directory_is_refused_in_one_sentence(given):
         'convert_from',
         'plan',
         'check_data',
-        'train',
+        'init_from',
         'checkpoints',
         'save',
-        'init_from',
         'load',
     ],
 )

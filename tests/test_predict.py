@@ -21,7 +21,7 @@ from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
 from drn_jax.pictures import page
 from drn_jax.pictures.photographs import read_photograph
-from drn_jax.prediction import batches, classification, inputs, run, shapes, trained
+from drn_jax.prediction import checkpoint, classification, inputs, run, segmentation
 
 ROOT = pathlib.Path(__file__).parent.parent
 SIZE = 40  # of what the classifier sees
@@ -49,7 +49,11 @@ def classifier(tmp_path_factory):
 def segmenter(tmp_path_factory):
     config = recipes.segmentation()
     config.data.name = 'mine'
-    for section, field in (('model', 'edges'), ('evaluation', 'scales'), ('data', 'palette')):
+    for section, field in (
+        ('model', 'upsample_border'),
+        ('evaluation', 'scales'),
+        ('data', 'palette'),
+    ):
         del config[section][field]  # as if older code had written it
     return save_checkpoint(tmp_path_factory.mktemp('segmenter') / 'run', config, 4)
 
@@ -118,7 +122,7 @@ def test_every_kind_of_photograph_gets_a_line_in_order(classified):
 def test_answers_are_those_of_the_network(classified, classifier, photographs):
     model, variables = drn_jax.load(classifier)
     line = lines_of(classified)[-1]
-    image = shapes.resize(read_photograph(photographs / 'sub' / 'plain.JPEG'), (SIZE, SIZE))
+    image = inputs.resize(read_photograph(photographs / 'sub' / 'plain.JPEG'), (SIZE, SIZE))
     data = recipes.classification().data
     image = (image / 255 - np.array(data.mean)) / np.array(data.std)
     logits = jax.jit(model.apply)(variables, image[None].astype(np.float32))[0]
@@ -165,7 +169,7 @@ def test_boxes_are_placed_in_the_photograph(tmp_path):
     images = jnp.zeros((1, 16, 32, 3), jnp.uint8)
 
     def answer(rule, threshold):
-        found = classification.answers(
+        found = classification.forward(
             CannedNetwork(scores), settings, None, images, geometry, rule=rule, threshold=threshold
         )
         return jax.tree.map(lambda array: np.asarray(array)[0], found)
@@ -179,7 +183,7 @@ def test_boxes_are_placed_in_the_photograph(tmp_path):
     assert answer('dominant', 0.998)['boxes'].tolist() == [[100, 200, 200, 400], [0, 0, 0, 0]]
     assert answer('dominant', 0.4)['boxes'].tolist() == [[0, 0, 200, 800]] * 2
 
-    example = batches.Example(
+    example = inputs.Example(
         0,
         inputs.Photograph('a', pathlib.Path('a.png')),
         np.zeros((200, 800, 3), np.uint8),
@@ -195,7 +199,7 @@ def test_boxes_are_placed_in_the_photograph(tmp_path):
 
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium is installed')
 def test_chromium_shows_the_box_in_its_place(tmp_path):
-    example = batches.Example(
+    example = inputs.Example(
         0,
         inputs.Photograph('a', pathlib.Path('a.png')),
         np.full((200, 400, 3), (20, 30, 160), np.uint8),
@@ -295,14 +299,14 @@ def test_label_maps_have_the_size_of_the_photograph(segmenter, photographs, tmp_
 def test_few_sizes_occur():
     data = recipes.classification().data
     sizes = {
-        shapes.classifier_size(height, width, data)
+        classification.whole_size(height, width, data)
         for height in range(300, 500, 7)
         for width in range(300, 500, 7)
     }
     assert len(sizes) == 2 * (13 - 8) + 1  # ratios from 8/8 to 13/8 in eighths, two directions
-    assert shapes.classifier_size(1, 1, data) == (256, 256)
-    assert shapes.classifier_size(5, 100000, data) == (256, 8 * 256)
-    assert shapes.short_side_size(3, 1000, 100) == (100, 33333)
+    assert classification.whole_size(1, 1, data) == (256, 256)
+    assert classification.whole_size(5, 100000, data) == (256, 8 * 256)
+    assert segmentation.seen_size(None, 100, 3, 1000) == (100, 33333)
 
 
 def test_batches_have_one_size_and_nothing_waits_for_ever(tmp_path):
@@ -314,14 +318,14 @@ def test_batches_have_one_size_and_nothing_waits_for_ever(tmp_path):
 
     def places(**options):
         return [
-            [example.place for example in batch]
-            for batch in batches.batches(found, lambda height, width: (height, width), 3, **options)
+            [example.position for example in batch]
+            for batch in inputs.batches(found, lambda height, width: (height, width), 3, **options)
         ]
 
     assert places() == [[1, 3, 4], [0, 2, 5], [6, 7]]
     assert places(lag=1) == [[0, 2], [1, 3, 4], [5, 6, 7]]
     assert places(held_bytes=0) == [[place] for place in range(8)]
-    stacked = batches.stack(list(batches.batches(found[:1], lambda h, w: (h, w), 3))[0], 3)
+    stacked = inputs.stack(list(inputs.batches(found[:1], lambda h, w: (h, w), 3))[0], 3)
     assert stacked.shape == (3, 4, 4, 3)
 
 
@@ -377,7 +381,6 @@ def error_of(*flags):
         (['PHOTOGRAPHS', '--batch_size=0'], "'0' is given, but it is a whole number, at least 1"),
         (['PHOTOGRAPHS', '--batch_size=3'], '--batch_size is 3, which 8 devices do not divide'),
         (['PHOTOGRAPHS', '--size=3'], "'3' is given, but a size is HEIGHTxWIDTH"),
-        (['PHOTOGRAPHS', '--size=3x4', '--short_side=3'], 'exclude each other'),
         (['PHOTOGRAPHS', '--step=7'], 'holds no step 7; it holds 0'),
         (['PHOTOGRAPHS', '--treshold=.5'], '--treshold=.5 is not understood'),
         (['PHOTOGRAPHS', '--config.data.sise=5'], "config.data has no field 'sise'"),
@@ -417,6 +420,9 @@ def test_bad_directories_and_checkpoints(classifier, segmenter, photographs, tmp
     assert '--tile_px=12 is no multiple of the stride of drn_a_18, 8' in error_of(
         f'--checkpoint={segmenter}', photograph, output, '--tile_px=12'
     )
+    assert '--size and --short_side exclude each other' in error_of(
+        f'--checkpoint={segmenter}', photograph, output, '--size=8x8', '--short_side=8'
+    )
     backbone = save_checkpoint(tmp_path / 'backbone', recipes.classification(), 0)
     assert 'holds a network without a classifier' in error_of(
         f'--checkpoint={backbone}', photograph, output
@@ -426,7 +432,7 @@ def test_bad_directories_and_checkpoints(classifier, segmenter, photographs, tmp
 
 def test_names_and_colors_must_fit_the_classes(segmenter):
     with pytest.raises(InputError, match='has 4 classes, but 1 names and 4 colors'):
-        trained.load_trained(segmenter, overrides=["--config.data.class_names=('sky',)"])
+        checkpoint.load_checkpoint(segmenter, overrides=["--config.data.class_names=('sky',)"])
 
 
 # -------------------------------------------------------------------------------- as a user types

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from drn_jax import recipes
+from drn_jax import recipes, schedules
 from drn_jax.errors import InputError
-from drn_jax.training import schedules
 
 
 def rates(config, examples, at):
@@ -98,12 +97,6 @@ def test_steps_of_a_run():
 @pytest.mark.parametrize(
     'changes, message',
     [
-        (
-            {'optimizer.schedule': 'linear'},
-            "'linear' is unknown; known: steps, cosine, poly, constant",
-        ),
-        ({'optimizer.learning_rate': -1.0}, 'learning_rate -1.0'),
-        ({'optimizer.base_batch_size': 0}, 'base_batch_size 0'),
         ({'epochs': 0.0}, 'make 0 steps of 256 images from 2560 examples; at least one is needed'),
     ],
 )

@@ -12,12 +12,11 @@ from data.cityscapes_zips import write_cityscapes_zips
 from data.own_maps import write_pair
 from PIL import Image
 
-from drn_jax import cityscapes, evaluate, main, recipes
+from drn_jax import cityscapes, evaluate, main, recipes, tasks
 from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
 from drn_jax.pictures.label_files import LabelFiles
 from drn_jax.tasks import segmentation
-from drn_jax.training import configurations
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
 SMALL = [
@@ -117,7 +116,7 @@ def test_images_of_two_directories(run, tmp_path):
 def test_a_network_without_class_names_is_evaluated_on_two_directories(tmp_path):
     config = recipes.segmentation()
     config.model.num_classes, config.model.width = 5, 0.0625
-    model = configurations.model_of(config)
+    model = tasks.create_network(config)
     variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
     manager.save_variables(tmp_path / 'converted', config, variables)
     write_pair(tmp_path, 'images/0.png', 'labels/0.png', value=4)

@@ -13,7 +13,7 @@ from orbax.checkpoint import checkpoint_managers
 from drn_jax import fields, files, paths
 from drn_jax.checkpoints import manifests, restore
 from drn_jax.distributed import processes
-from drn_jax.errors import InputError, Stopped, first_line
+from drn_jax.errors import InputError, Stopped, one_line
 from drn_jax.reporting import progress
 
 _LARGE = ('variables', 'optimizer')  # items of a step
@@ -196,9 +196,9 @@ class Checkpoints:
                 else ('there is no other yet')
             )
             raise InputError(
-                f'step {step} could not be saved in {self.directory} ({first_line(error)}); '
-                f'{held}; see that there is room and that the storage works, then give the same '
-                'command again'
+                f'step {step} could not be saved in {self.directory} '
+                f'({one_line(error, short=True)}); {held}; see that there is room and that the '
+                'storage works, then give the same command again'
             ) from error
 
     def __enter__(self):

@@ -9,7 +9,7 @@ import orbax.checkpoint as ocp
 
 from drn_jax import fields, paths, tasks
 from drn_jax.checkpoints import manifests
-from drn_jax.errors import InputError, first_line
+from drn_jax.errors import InputError, one_line
 
 FOLDER = 'checkpoints'
 METRICS = 'metrics/metrics'  # file in the folder of a step, where Orbax looks for it
@@ -173,7 +173,7 @@ def named_if_damaged(path):
     except Exception as error:  # Orbax and TensorStore raise many kinds
         raise InputError(
             f'the checkpoint {path} is damaged and cannot be read '
-            f'({first_line(error)}); '
+            f'({one_line(error, short=True)}); '
             'choose another step, or move this one away'
         ) from error
 

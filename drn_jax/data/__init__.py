@@ -1,30 +1,24 @@
 """Data sets through TFDS and tf.data: no JAX and no Flax here, NumPy arrays come out.
 
-Importing this package imports TensorFlow, which takes seconds: floors above import it inside the
-functions that need it. TensorFlow is kept off every accelerator, for those are JAX's.
+The names below import TensorFlow when they are first used, which takes seconds; `batch_specs` and
+`image_files` do without. Modules here take TensorFlow from `cpu_tensorflow`.
 """
 
-import os
+import importlib
+from typing import Any
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # 2: errors only
-os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it serves networks, and announces itself
+_MODULES = {
+    'Source': 'source',
+    'evaluation_batches': 'pipeline',
+    'is_there': 'catalog',
+    'open_pairs': 'pair_source',
+    'open_source': 'catalog',
+    'training_batches': 'pipeline',
+}
 
-import tensorflow as tf  # noqa: E402  (TensorFlow reads the environment when it is imported)
 
-for _kind in ('GPU', 'TPU'):
-    tf.config.set_visible_devices([], _kind)
-tf.get_logger().setLevel('ERROR')  # TFDS calls what TensorFlow calls deprecated
-
-from drn_jax.data.label_maps import open_pairs  # noqa: E402
-from drn_jax.data.pipeline import evaluation_batches, training_batches  # noqa: E402
-from drn_jax.data.source import Source  # noqa: E402
-from drn_jax.data.sources import is_there, open_source  # noqa: E402
-
-__all__ = [
-    'Source',
-    'evaluation_batches',
-    'is_there',
-    'open_pairs',
-    'open_source',
-    'training_batches',
-]
+def __getattr__(name: str) -> Any:
+    """Imports a public name from its module."""
+    if name not in _MODULES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'{__name__}.{_MODULES[name]}'), name)

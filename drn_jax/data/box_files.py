@@ -4,6 +4,7 @@ import collections
 import csv
 import gzip
 import io
+import os
 import tarfile
 import zlib
 from xml.etree import ElementTree
@@ -18,7 +19,7 @@ ARCHIVES = {'validation': 'ILSVRC2012_bbox_val_v3.tgz', 'train': 'ILSVRC2012_bbo
 COLUMNS = ('image', 'x0', 'y0', 'x1', 'y1')
 
 
-def read_archive(path):
+def read_archive(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads the boxes of an archive of Pascal VOC's XML files, also in archives inside of it.
 
     The files count pixels from 0 and include the last one, so its end here is one higher.
@@ -32,25 +33,27 @@ def read_archive(path):
     Raises:
         InputError: the file is missing, cut off or damaged, or holds no boxes.
     """
-    path, found = epath.Path(path), collections.defaultdict(list)
-    if not path.exists():
+    file = epath.Path(path)
+    found: dict[str, list] = collections.defaultdict(list)
+    if not file.exists():
         raise InputError(
-            f'{path.name} is not in {path.parent}; download it from '
+            f'{file.name} is not in {file.parent}; download it from '
             'https://image-net.org (after registration), or give config.data.boxes a '
-            'CSV file'
+            'CSV file',
+            path=path,
         )
     try:
-        with path.open('rb') as file:
-            for name, content in _xml_files(file):
+        with file.open('rb') as stream:
+            for name, content in _xml_files(stream):
                 found[_stem(name)] += _boxes(name, content)
     except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
         raise InputError(
-            f'{path} is damaged or no archive of boxes ({error}); download it again'
+            f'{path} is damaged or no archive of boxes ({error}); download it again', path=path
         ) from error
-    found = {name: np.array(boxes, np.float32) for name, boxes in found.items() if boxes}
-    if not found:
-        raise InputError(f'{path} holds no boxes; give {ARCHIVES["validation"]}')
-    return found
+    arrays = {name: np.array(boxes, np.float32) for name, boxes in found.items() if boxes}
+    if not arrays:
+        raise InputError(f'{path} holds no boxes; give {ARCHIVES["validation"]}', path=path)
+    return arrays
 
 
 def _xml_files(file):
@@ -64,9 +67,10 @@ def _xml_files(file):
     unpacked = gzip.GzipFile(fileobj=file) if packed else file
     with tarfile.open(fileobj=unpacked, mode='r:') as archive:
         for member in archive:
-            if not member.isfile():
+            extracted = archive.extractfile(member)
+            if not extracted:  # a directory
                 continue
-            content = archive.extractfile(member).read()
+            content = extracted.read()
             if member.name.endswith('.xml'):
                 yield member.name, content
             elif member.name.endswith(('.tar.gz', '.tgz', '.tar')):
@@ -87,15 +91,15 @@ def _boxes(name, content):
     """
     try:
         edges = [
-            [float(box.findtext(edge)) for edge in ('ymin', 'xmin', 'ymax', 'xmax')]
+            [float(box.findtext(edge, '')) for edge in ('ymin', 'xmin', 'ymax', 'xmax')]
             for box in ElementTree.fromstring(content).iter('bndbox')
         ]
-    except (ElementTree.ParseError, TypeError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError) as error:
         raise ValueError(f'{name}: {error}') from error
     return [(y0, x0, y1 + 1, x1 + 1) for y0, x0, y1, x1 in edges]
 
 
-def read_csv(path):
+def read_csv(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads boxes from lines `image,x0,y0,x1,y1` in pixels, upper ends exclusive.
 
     An image may have several lines; a first line that names the columns is left out. Boxes belong
@@ -118,14 +122,17 @@ def read_csv(path):
         >>> read_csv(path)
         {'1': array([[20., 10., 40., 30.]], dtype=float32)}
     """
-    path, found, names = epath.Path(path), collections.defaultdict(list), {}
+    file = epath.Path(path)
+    found: dict[str, list] = collections.defaultdict(list)
+    names: dict[str, str] = {}
     try:
-        text = path.read_text().removeprefix('\ufeff')  # spreadsheets put it before the first line
+        text = file.read_text().removeprefix('\ufeff')  # spreadsheets put it before the first line
         lines = list(csv.reader(text.splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f'{path} cannot be read as a CSV file of boxes ({error}); give one, or '
-            f'the directory of {ARCHIVES["validation"]}'
+            f'the directory of {ARCHIVES["validation"]}',
+            path=path,
         ) from error
     for number, line in enumerate(lines, 1):
         if not line or number == 1 and tuple(word.strip() for word in line) == COLUMNS:
@@ -134,18 +141,20 @@ def read_csv(path):
         if not box:
             raise InputError(
                 f'line {number} of {path} is {",".join(line)!r}; a line is '
-                'image,x0,y0,x1,y1 in pixels, with x1 above x0 and y1 above y0'
+                'image,x0,y0,x1,y1 in pixels, with x1 above x0 and y1 above y0',
+                path=path,
             )
         stem = _stem(name)
         if names.setdefault(stem, name) != name:
             raise InputError(
                 f'{path} names two images {stem}, {names[stem]} and {name}; boxes are '
                 'found by file names without directory and suffix, so give each '
-                'image its own'
+                'image its own',
+                path=path,
             )
         found[stem].append(box)
     if not found:
-        raise InputError(f'{path} holds no boxes; a line is image,x0,y0,x1,y1 in pixels')
+        raise InputError(f'{path} holds no boxes; a line is image,x0,y0,x1,y1 in pixels', path=path)
     return {stem: np.array(boxes, np.float32) for stem, boxes in found.items()}
 
 

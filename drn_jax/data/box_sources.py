@@ -1,11 +1,11 @@
 """Data sets whose images have one class and boxes: of TFDS, or with boxes from other files."""
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
 from drn_jax.data import box_files
+from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.source import Source
 from drn_jax.data.tfds_sources import PreparedSource
 from drn_jax.errors import InputError
@@ -23,10 +23,6 @@ class FeatureBoxSource(PreparedSource):
     Args:
         name, data_dir, manual_dir: see PreparedSource.
 
-    Attributes:
-        masks: whether there are pixels of objects.
-        box_places: how many boxes `read_boxes` gives for every image, zeros where it has fewer.
-
     Raises:
         InputError: see PreparedSource; or no feature is a box.
     """
@@ -43,7 +39,8 @@ class FeatureBoxSource(PreparedSource):
         if not found:
             raise InputError(
                 f'data set {self.name!r} has no boxes; give config.data.boxes a CSV file of them '
-                f'or, for ImageNet, the directory of {box_files.ARCHIVES["validation"]}'
+                f'or, for ImageNet, the directory of {box_files.ARCHIVES["validation"]}',
+                field='config.data.boxes',
             )
         name, self._path = next(iter(found.items()))
         one = isinstance(info.features[name], tfds.features.BBoxFeature)
@@ -65,12 +62,10 @@ class FeatureBoxSource(PreparedSource):
         )
 
     def read_boxes(self, record, height, width):
-        """Returns the boxes of a record, float32 [box_places, 4]; see TableBoxSource."""
         tf.debugging.assert_less_equal(record['box_count'], self.box_places)
         return record['boxes'] * tf.cast(tf.stack([height, width, height, width]), tf.float32)
 
     def read_object(self, record):
-        """Returns the pixels of a record's object, uint8 [H, W], 0 beside it."""
         return tf.io.decode_png(record['object'], channels=1)[..., 0]
 
 
@@ -100,9 +95,7 @@ class TableBoxSource(Source):
         path: of a CSV file, or of the directory of ImageNet's archives of boxes.
 
     Attributes:
-        masks: False; there are no pixels of objects.
-        box_places: how many boxes `read_boxes` gives for every image, zeros where it has fewer;
-            as many as an image of the splits opened so far has at most.
+        box_places: as many boxes as an image of the splits opened so far has at most.
 
     Raises:
         InputError: there is no such file or directory. When a split is opened: its archive is
@@ -110,15 +103,17 @@ class TableBoxSource(Source):
     """
 
     label_kind = 'boxes'
-    masks = False
 
-    def __init__(self, source, path):
-        self._source, self._path, self._found, self._read = source, epath.Path(path), {}, set()
+    def __init__(self, source: Source, path: str):
+        self._source, self._path = source, epath.Path(path)
+        self._found: dict[str, np.ndarray] = {}
+        self._read: set[epath.Path] = set()
         self.name, self.class_names, self.splits = source.name, source.class_names, source.splits
         if not path or not self._path.exists():
             raise InputError(
                 f'config.data.boxes {path!r} is neither a CSV file nor the directory '
-                f'of {box_files.ARCHIVES["validation"]}; give the one or the other'
+                f'of {box_files.ARCHIVES["validation"]}; give the one or the other',
+                field='config.data.boxes',
             )
 
     def read(self, record):
@@ -128,14 +123,6 @@ class TableBoxSource(Source):
         return self._source.read_label(record)
 
     def read_boxes(self, record, height, width):
-        """Returns the boxes of a record, float32 [box_places, 4], y0 x0 y1 x1 in pixels.
-
-        They may lie beyond the image.
-
-        Args:
-            record: dict of tensors, one element of `records`.
-            height, width: of the image, in pixels.
-        """
         del height, width
         stem = tf.strings.regex_replace(record['name'], r'^.*/|\.[^./]*$', '')
         row = self._rows.lookup(stem)

@@ -2,17 +2,24 @@
 
 import collections
 import io
+from collections.abc import Callable, Iterable, Sequence
 
+import ml_collections
 import numpy as np
 from etils import epath
 from PIL import Image
 
 from drn_jax import cityscapes
-from drn_jax.data import image_label_files, label_maps
+from drn_jax.cityscapes import IGNORE_LABEL
+from drn_jax.data import label_encodings
+from drn_jax.data.dataset_info import Info
+from drn_jax.data.image_label_pairs import Pair
 from drn_jax.data.pipeline import evaluation_batches
+from drn_jax.data.source import Source
+from drn_jax.data.threads import in_threads
 from drn_jax.errors import InputError
 
-_NONE = 255  # no class, among the classes that are counted
+Progress = Callable[[Iterable], Iterable]  # wraps an iterable, and shows how far it is
 
 
 class Survey:
@@ -29,20 +36,30 @@ class Survey:
     """
 
     def __init__(self):
-        self.images, self.sizes, self.problems = 0, collections.Counter(), []
+        self.images = 0
+        self.sizes: collections.Counter[tuple[int, int]] = collections.Counter()
+        self.problems: list[str] = []
         self.pixels, self.values, self.wrong = np.zeros((3, 256), np.int64)
         self.channels = np.zeros((3, 256), np.int64)
 
-    def add(self, size, pixels, channels, *, values=0, wrong=0):
+    def add(
+        self,
+        size: tuple[int, ...],
+        pixels: np.ndarray,
+        channels: np.ndarray,
+        *,
+        values: np.ndarray | int = 0,
+        wrong: np.ndarray | int = 0,
+    ) -> None:
         """Adds an image: its size, and counts as in the attributes."""
         self.images += 1
-        self.sizes[tuple(size)] += 1
+        self.sizes[size[0], size[1]] += 1
         self.pixels += pixels
         self.channels += channels
         self.values += values
         self.wrong += wrong
 
-    def mean_std(self):
+    def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Returns mean and standard deviation of the channels over all pixels, white being 1.
 
         Returns:
@@ -61,62 +78,46 @@ class Survey:
         return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(square - mean**2, 0)).tolist())
 
 
-def survey_files(found, info, progress=iter):
+def survey_files(found: list[Pair], info: Info, progress: Progress = iter) -> Survey:
     """Surveys files of the user's own, as they are, before anything is built.
 
     Args:
-        found: list of Pair.
-        info: Info.
+        found: the files.
+        info: what info.json says of them.
         progress: wraps an iterable, and shows how far it is.
-
-    Returns:
-        A Survey.
     """
 
-    def meaning(pair):
-        return label_maps.meaning(info, pair)
+    def inspect(pair):
+        encoding = label_encodings.encoding_of(pair, info)
+        return encoding, *_inspect(pair, encoding)
 
     survey = Survey()
-    for pair, (examined, channels) in zip(
-        found,
-        progress(image_label_files.in_threads(lambda pair: _inspect(pair, meaning(pair)), found)),
-    ):
-        train_ids, known = meaning(pair)[:2]
-        pixels = np.bincount(train_ids, examined.values * known, 256).astype(np.int64)
-        survey.add(
-            examined.size, pixels, channels, values=examined.values, wrong=examined.values * ~known
-        )
+    for encoding, examined, channels in progress(in_threads(inspect, found)):
+        values, known = examined.values, encoding.known
+        pixels = np.bincount(encoding.train_ids, values * known, 256).astype(np.int64)
+        survey.add(examined.size, pixels, channels, values=values, wrong=values * ~known)
         survey.problems += [examined.problem] * bool(examined.problem)
     return survey
 
 
-def survey_split(source, data, split, progress=iter):
+def survey_split(
+    source: Source, data: ml_collections.ConfigDict, split: str, progress: Progress = iter
+) -> Survey:
     """Surveys a split of a prepared data set.
 
     Args:
-        source: a Source of label maps.
+        source: one of label maps.
         data: `config.data`.
         split: its name.
         progress: wraps an iterable, and shows how far it is.
-
-    Returns:
-        A Survey.
     """
     survey = Survey()
     batches = evaluation_batches(source, data, batch_size=1, split=split)
     for batch in progress(batches):
         if batch['mask'][0]:
             image, label = batch['image'][0], batch['label'][0]
-            survey.add(
-                label.shape,
-                np.bincount(label.ravel(), minlength=256),
-                np.stack(
-                    [
-                        np.bincount(image[..., channel].ravel(), minlength=256)
-                        for channel in range(3)
-                    ]
-                ),
-            )
+            channels = [np.bincount(channel.ravel(), minlength=256) for channel in image.T]
+            survey.add(label.shape, np.bincount(label.ravel(), minlength=256), np.stack(channels))
     survey.problems = [
         f'{name} cannot be read, or image and label map differ in size'
         for name in batches.unreadable
@@ -124,25 +125,25 @@ def survey_split(source, data, split, progress=iter):
     return survey
 
 
-def own_problems(found, info, surveys):
+def own_problems(found: dict[str, list[Pair]], info: Info, surveys: dict[str, Survey]) -> list[str]:
     """Finds what is wrong with files of the user's own as a whole.
 
     Args:
-        found: {split: list of Pair}.
-        info: Info.
-        surveys: {split: Survey} of some of the splits.
+        found: the files of every split.
+        info: what info.json says of them.
+        surveys: those of some of the splits.
 
     Returns:
         Sentences without their ends.
     """
     problems = []
     try:
-        label_maps.check_names([pair for split in found.values() for pair in split], info)
+        label_encodings.check_names([pair for split in found.values() for pair in split], info)
     except InputError as error:
         problems.append(str(error))
-    values = sum(survey.values for survey in surveys.values())
+    values = np.sum([survey.values for survey in surveys.values()], axis=0)
     beyond = slice(len(cityscapes.CLASS_NAMES), cityscapes.LABEL_IDS)
-    if info.label_ids and values[_NONE] and not values[beyond].any():
+    if info.label_ids and values[IGNORE_LABEL] and not values[beyond].any():
         problems.append(
             'info.json says that label maps hold label ids, but they hold only 0 to 18 and 255, '
             'which look like train ids; remove "label_ids"'
@@ -150,7 +151,7 @@ def own_problems(found, info, surveys):
     return problems
 
 
-def own_remarks(found, surveys, info):
+def own_remarks(found: dict[str, list[Pair]], surveys: dict[str, Survey], info: Info) -> list[str]:
     """Finds what is unusual, though it can be trained on; sentences without their ends."""
     remarks = []
     paths = {split: {pair.image for pair in of_split} for split, of_split in found.items()}
@@ -162,11 +163,15 @@ def own_remarks(found, surveys, info):
     return remarks + statistics_remarks(surveys, info.mean_std, 'info.json')
 
 
-def statistics_remarks(surveys, declared, where):
+def statistics_remarks(
+    surveys: dict[str, Survey],
+    declared: tuple[Sequence[float], Sequence[float]] | None,
+    where: str,
+) -> list[str]:
     """Compares mean and standard deviation of the training images with those declared.
 
     Args:
-        surveys: {split: Survey}; where there is no `train`, the first counts.
+        surveys: by split; where there is no `train`, the first counts.
         declared: mean and standard deviation, three numbers each, or None.
         where: what declares them.
 
@@ -183,7 +188,7 @@ def statistics_remarks(surveys, declared, where):
     return []
 
 
-def absent_classes(survey, class_names):
+def absent_classes(survey: Survey, class_names: Sequence[str]) -> list[str]:
     """Returns the names of the classes that no pixel has.
 
     Example:
@@ -195,9 +200,9 @@ def absent_classes(survey, class_names):
     return [name for name, count in zip(class_names, survey.pixels) if not count]
 
 
-def _inspect(pair, meaning):
+def _inspect(pair, encoding):
     """Examines a pair and decodes its image: Examined, and pixels by value, int64 [3, 256]."""
-    examined = image_label_files.examine(pair, meaning)
+    examined = label_encodings.examine(pair, encoding)
     try:
         with Image.open(io.BytesIO(epath.Path(pair.image).read_bytes())) as image:
             channels = np.reshape(image.convert('RGB').histogram(), (3, 256))

@@ -1,7 +1,7 @@
 """info.json: what a data set of the user's own says of itself."""
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from etils import epath
 
@@ -29,7 +29,7 @@ class Info(NamedTuple):
     label_ids: bool
 
 
-def read_info(root):
+def read_info(root: str) -> Info:
     """Reads info.json of a data set of the user's own.
 
     Args:
@@ -44,23 +44,25 @@ def read_info(root):
     """
     if not root or not epath.Path(root).is_dir():
         raise InputError(
-            f'config.data.data_dir {root!r} is no directory; give the one that holds info.json'
+            f'config.data.data_dir {root!r} is no directory; give the one that holds info.json',
+            field='config.data.data_dir',
         )
     path = epath.Path(root) / 'info.json'
     if not path.exists():
         raise InputError(
             f'{path} is missing; write {{"classes": [...], "mean": [r, g, b], "std": '
-            '[r, g, b]} into it'
+            '[r, g, b]} into it',
+            path=path,
         )
     try:
         return parse_info(json.loads(path.read_text()))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f'{path} is no JSON: {error}; correct it') from error
+        raise InputError(f'{path} is no JSON: {error}; correct it', path=path) from error
     except InputError as error:
-        raise InputError(f'{path}: {error}') from error
+        raise InputError(f'{path}: {error}', path=path) from error
 
 
-def parse_info(given):
+def parse_info(given: Any) -> Info:
     """Checks what info.json holds.
 
     Args:
@@ -154,8 +156,8 @@ def _is_byte(value):
     return type(value) is int and 0 <= value <= 255
 
 
-def default_palette(count):
-    """Returns Pascal VOC's colors: bits 0, 3, 6 of a class become the highest bit of red, and so on.
+def default_palette(count: int) -> tuple[tuple[int, int, int], ...]:
+    """Returns Pascal VOC's colors: bits 0, 3, 6 of a class are the highest bits of red, and so on.
 
     Args:
         count: number of classes, at most 256.
@@ -167,10 +169,8 @@ def default_palette(count):
         >>> default_palette(5)
         ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128))
     """
-    return tuple(
-        tuple(
-            sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3))
-            for channel in range(3)
-        )
-        for number in range(count)
-    )
+
+    def level(number, channel):
+        return sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3))
+
+    return tuple((level(each, 0), level(each, 1), level(each, 2)) for each in range(count))

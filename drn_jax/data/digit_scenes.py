@@ -5,9 +5,10 @@
 """
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from sklearn import datasets
+
+from drn_jax.data.cpu_tensorflow import tf
 
 # Per split: number of images, then what no other split may use. Digits are indices into
 # scikit-learn's 1797; columns cut both photographs (427 x 640) into halves, of which `tune` shares
@@ -88,7 +89,13 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
             )
 
 
-def compose(inks, chosen, photographs, size, random):
+def compose(
+    inks: np.ndarray,
+    chosen: int,
+    photographs: list[np.ndarray],
+    size: int,
+    random: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws one scene.
 
     Args:
@@ -96,7 +103,7 @@ def compose(inks, chosen, photographs, size, random):
         chosen: index of the digit to show.
         photographs: uint8 [H, W, 3] each, H and W at least `size`.
         size: side of the scene, in pixels.
-        random: np.random.RandomState, advanced by the draws.
+        random: advanced by the draws.
 
     Returns:
         The image, uint8 [size, size, 3], and the mask of the digit's pixels, uint8 [size, size].
@@ -115,7 +122,7 @@ def compose(inks, chosen, photographs, size, random):
     return image, mask
 
 
-def enlarge(ink, side):
+def enlarge(ink: np.ndarray, side: int) -> np.ndarray:
     """Enlarges a digit bilinearly, in integers.
 
     Args:
@@ -142,14 +149,14 @@ def enlarge(ink, side):
     return whole * 256 // (4 * side * side * ink.max())
 
 
-def tight_box(mask):
+def tight_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Returns the smallest box round the pixels that are not 0.
 
     Args:
         mask: [H, W], any dtype, at least one pixel not 0.
 
     Returns:
-        y0, x0, y1, x1: int, in pixels, upper ends exclusive.
+        y0, x0, y1, x1 in pixels, upper ends exclusive.
 
     Example:
         >>> tight_box(np.array([[0, 0, 0], [0, 1, 1]]))

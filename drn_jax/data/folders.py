@@ -2,10 +2,10 @@
 
 import hashlib
 
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
+from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.source import Source
 from drn_jax.errors import InputError
 
@@ -24,19 +24,21 @@ class FolderSource(Source):
         InputError: there is no such directory, or no images where they should be.
     """
 
-    def __init__(self, root):
+    def __init__(self, root: str):
         self.name = 'folder'
         if not root or not epath.Path(root).is_dir():
             raise InputError(
                 f'config.data.data_dir {root!r} is no directory; give the one that '
-                'holds SPLIT/CLASS/NAME.jpg, such as train/cat/1.jpg'
+                'holds SPLIT/CLASS/NAME.jpg, such as train/cat/1.jpg',
+                field='config.data.data_dir',
             )
         self._builder = tfds.ImageFolder(root)
         self.class_names = tuple(self._builder.info.features['label'].names)
         self.splits = self._builder.info.splits
         if not any(info.num_examples for info in self.splits.values()):
             raise InputError(
-                f'{root!r} holds no images as SPLIT/CLASS/NAME.jpg, .jpeg or .png; arrange them so'
+                f'{root!r} holds no images as SPLIT/CLASS/NAME.jpg, .jpeg or .png; arrange them so',
+                path=root,
             )
         self._files = {
             split: self._sorted_files(split)

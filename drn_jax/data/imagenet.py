@@ -4,13 +4,18 @@ Sizes and offsets are torchvision's, so that published numbers can be compared. 
 Python integers or integer tensors.
 """
 
-import tensorflow as tf
+from typing import Any
+
+from drn_jax.data.cpu_tensorflow import tf
+from drn_jax.geometry import Geometry
+
+Length = Any  # int, or an integer tensor
 
 # The default method differs between platforms, and would make pixels differ between them.
 _DCT = 'INTEGER_ACCURATE'
 
 
-def resized_sizes(height, width, short):
+def resized_sizes(height: Length, width: Length, short: int) -> tuple[Length, Length]:
     """Returns the size of an image whose shorter side becomes `short` pixels.
 
     The longer side becomes short * long / short side, rounded down.
@@ -32,7 +37,7 @@ def resized_sizes(height, width, short):
     return short * height // shorter, short * width // shorter
 
 
-def central_offset(length, crop):
+def central_offset(length: Length, crop: int) -> Length:
     """Returns where a central crop begins: (length - crop) / 2, halves rounded to the even number.
 
     Args:
@@ -52,7 +57,9 @@ def central_offset(length, crop):
     return half + odd * (half % 2)
 
 
-def random_crop(shape, seed, *, area, ratio):
+def random_crop(
+    shape: tf.Tensor, seed: tf.Tensor, *, area: tuple[float, float], ratio: tuple[float, float]
+) -> tf.Tensor:
     """Chooses a training crop at random.
 
     A ratio of width by height is drawn, uniform in `ratio`, then a height, uniform among those that
@@ -86,7 +93,14 @@ def random_crop(shape, seed, *, area, ratio):
     return tf.concat([begin[:2], size[:2]], 0)
 
 
-def training_image(encoded, seed, *, size, area, ratio):
+def training_image(
+    encoded: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    size: int,
+    area: tuple[float, float],
+    ratio: tuple[float, float],
+) -> tf.Tensor:
     """Decodes a random crop of an image, and only that where the image is a JPEG file.
 
     Args:
@@ -112,7 +126,7 @@ def training_image(encoded, seed, *, size, area, ratio):
     return to_uint8(tf.image.resize(tf.cast(image, tf.float32), [size, size]))
 
 
-def whole_image(image, height, width):
+def whole_image(image: tf.Tensor, height: Length, width: Length) -> tf.Tensor:
     """Resizes an image, whatever its shape.
 
     Args:
@@ -126,7 +140,7 @@ def whole_image(image, height, width):
     return to_uint8(tf.image.resize(image, [height, width], antialias=True))
 
 
-def evaluation_crops(image, *, size, short, crops):
+def evaluation_crops(image: tf.Tensor, *, size: int, short: int, crops: int) -> tf.Tensor:
     """Resizes an image and cuts crops out of it.
 
     Args:
@@ -157,7 +171,7 @@ def evaluation_crops(image, *, size, short, crops):
     return tf.stack(cut) if crops == 10 else cut[0]
 
 
-def central_geometry(height, width, *, size, short):
+def central_geometry(height: Length, width: Length, *, size: int, short: int) -> Geometry:
     """Returns where `evaluation_crops` takes its central crop from.
 
     Args:
@@ -165,18 +179,18 @@ def central_geometry(height, width, *, size, short):
         size, short: see `evaluation_crops`.
 
     Returns:
-        Six lengths in pixels: height and width of the image, height and width after resizing, y
-        and x of the crop.
+        The `Geometry` of the crop.
 
     Example:
-        >>> central_geometry(375, 500, size=224, short=256)
+        >>> tuple(central_geometry(375, 500, size=224, short=256))
         (375, 500, 256, 341, 16, 58)
     """
     resized = resized_sizes(height, width, short)
-    return height, width, *resized, *(central_offset(length, size) for length in resized)
+    offsets = (central_offset(length, size) for length in resized)
+    return Geometry(height, width, *resized, *offsets)
 
 
-def few_shapes(height, width, short):
+def few_shapes(height: Length, width: Length, short: int) -> tuple[Length, Length]:
     """Returns the size to which a whole image is resized so that few sizes occur.
 
     The shorter side becomes `short`; the longer one k / 8 of it, k the nearest whole number from 8
@@ -202,7 +216,7 @@ def few_shapes(height, width, short):
     return (longest if height > width else short), (longest if width > height else short)
 
 
-def decode_image(encoded):
+def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes an image, whatever its kind and mode.
 
     Args:
@@ -224,6 +238,6 @@ def _decode_other(encoded):
     return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
 
-def to_uint8(image):
+def to_uint8(image: tf.Tensor) -> tf.Tensor:
     """Rounds float32 in 0..255 to uint8."""
     return tf.cast(tf.round(image), tf.uint8)

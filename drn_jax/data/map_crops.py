@@ -5,14 +5,20 @@ Label maps hold a class in every pixel, 255 where there is none.
 
 import math
 
-import tensorflow as tf
-
-from drn_jax.data.imagenet import decode_image, to_uint8
-
-IGNORED = 255
+from drn_jax.cityscapes import IGNORE_LABEL
+from drn_jax.data.cpu_tensorflow import tf
+from drn_jax.data.imagenet import Length, decode_image, to_uint8
 
 
-def training_example(encoded, label, seed, *, crop_px, scale=(1.0, 1.0), rotation_degrees=0):
+def training_example(
+    encoded: tf.Tensor,
+    label: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    crop_px: int,
+    scale: tuple[float, float] = (1.0, 1.0),
+    rotation_degrees: int = 0,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Cuts a random square out of an image and its label map, after rotating and scaling both.
 
     In this order: a rotation round the center by a whole number of degrees; a scale, one for both
@@ -52,14 +58,18 @@ def training_example(encoded, label, seed, *, crop_px, scale=(1.0, 1.0), rotatio
         image = _resample(image, rows, columns)
     image = tf.gather(tf.gather(image, rows.reflected), columns.reflected, axis=1)
     label = tf.gather(tf.gather(label, rows.nearest), columns.nearest, axis=1)
-    label = tf.where(rows.inside[:, None] & columns.inside, label, tf.constant(IGNORED, tf.uint8))
+    label = tf.where(
+        rows.inside[:, None] & columns.inside, label, tf.constant(IGNORE_LABEL, tf.uint8)
+    )
     return (
         tf.ensure_shape(image, [crop_px, crop_px, 3]),
         tf.ensure_shape(label, [crop_px, crop_px]),
     )
 
 
-def whole_example(encoded, label, *, size=(0, 0)):
+def whole_example(
+    encoded: tf.Tensor, label: tf.Tensor, *, size: tuple[int, int] = (0, 0)
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes an image, and resizes it and its label map where a size is given.
 
     Args:
@@ -101,7 +111,9 @@ class Axis:
         inside: whether a pixel of the crop lies in the image, bool [crop_px].
     """
 
-    def __init__(self, length, scaled, crop_px, draw, scaling):
+    def __init__(
+        self, length: tf.Tensor, scaled: tf.Tensor, crop_px: int, draw: tf.Tensor, scaling: bool
+    ):
         room = tf.maximum(scaled - crop_px, 0)
         first = tf.cast(draw * tf.cast(room + 1, tf.float64), tf.int32)
         self.count = tf.minimum(scaled, crop_px)
@@ -118,7 +130,7 @@ class Axis:
         self.nearest = nearest(self.reflected + first, scaled, length) - begin
 
 
-def reflect(place, length):
+def reflect(place: tf.Tensor, length: Length) -> tf.Tensor:
     """Returns the pixel that a place beyond the borders shows: the image mirrored, over and over.
 
     Args:
@@ -137,7 +149,7 @@ def reflect(place, length):
     return tf.minimum(place, period - place)
 
 
-def nearest(place, scaled, length):
+def nearest(place: tf.Tensor, scaled: Length, length: Length) -> tf.Tensor:
     """Returns the pixel of an image in which the center of a pixel of the scaled image lies.
 
     Args:
@@ -154,7 +166,13 @@ def nearest(place, scaled, length):
     return (2 * place + 1) * length // (2 * scaled)
 
 
-def rotate(image, label, degrees, rows, columns):
+def rotate(
+    image: tf.Tensor,
+    label: tf.Tensor,
+    degrees: tf.Tensor,
+    rows: tuple[Length, Length],
+    columns: tuple[Length, Length],
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Rotates an image and its label map round their center, and gives a window of the results.
 
     Args:
@@ -172,18 +190,9 @@ def rotate(image, label, degrees, rows, columns):
     # The window's pixel (row, column) shows the pixel (y, x) + R * (place - center).
     down = tf.cast(rows[0], tf.float64) - y
     right = tf.cast(columns[0], tf.float64) - x
-    transform = tf.stack(
-        [
-            cosine,
-            -sine,
-            x + cosine * right - sine * down,
-            sine,
-            cosine,
-            y + sine * right + cosine * down,
-            0.0,
-            0.0,
-        ]
-    )
+    x_shift = x + cosine * right - sine * down
+    y_shift = y + sine * right + cosine * down
+    transform = tf.stack([cosine, -sine, x_shift, sine, cosine, y_shift, 0.0, 0.0])
     shape = tf.stack([rows[1] - rows[0], columns[1] - columns[0]])
 
     def transformed(pixels, **options):
@@ -198,7 +207,10 @@ def rotate(image, label, degrees, rows, columns):
         tf.cast(image, tf.float32), interpolation='BILINEAR', fill_mode='REFLECT', fill_value=0.0
     )
     label = transformed(
-        label[..., None], interpolation='NEAREST', fill_mode='CONSTANT', fill_value=float(IGNORED)
+        label[..., None],
+        interpolation='NEAREST',
+        fill_mode='CONSTANT',
+        fill_value=float(IGNORE_LABEL),
     )
     return to_uint8(image), label[..., 0]
 

@@ -2,11 +2,14 @@
 
 import abc
 import functools
+from typing import Any
 
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.errors import InputError
+
+Record = dict[str, Any]  # tensors of an undecoded image, or of a row made of it
 
 
 class Source(abc.ABC):
@@ -17,8 +20,8 @@ class Source(abc.ABC):
 
     Attributes:
         name: as `config.data.name` gives it.
-        label_kind: 'classes', one for each image; 'boxes', one and boxes for each; or 'maps', one for
-            each pixel.
+        label_kind: 'classes', one for each image; 'boxes', one and boxes for each; or 'maps', one
+            for each pixel.
         class_names: names of the classes, tuple of str; a label is an index into it.
         splits: TFDS's description of the whole splits, {name: tfds.core.SplitInfo}.
         palette: where labels are maps, the color of each class, tuple of (r, g, b) in 0..255.
@@ -26,6 +29,9 @@ class Source(abc.ABC):
             differ.
         mean_std: mean and standard deviation of each channel, white being 1, two tuples of three
             numbers, where the data set itself declares them; else None.
+        box_places: where there are boxes, how many `read_boxes` gives for every image; known when
+            a split was opened.
+        masks: where there are boxes, whether there are pixels of objects too.
     """
 
     name: str
@@ -35,34 +41,36 @@ class Source(abc.ABC):
     palette: tuple[tuple[int, int, int], ...] = ()
     image_size: tuple[int, int] | None = None
     mean_std: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    box_places: int = 0
+    masks: bool = False
 
     @property
-    def num_classes(self):
-        """Number of classes, int."""
+    def num_classes(self) -> int:
+        """Number of classes."""
         return len(self.class_names)
 
-    def num_examples(self, split):
+    def num_examples(self, split: str) -> int:
         """Counts the images of a split.
 
         Args:
-            split: str, see Source.
+            split: see Source.
 
         Returns:
-            int, at least 1.
+            At least 1.
 
         Raises:
             InputError: there is no such split, or nothing in it.
         """
         return sum(stop - start for _, start, stop in self._parts(split))
 
-    def shared_examples(self, split, other):
+    def shared_examples(self, split: str, other: str) -> int:
         """Counts the images that two splits have in common.
 
         Args:
-            split, other: str, see Source.
+            split, other: see Source.
 
         Returns:
-            int, 0 where they have none.
+            0 where they have none.
 
         Raises:
             InputError: there is no such split, or nothing in it.
@@ -74,11 +82,11 @@ class Source(abc.ABC):
             if whole == other_whole
         )
 
-    def first_examples(self, split, count):
+    def first_examples(self, split: str, count: int) -> str:
         """Names the first images of a split.
 
         Args:
-            split: str, see Source.
+            split: see Source.
             count: how many, at least 1.
 
         Returns:
@@ -96,11 +104,11 @@ class Source(abc.ABC):
             count -= stop - start
         return '+'.join(filter(None, found))
 
-    def records(self, split, start, stop):
+    def records(self, split: str, start: int, stop: int) -> tf.data.Dataset:
         """Reads positions `start` to `stop` of a split in a fixed order, without decoding.
 
         Args:
-            split: str, see Source.
+            split: see Source.
             start, stop: positions in the split, 0 <= start <= stop <= num_examples(split).
 
         Returns:
@@ -122,7 +130,7 @@ class Source(abc.ABC):
             return self._whole_split_records(whole, first, first + 1).take(0)
         return functools.reduce(tf.data.Dataset.concatenate, found)
 
-    def read(self, record):
+    def read(self, record: Record) -> tf.Tensor:
         """Fetches the encoded bytes of a record; called where images are decoded in parallel.
 
         Args:
@@ -133,7 +141,7 @@ class Source(abc.ABC):
         """
         return record['image']
 
-    def read_label(self, record):
+    def read_label(self, record: Record) -> tf.Tensor:
         """Fetches the label of a record; called where images are decoded in parallel.
 
         Args:
@@ -144,8 +152,29 @@ class Source(abc.ABC):
         """
         return record['label']
 
+    def read_boxes(self, record: Record, height: Any, width: Any) -> tf.Tensor:
+        """Fetches the boxes of a record, where there are boxes.
+
+        Args:
+            record: dict of tensors, one element of `records`.
+            height, width: of the image, in pixels.
+
+        Returns:
+            float32 [box_places, 4], y0 x0 y1 x1 in pixels, zeros where the image has fewer. They
+            may lie beyond the image.
+        """
+        raise NotImplementedError(f'{self.name} has no boxes')
+
+    def read_object(self, record: Record) -> tf.Tensor:
+        """Fetches the pixels of a record's object, where `masks` is True.
+
+        Returns:
+            uint8 [H, W], 0 beside the object.
+        """
+        raise NotImplementedError(f'{self.name} has no masks')
+
     @abc.abstractmethod
-    def _whole_split_records(self, split, start, stop):
+    def _whole_split_records(self, split: str, start: int, stop: int) -> tf.data.Dataset:
         """Returns what `records` does, for a whole split and start < stop."""
 
     def _parts(self, split):

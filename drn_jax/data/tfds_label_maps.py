@@ -1,8 +1,7 @@
 """Data sets of label maps that TFDS knows by name."""
 
-import tensorflow as tf
-
 from drn_jax import cityscapes
+from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.tfds_sources import PreparedSource, find_builder
 
 

@@ -6,13 +6,13 @@ import importlib.resources.abc
 import io
 import sys
 
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
+from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.source import Source
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, one_line
 
 # TFDS 4.9.10 imports the package importlib_resources without requiring it. What TFDS wants of it
 # has been in Python since 3.11.
@@ -46,7 +46,7 @@ class PreparedSource(Source):
             neither prepared nor can be.
     """
 
-    def __init__(self, name, *, data_dir='', manual_dir=''):
+    def __init__(self, name: str, *, data_dir: str = '', manual_dir: str = ''):
         self.name = name
         with _quiet_tfds():
             builder = self._open(data_dir)
@@ -115,16 +115,17 @@ class PreparedSource(Source):
             if not self._open(data_dir).is_prepared():  # else another process was faster
                 raise InputError(
                     f'data set {self.name!r} is not in {builder.data_path} and cannot be '
-                    f'prepared there: {_one_line(error)}'
+                    f'prepared there: {one_line(error)}'
                 ) from error
 
 
-def find_builder(name, data_dir):
+def find_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """Returns TFDS's builder of a data set; InputError where there is none of that name."""
     if not name:
         raise InputError(
             "config.data.name is empty; give 'folder' or the name of an image "
-            'classification data set of TFDS'
+            'classification data set of TFDS',
+            field='config.data.name',
         )
     try:
         return tfds.builder(name, data_dir=data_dir or None)
@@ -133,14 +134,15 @@ def find_builder(name, data_dir):
         hint = f' (did you mean {" or ".join(map(repr, similar))}?)' if similar else ''
         raise InputError(
             f"data set {name!r} is unknown{hint}; give config.data.name 'folder' or the name of an "
-            'image classification data set of TFDS, https://www.tensorflow.org/datasets/catalog'
+            'image classification data set of TFDS, https://www.tensorflow.org/datasets/catalog',
+            field='config.data.name',
         ) from error
     except Exception as error:  # an unknown configuration, a missing package, a directory's rights
-        raise InputError(f'data set {name!r} cannot be opened: {_one_line(error)}') from error
+        raise InputError(f'data set {name!r} cannot be opened: {one_line(error)}') from error
 
 
-def is_prepared(name, data_dir):
-    """Returns whether a data set of TFDS is prepared; InputError where there is none of that name."""
+def is_prepared(name: str, data_dir: str) -> bool:
+    """Returns whether a data set of TFDS is prepared; InputError where none has that name."""
     with _quiet_tfds():
         return find_builder(name, data_dir).is_prepared()
 
@@ -152,7 +154,8 @@ def _image_and_label(name, info):
     if kinds != [tfds.features.Image, tfds.features.ClassLabel]:
         raise InputError(
             f'data set {name!r} is not made of images with one class each (its features are '
-            f'{", ".join(info.features)}); give config.data.name an image classification data set'
+            f'{", ".join(info.features)}); give config.data.name an image classification data set',
+            field='config.data.name',
         )
     return keys
 
@@ -171,7 +174,8 @@ def _archive_places(builder, manual_dir):
                 f'data set {builder.name!r} is not in {builder.data_path}, and {archive}, to '
                 f'prepare it from, is not in {manual_dir}; download it from {website} (after '
                 'registration) and give its directory as config.data.manual_dir, or give a '
-                'directory of prepared data sets as config.data.data_dir'
+                'directory of prepared data sets as config.data.data_dir',
+                path=manual_dir / archive,
             )
     # TFDS would take what it extracted earlier of an archive of this name, even if it was another.
     stats = [(manual_dir / archive).stat() for archive in archives]
@@ -190,8 +194,3 @@ def _quiet_tfds():
             yield
     finally:
         logging.set_verbosity(verbosity)
-
-
-def _one_line(error):
-    """Returns an exception's message without its line breaks, or its kind where it has none."""
-    return ' '.join(str(error).split()) or type(error).__name__

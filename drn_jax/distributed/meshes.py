@@ -82,7 +82,7 @@ def batch_sharding(mesh):
 
 
 def spatial_sharding(mesh, dims):
-    """Returns the sharding of batches in training: the rows of images and label maps are spread too.
+    """Returns the sharding of batches in training: rows of images and label maps are spread too.
 
     Args:
         mesh: the devices.

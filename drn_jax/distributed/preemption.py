@@ -17,7 +17,7 @@ class PreemptionGuard:
 
     Batch systems and clouds send SIGTERM before they take a machine. A process that is alone
     remembers it. Where several share a run, JAX's runtime catches it in any of them and lets all
-    of them agree on the call of `should_stop` at which they stop: so all must call it equally often.
+    of them agree on the call of `should_stop` at which they stop: all must call it equally often.
 
     A step that waits for a stuck process, for storage or for a device that never answers is
     interrupted by nothing else: JAX notices processes that are dead, not those that are stuck.
@@ -29,7 +29,7 @@ class PreemptionGuard:
 
     def __init__(self, watchdog_seconds, end=processes.exit_now):
         self._asked, self._calls, self._previous = False, 0, None
-        self._hang_seconds, self._end = watchdog_seconds, end
+        self._seconds, self._end = watchdog_seconds, end
         self._what, self._last = 'the start', time.monotonic()
         self._closed = threading.Event()
 
@@ -56,13 +56,13 @@ class PreemptionGuard:
         self._asked = True
 
     def _watch(self):
-        while not self._closed.wait(min(1.0, self._hang_seconds / 10)):
+        while not self._closed.wait(min(1.0, self._seconds / 10)):
             silent = time.monotonic() - self._last
-            if silent > self._hang_seconds:
+            if silent > self._seconds:
                 print(
                     f'error{processes.name()}: nothing has happened for {silent:.0f} s after '
-                    f'{self._what}, and config.watchdog_seconds is {self._hang_seconds:g}; give the '
-                    'same command again, it goes on at the last checkpoint, or allow more '
+                    f'{self._what}, and config.watchdog_seconds is {self._seconds:g}; give '
+                    'the same command again, it goes on at the last checkpoint, or allow more '
                     'seconds',
                     file=sys.stderr,
                 )
@@ -74,7 +74,7 @@ class PreemptionGuard:
         if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGTERM, self._remember)
         self._last = time.monotonic()
-        if self._hang_seconds:
+        if self._seconds:
             threading.Thread(target=self._watch, name='hang', daemon=True).start()
         return self
 

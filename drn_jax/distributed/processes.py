@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, one_line
 
 JOIN_SECONDS, SILENT_SECONDS = 300, 100
 MOST_SECONDS = 10**6  # of either; JAX and timers have a limit too
@@ -72,7 +72,7 @@ def initialize(
             raise
         raise InputError(
             f'the {jax.process_count()} processes cannot go on together '
-            f'({" ".join(str(error).split()):.200}); see whether another one has ended, and start '
+            f'({one_line(error, short=True)}); see whether another one has ended, and start '
             'all of them again'
         ) from error
 
@@ -129,7 +129,7 @@ def all_reduce_sum(numbers):
 
 
 def all_gather(numbers):
-    """Returns what every process has, in the order of the processes: as `all_reduce_sum`, but [P, ...]."""
+    """Returns what every process has, in their order: as `all_reduce_sum`, but [P, ...]."""
     numbers = jax.tree.map(lambda each: np.asarray(each, np.int64), numbers)
     if jax.process_count() == 1:
         return jax.tree.map(lambda each: each[None], numbers)
@@ -270,7 +270,7 @@ def _join(coordinator, processes, process, join_seconds, silent_seconds):
         if processes is None and 'before any JAX calls' in str(error):
             return  # a Python session that has used JAX; commands join before that
         raise InputError(
-            f'{others} cannot be joined ({" ".join(str(error).split()):.200}); give '
+            f'{others} cannot be joined ({one_line(error, short=True)}); give '
             'a free port of process 0 as --coordinator=HOST:PORT'
         ) from error
     finally:

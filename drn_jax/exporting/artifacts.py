@@ -1,12 +1,14 @@
-"""Exported files, read back."""
+"""Exported files: where they are written, and how they are read back."""
 
+import contextlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from drn_jax import paths
 from drn_jax.errors import InputError
 from drn_jax.exporting import onnx, stablehlo
 
@@ -18,7 +20,7 @@ class Artifact(NamedTuple):
 
     Attributes:
         path: of its file.
-        card: what the file says of itself, a dict; see `cards.make`.
+        card: what the file says of itself, a dict; see `signatures.make_card`.
         run: (images) -> answers, unchecked.
     """
 
@@ -26,7 +28,7 @@ class Artifact(NamedTuple):
     card: dict[str, Any]
     run: Callable[..., Any]
 
-    def __call__(self, images, device=None):
+    def __call__(self, images: Any, device: jax.Device | None = None) -> Any:
         """Returns the answers to images.
 
         Args:
@@ -53,7 +55,7 @@ class Artifact(NamedTuple):
         return self.run(jax.device_put(images, device))
 
 
-def load_exported(path):
+def load_exported(path: Any) -> Artifact:
     """Reads a file that `python -m drn_jax.export` wrote, StableHLO or ONNX.
 
     A StableHLO file is a zip archive; without this package, JAX alone reads it:
@@ -103,12 +105,71 @@ def load_exported(path):
     return Artifact(str(path), card, run)
 
 
-def platform_of(device):
+def check_output(output: str, overwrite: bool) -> pathlib.Path:
+    """Refuses a path that cannot become a file, before anything is computed.
+
+    Args:
+        output: the path, as it was typed.
+        overwrite: whether a file there may be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: it is not local, is a directory or lies below a file, or it exists and
+            `overwrite` is False.
+    """
+    path = paths.local(output, '--output')
+    if path.is_dir():
+        raise InputError(f'--output={output} is a directory; name a file')
+    if path.exists() and not overwrite:
+        raise InputError(
+            f'--output={output} exists; name another file, or add --overwrite to replace it'
+        )
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise InputError(
+            f'--output={output} cannot be written, because {above} is a file; name another file'
+        )
+    return path
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a path to write that takes the name of another at the end, if nothing was raised.
+
+    Raises:
+        InputError: it cannot be written there.
+
+    Example:
+        >>> import tempfile
+        >>> output = pathlib.Path(tempfile.mkdtemp(), 'new', 'a.txt')
+        >>> with writing(output) as partial:
+        ...     _ = partial.write_text('whole')
+        >>> output.read_text()
+        'whole'
+    """
+    partial = path.with_name(path.name + '.partial')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(
+            f'--output={path} cannot be written ({error.strerror}); name another file'
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def platform_of(device: jax.Device) -> str:
     """Returns a device's platform as `jax.export` calls it: cpu, cuda, tpu."""
     return _PLATFORM_OF.get(device.platform, device.platform)
 
 
-def check_images(path, wanted, images):
+def check_images(path: Any, wanted: dict[str, Any], images: Any) -> None:
     """Refuses images that a program does not take.
 
     Args:
@@ -137,7 +198,7 @@ def check_images(path, wanted, images):
         raise InputError(f'{path} takes images {text(wanted)}, not {dtype} {list(shape)}')
 
 
-def text(described):
+def text(described: dict[str, Any]) -> str:
     """Writes dtype and shape of an entry of a card.
 
     Example:

@@ -1,4 +1,4 @@
-"""The networks for ONNX: channels first, with the normalizations folded into the convolutions.
+"""The networks for ONNX: channels first.
 
 ONNX has convolutions with channels first only. Of a network with channels last jax2onnx makes
 convolutions between transposes and takes most of these out again, which in version 0.17 goes wrong
@@ -6,36 +6,38 @@ where a shortcut joins. So the table of `variants` is walked here once more, wit
 either end.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from drn_jax.models import layers
+from drn_jax.models.networks import Network
 
 
-def apply(model, variables, images, method='__call__'):
-    """Returns the answers of a network, in evaluation, like `model.apply`; all is float32.
+def apply(
+    model: Network, params: dict[str, Any], images: jax.Array, method: str = '__call__'
+) -> jax.Array:
+    """Computes the answers of a network, in evaluation, like `model.apply`; all is float32.
 
     Args:
-        model: the network.
-        variables: its variables, NumPy arrays.
+        model: the network, in the form for inference.
+        params: its parameters, NumPy arrays: normalizations are part of the convolutions.
         images: [B, H, W, 3], float32, normalized.
         method: '__call__' or 'class_maps'.
 
     Returns:
         What the method gives.
     """
-    params, stats, table = variables['params'], variables['batch_stats'], model.table
-    x = _block(
-        jnp.transpose(images, (0, 3, 1, 2)), table.stem.expand(), params['stem'], stats['stem']
-    )
+    table = model.table
+    x = _block(jnp.transpose(images, (0, 3, 1, 2)), table.stem.expand(), params['stem'])
     if table.stem.pooled:
         x = _max_pool(x)
     for level, blocks in table.expand():
         for block in blocks:
-            x = _block(x, block, params[level.name][block.name], stats[level.name][block.name])
+            x = _block(x, block, params[level.name][block.name])
     if not model.num_classes:
         return jnp.transpose(x, (0, 2, 3, 1))
     pooled = model.task == 'classification' and method == '__call__'
@@ -43,51 +45,22 @@ def apply(model, variables, images, method='__call__'):
     return jnp.dot(x, params['head']['kernel'][0, 0], precision='highest') + params['head']['bias']
 
 
-def fold(kernel, norm, stats):
-    """Folds a batch normalization into the convolution before it.
-
-    (k * x - mean) scale / s + bias = (k scale / s) * x + (bias - mean scale / s),
-    s = sqrt(var + epsilon).
-
-    Args:
-        kernel: [K, K, Cin, Cout], float32.
-        norm: {'scale', 'bias'}, [Cout].
-        stats: {'mean', 'var'}, [Cout].
-
-    Returns:
-        The kernel, [Cout, Cin, K, K], and the bias, [Cout, 1, 1], float32.
-
-    Example:
-        >>> one = np.ones(1, np.float32)
-        >>> kernel, bias = fold(np.ones((1, 1, 1, 1), np.float32), {'scale': 6 * one, 'bias': one},
-        ...                     {'mean': one, 'var': 4 * one - layers.EPSILON})
-        >>> kernel.item(), bias.item()
-        (3.0, -2.0)
-    """
-    factor = norm['scale'] / np.sqrt(stats['var'] + layers.EPSILON)
-    bias = norm['bias'] - stats['mean'] * factor
-    return np.transpose(kernel * factor, (3, 2, 0, 1)), bias[:, None, None]
-
-
-def _block(x, spec, params, stats):
-    """`layers.Block`, channels first."""
+def _block(x, spec, params):
+    """Computes `layers.Block`, channels first."""
     y = x
     for i, conv in enumerate(spec.convs):
-        y = nn.relu(y) if i > 0 else y
-        norm = layers.norm_name(conv)
-        y = _conv(y, conv, params[conv.name], params[norm], stats[norm])
+        y = _conv(nn.relu(y) if i > 0 else y, conv, params[conv.name])
     if spec.residual:
         if spec.projection is not None:
-            shortcut = params['shortcut']
-            x = _conv(x, spec.projection, shortcut['conv'], shortcut['bn'], stats['shortcut']['bn'])
+            x = _conv(x, spec.projection, params['shortcut']['conv'])
         y = y + x
     return nn.relu(y)
 
 
-def _conv(x, spec, conv, norm, stats):
-    kernel, bias = fold(conv['kernel'], norm, stats)
+def _conv(x, spec, conv):
+    kernel: Any = np.transpose(conv['kernel'], (3, 2, 0, 1))  # now, and not in the program
     reach = spec.dilation * (spec.kernel_size // 2)
-    return bias + lax.conv_general_dilated(
+    return conv['bias'][:, None, None] + lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(spec.stride,) * 2,
@@ -98,7 +71,7 @@ def _conv(x, spec, conv, norm, stats):
 
 
 def _max_pool(x: jax.Array) -> jax.Array:
-    """3x3 of stride 2. The map comes from a ReLU, so zeros beyond its edges do not win.
+    """Pools 3x3 with stride 2. The map comes from a ReLU, so zeros beyond its edges do not win.
 
     jax2onnx 0.17 knows `max_pool` with the window named and without padding only.
     """

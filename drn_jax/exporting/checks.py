@@ -1,12 +1,14 @@
 """The check of a written file: read back, it answers as the network does."""
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from drn_jax.errors import InputError
 from drn_jax.exporting import artifacts, forward
+from drn_jax.exporting.signatures import Signature
 
 BATCHES = (1, 3)
 SIZES = ((64, 96), (75, 53))  # where a file takes any
@@ -17,8 +19,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         platform: cpu, cuda or tpu.
-        difference: the largest between answers of the file and of the network; of labels the share
-            of pixels that differ.
+        difference: the largest between answers of the file and of the network; of labels the
+            fraction of pixels that differ.
         largest: the largest answer of the network, without sign.
         bound: that difference must not exceed.
     """
@@ -29,7 +31,7 @@ class Outcome(NamedTuple):
     bound: float
 
 
-def check(path, source, signature):
+def check(path: Any, source: forward.ExportSource, signature: Signature) -> list[Outcome]:
     """Compares a file with its network on random images, on the devices that are here.
 
     Args:
@@ -58,7 +60,13 @@ def check(path, source, signature):
     return outcomes
 
 
-def compare(artifact, network, signature, device, dtype):
+def compare(
+    artifact: artifacts.Artifact,
+    network: forward.Forward,
+    signature: Signature,
+    device: jax.Device,
+    dtype: str,
+) -> Outcome:
     """Compares a file with its network on one device.
 
     Args:
@@ -78,7 +86,7 @@ def compare(artifact, network, signature, device, dtype):
         if signature.answers == 'labels':
             difference = max(difference, float(np.mean(found != wanted)))
             continue
-        found, wanted = np.float32(found), np.float32(wanted)
+        found, wanted = found.astype(np.float32), wanted.astype(np.float32)
         largest = max(largest, float(np.max(np.abs(wanted))))
         difference = max(difference, float(np.max(np.abs(found - wanted))), key=_nan_first)
     platform = artifacts.platform_of(device)
@@ -94,8 +102,8 @@ def _nan_first(number):
     return np.inf if np.isnan(number) else number
 
 
-def tolerance(dtype, platform):
-    """Returns the largest difference allowed, as a share of the largest answer.
+def tolerance(dtype: str, platform: str) -> float:
+    """Returns the largest difference allowed, as a fraction of the largest answer.
 
     The file computes the same numbers in another order, so they differ by rounding: of float32, of
     bfloat16, or of the shorter factors that accelerators multiply by default.
@@ -107,8 +115,8 @@ def tolerance(dtype, platform):
     return 1e-4 if _exact(dtype, platform) else 5e-2
 
 
-def labels_tolerance(dtype, platform):
-    """Returns the share of pixels that may have another label: two classes equal but for rounding.
+def labels_tolerance(dtype: str, platform: str) -> float:
+    """Returns the fraction of pixels that may differ: two classes equal but for rounding.
 
     Example:
         >>> labels_tolerance('float32', 'cpu'), labels_tolerance('bfloat16', 'cpu')
@@ -121,8 +129,8 @@ def _exact(dtype, platform):
     return dtype == 'float32' and platform == 'cpu'
 
 
-def random_images(signature):
-    """Makes batches of random images of several shapes.
+def random_images(signature: Signature) -> Iterator[np.ndarray]:
+    """Yields batches of random images of several shapes.
 
     Args:
         signature: shape and dtype.
@@ -139,8 +147,8 @@ def random_images(signature):
             yield rng.standard_normal(shape, np.float32)
 
 
-def devices(platforms):
-    """Returns a device of each of some platforms that is here: the default one, and the CPU.
+def devices(platforms: Sequence[str]) -> list[jax.Device]:
+    """Finds a device of each of some platforms that is here: the default one, and the CPU.
 
     Args:
         platforms: as `jax.export` calls them.

@@ -2,18 +2,22 @@
 
 import importlib
 import json
+import pathlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import jax
 
 from drn_jax.errors import InputError
-from drn_jax.exporting import cards
+from drn_jax.exporting.signatures import Signature, check_card
 
 OPSET = 18  # the oldest in which all operators of these networks are as jax2onnx writes them
 LIBRARIES = 'jax2onnx', 'onnxruntime'  # to write files and to run them
 CARD = 'drn_jax'  # key of the file's metadata
 
 
-def library(name):
+def library(name: str) -> ModuleType:
     """Imports one of the two libraries that this module needs.
 
     Args:
@@ -33,7 +37,9 @@ def library(name):
         ) from error
 
 
-def write(path, function, signature, card):
+def write(
+    path: pathlib.Path, function: Callable, signature: Signature, card: dict[str, Any]
+) -> None:
     """Writes a function with its constants as one file; batch stays a symbol.
 
     Args:
@@ -55,7 +61,7 @@ def write(path, function, signature, card):
         file.write(graph.SerializeToString())
 
 
-def read(path):
+def read(path: Any) -> tuple[Callable, dict[str, Any]]:
     """Reads a file that `write` wrote.
 
     Args:
@@ -76,5 +82,5 @@ def read(path):
         raise InputError(
             f'{path} is no file of python -m drn_jax.export, or a damaged one; export it again'
         ) from error
-    cards.check(path, card, 'onnx')
+    check_card(path, card, 'onnx')
     return lambda images: session.run(None, {card['input']['name']: images})[0], card

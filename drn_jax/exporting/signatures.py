@@ -1,11 +1,24 @@
-"""What goes into an exported network and what comes out of it."""
+"""What goes into an exported network and what comes out, and the card in its file that says so."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from drn_jax.errors import InputError
+from drn_jax.models.networks import Network
+from drn_jax.reporting import reports
 
+if TYPE_CHECKING:
+    from drn_jax.exporting.forward import ExportSource
+
+FORMAT, FORMAT_VERSION = 'drn_jax.export', 1
 PIXELS = ('uint8', 'normalized')
 ANSWERS = ('logits', 'class_maps', 'labels')
+_VALUES = {
+    'logits': 'class scores before softmax',
+    'class_maps': 'class scores before softmax at every position; their average is the logits',
+    'labels': 'number of the class of every pixel',
+    'features': "the last level's map",
+}
 
 
 class Signature(NamedTuple):
@@ -24,12 +37,12 @@ class Signature(NamedTuple):
     size: tuple[int, int] | None
 
     @property
-    def dtype(self):
+    def dtype(self) -> str:
         """Of the images."""
         return 'uint8' if self.pixels == 'uint8' else 'float32'
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[str | int, ...]:
         """Of the images: numbers, and names of what may be any number.
 
         Example:
@@ -39,7 +52,12 @@ class Signature(NamedTuple):
         return ('batch', *(self.size or ('height', 'width')), 3)
 
 
-def make_signature(model, pixels='uint8', answers=None, size=None):
+def make_signature(
+    model: Network,
+    pixels: str = 'uint8',
+    answers: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> Signature:
     """Makes a signature that a network can have.
 
     Args:
@@ -84,7 +102,7 @@ def make_signature(model, pixels='uint8', answers=None, size=None):
     return Signature(pixels, answers, size)
 
 
-def answer_shape(model, signature):
+def answer_shape(model: Network, signature: Signature) -> tuple[str | int, ...]:
     """Returns the shape of the answers, as `Signature.shape` gives that of the images.
 
     Example:
@@ -97,11 +115,103 @@ def answer_shape(model, signature):
     """
     if signature.answers == 'logits' and model.task == 'classification':
         return 'batch', model.num_classes
+    sides = signature.shape[1:3]
     if signature.answers == 'labels':
-        return 'batch', *signature.size
+        return 'batch', *sides
     channels = model.num_classes or model.table.outputs
-    return ('batch', *(_cells(side, model.table.stride) for side in signature.shape[1:3]), channels)
+    return ('batch', *(_cells(side, model.table.stride) for side in sides), channels)
 
 
 def _cells(side, stride):
     return f'ceil({side} / {stride})' if isinstance(side, str) else -(-side // stride)
+
+
+def make_card(
+    source: 'ExportSource', signature: Signature, form: str, platforms: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Makes the card of a file: what the network is, what goes in, what comes out.
+
+    Args:
+        source: the checkpoint.
+        signature: what goes in and comes out.
+        form: 'stablehlo' or 'onnx'.
+        platforms: that the program is for; ONNX names none.
+
+    Returns:
+        A dict that JSON can hold.
+    """
+    model, data = source.model, source.config.data
+    raw = signature.pixels == 'uint8'
+    return {
+        'format': FORMAT,
+        'format_version': FORMAT_VERSION,
+        'form': form,
+        'variant': model.variant,
+        'task': model.task,
+        'width': model.width,
+        'first_block': model.first_block,
+        'stride': model.table.stride,
+        'step': source.step,
+        'num_classes': model.num_classes,
+        'class_names': list(data.class_names),
+        'palette': [list(color) for color in data.palette] if model.task == 'segmentation' else [],
+        'input': {
+            'name': 'images',
+            'dtype': signature.dtype,
+            'shape': list(signature.shape),
+            'axes': 'batch, height, width, channels (NHWC); channels are red, green, blue',
+            'values': 'raw pixels, 0 to 255' if raw else '(pixels / 255 - mean) / std',
+        },
+        'normalization': {
+            'mean': list(data.mean),
+            'std': list(data.std),
+            'done_by': 'the file' if raw else 'the caller',
+        },
+        'output': {
+            'name': signature.answers,
+            'dtype': _answer_dtype(model, signature),
+            'shape': list(answer_shape(model, signature)),
+            'values': _VALUES[signature.answers],
+        },
+        'compute_dtype': model.dtype,
+        'convolution': model.convolution,
+        'platforms': list(platforms),
+        'versions': reports.versions(),
+    }
+
+
+def _answer_dtype(model, signature):
+    return {'labels': 'uint8', 'features': model.dtype}.get(signature.answers, 'float32')
+
+
+def check_card(path: Any, card: Any, form: str) -> None:
+    """Refuses a card that this version does not understand.
+
+    Args:
+        path: of the file, named in the error.
+        card: what the file holds.
+        form: what it should be, 'stablehlo' or 'onnx'.
+
+    Raises:
+        InputError: it is no card, or one of another version.
+
+    Example:
+        >>> check_card('a.onnx', {'format': FORMAT, 'format_version': 2, 'versions': {}}, 'onnx')
+        Traceback (most recent call last):
+        ...
+        drn_jax.errors.InputError: a.onnx has version 2 of the export format and was written by \
+drn_jax of another version, but this drn_jax reads version 1; use that drn_jax, or export again
+    """
+    if not isinstance(card, dict) or card.get('format') != FORMAT:
+        raise InputError(f'{path} is no file of python -m drn_jax.export; give one')
+    if card.get('format_version') != FORMAT_VERSION:
+        writer = f'drn_jax {card.get("versions", {}).get("drn_jax", "of another version")}'
+        raise InputError(
+            f'{path} has version {card.get("format_version")} of the export format '
+            f'and was written by {writer}, but this drn_jax reads version '
+            f'{FORMAT_VERSION}; use that drn_jax, or export again'
+        )
+    if card.get('form') != form:
+        raise InputError(
+            f'{path} says that it is {card.get("form")}, but it is {form}; export it again'
+        )

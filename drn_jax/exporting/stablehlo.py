@@ -10,19 +10,24 @@ Without this package:
 """
 
 import json
+import pathlib
 import zipfile
+from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax import export
 
-from drn_jax.errors import InputError
-from drn_jax.exporting import cards
+from drn_jax.errors import InputError, one_line
+from drn_jax.exporting.signatures import Signature, check_card
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 PROGRAM, CARD = 'program.jax_export', 'card.json'
 
 
-def write(path, function, signature, card):
+def write(
+    path: pathlib.Path, function: Callable, signature: Signature, card: dict[str, Any]
+) -> None:
     """Writes a function with its constants; batch, and size where it is None, stay symbols.
 
     Args:
@@ -41,7 +46,7 @@ def write(path, function, signature, card):
         file.writestr(PROGRAM, exported.serialize())
 
 
-def read(path):
+def read(path: Any) -> tuple[Callable, dict[str, Any]]:
     """Reads a file that `write` wrote.
 
     Args:
@@ -56,21 +61,20 @@ def read(path):
     try:
         with zipfile.ZipFile(path) as file:
             card = json.loads(file.read(CARD))
-            cards.check(path, card, 'stablehlo')
+            check_card(path, card, 'stablehlo')
             check_version(path, card)
             program = export.deserialize(bytearray(file.read(PROGRAM)))
     except InputError:
         raise
     except Exception as error:  # zipfile, JSON and JAX raise many kinds
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
             f'{path} is no file of python -m drn_jax.export, or a damaged one '
-            f'({first:.200}); export it again'
+            f'({one_line(error, short=True)}); export it again'
         ) from error
     return program.call, card
 
 
-def check_version(path, card):
+def check_version(path: Any, card: dict[str, Any]) -> None:
     """Refuses a program that this JAX cannot run.
 
     Raises:

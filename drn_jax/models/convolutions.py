@@ -38,11 +38,12 @@ class Choice(NamedTuple):
 
 # TPU: the compiler estimates a training step of DRN-C-26 on v5e:2x4 at 161.1 million cycles with
 # 'native', 174.4 with 'phase', and 162.1 with 'phase' for dilation 4 alone, where both are closest
-# (benchmarks/tpu_convolutions.py); without slices at 165.5. GPU: weight gradients of 'native' become
-# convolutions with kernels as large as the map, and the compiler of jax 0.10.2 aborts where it fuses
-# a slice into a product. CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to
-# compile for each convolution, in training three, which pays where there is much to compute; with
-# slices ResNet-50 trains 1.15 times as fast.
+# (benchmarks/tpu_convolutions.py); without slices at 165.5.
+# GPU: weight gradients of 'native' become convolutions with kernels as large as the map, and the
+# compiler of jax 0.10.2 aborts where it fuses a slice into a product.
+# CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to compile for each
+# convolution, in training three, which pays where there is much to compute; with slices ResNet-50
+# trains 1.15 times as fast.
 CHOICES = {
     'tpu': Choice('native', 'native', slices=True),
     'gpu': Choice('native', 'phase'),

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from drn_jax.errors import InputError
 from drn_jax.models import variants
+
+_HEADINGS = [
+    *('level', 'layers', 'channels', 'stride', 'dilation', 'receptive field', 'parameters', 'MACs')
+]
 
 
 class Row(NamedTuple):
@@ -40,34 +43,16 @@ class Description(NamedTuple):
 
     def __str__(self) -> str:
         height, width = self.size
-        names = (
-            'level',
-            'layers',
-            'channels',
-            'stride',
-            'dilation',
-            'receptive field',
-            'parameters',
-            'MACs',
-        )
-        table = [
-            names,
-            *(
-                [f'{value:,}' if isinstance(value, int) else value for value in row]
-                for row in (*self.rows, self.total)
-            ),
+        lines = [_HEADINGS] + [
+            [f'{value:,}' if isinstance(value, int) else value for value in row]
+            for row in (*self.rows, self.total)
         ]
-        widths = [max(map(len, column)) for column in zip(*table)]
-        lines = [
-            '  '.join(
-                (
-                    cells[0].ljust(widths[0]),
-                    *(cell.rjust(w) for cell, w in zip(cells[1:], widths[1:])),
-                )
-            )
-            for cells in table
+        first, *others = [
+            [cell.rjust(max(map(len, column))) for cell in column] for column in zip(*lines)
         ]
-        return '\n'.join([f'{self.variant}, one image of {height} x {width} pixels', *lines])
+        first = [cell.strip().ljust(len(cell)) for cell in first]
+        table = '\n'.join('  '.join(cells) for cells in zip(first, *others))
+        return f'{self.variant}, one image of {height} x {width} pixels\n{table}'
 
     def __repr__(self) -> str:
         return f'<{self.variant}: {self.total.layers} layers, {self.total.parameters:,} parameters>'
@@ -81,7 +66,7 @@ def describe(
     width: float = 1.0,
     first_block: str = 'paper',
 ) -> Description:
-    """Prints the table of a network, and gives it: see `description`, whose arguments it takes.
+    """Prints the table of a network, and returns it: see `description`, whose arguments it takes.
 
     Example:
         >>> describe('drn_d_22')
@@ -131,7 +116,7 @@ def description(
         Rows from the image to the classes, which print as a table.
 
     Raises:
-        InputError: an argument is none of these.
+        ValueError: an argument is none of these.
 
     Example:
         >>> [row.stride for row in description('drn_d_22').rows]
@@ -171,7 +156,7 @@ class _Walk:
         self.height, self.width = -(-self.height // stride), -(-self.width // stride)
 
     def row(self, name: str, dilation: int, blocks: Sequence[variants.Block]) -> Row:
-        """Passes blocks and gives their row."""
+        """Passes blocks and returns their row."""
         layers = parameters = macs = 0
         for block in blocks:
             for conv in block.convs:
@@ -197,7 +182,7 @@ def _parameters(conv: variants.Conv) -> int:
 def _size(size: int | Sequence[int]) -> tuple[int, int]:
     sides = size if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2:
-        raise InputError(f'size {size!r} must be a side in pixels, or height and width')
+        raise ValueError(f'size {size!r} must be a side in pixels, or height and width')
     return (
         variants.whole_number('size', sides[0], least=1),
         variants.whole_number('size', sides[1], least=1),

@@ -1,22 +1,23 @@
 """The inference form of a network: fewer operations, the same answers."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from drn_jax.errors import InputError
 from drn_jax.models import layers
 from drn_jax.models.networks import Network
 from drn_jax.ops import winograd
+from drn_jax.ops.scores import Array
 
 
 def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dict[str, Any]]:
     """Returns a network and its variables in the form that answers fastest.
 
-    Batch normalization becomes part of the convolutions: with factor = scale / sqrt(var + 1e-5),
-    the kernel is multiplied by factor and the bias is bias - mean * factor. Kernels that the
+    Batch normalization becomes part of the convolutions, see `fold_batch_norm`. Kernels that the
     convolution algorithm transforms are transformed now, so the variables fit the platform of the
     default device, which the model remembers. With `convolutions.compiler_options` XLA makes it
     faster still on CPUs.
@@ -31,7 +32,7 @@ def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dic
         it is.
 
     Raises:
-        InputError: the variables are not those of the model.
+        ValueError: the variables are not those of the model.
 
     Example:
         >>> from drn_jax.models.networks import create_model
@@ -48,7 +49,7 @@ def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dic
     """
     if model.bn_folded:
         if 'batch_stats' in variables:
-            raise InputError(
+            raise ValueError(
                 'the model is optimized for inference, its variables are not; give '
                 'both as optimize_for_inference gave them, or both as they were'
             )
@@ -58,11 +59,40 @@ def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dic
     return fast, _fold(fast, variables)
 
 
+def fold_batch_norm(
+    kernel: Array, norm: Mapping[str, Array], stats: Mapping[str, Array]
+) -> tuple[Array, Array]:
+    """Makes a batch normalization part of the convolution before it.
+
+    (k * x - mean) factor + bias = (k factor) * x + (bias - mean factor),
+    factor = scale / sqrt(var + epsilon).
+
+    Args:
+        kernel: [K, K, Cin, Cout], float32.
+        norm: {'scale', 'bias'}, [Cout].
+        stats: {'mean', 'var'}, [Cout].
+
+    Returns:
+        The kernel, [K, K, Cin, Cout], and the bias, [Cout], of the library of the arguments.
+
+    Example:
+        >>> one = np.ones(1, np.float32)
+        >>> kernel, bias = fold_batch_norm(
+        ...     np.ones((1, 1, 1, 1), np.float32), {'scale': 6 * one, 'bias': one},
+        ...     {'mean': one, 'var': 4 * one - layers.EPSILON})
+        >>> kernel.item(), bias.item()
+        (3.0, -2.0)
+    """
+    sqrt = np.sqrt if isinstance(kernel, np.ndarray) else jnp.sqrt
+    factor = norm['scale'] / sqrt(stats['var'] + layers.EPSILON)
+    return kernel * factor, norm['bias'] - stats['mean'] * factor
+
+
 def _check(model, variables):
     images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     wanted = jax.eval_shape(model.init, jax.random.key(0), images)
     if jax.tree.map(jnp.shape, variables) != jax.tree.map(jnp.shape, wanted):
-        raise InputError(
+        raise ValueError(
             f'the variables are not those of the model ({model.variant}, width '
             f'{model.width}, {model.num_classes} classes); give what `load`, '
             '`from_torch` or `init` gave for this model'
@@ -88,7 +118,7 @@ def _fold(model, variables):
 def _fold_block(block, options, params, stats):
     folded = {}
     for conv in block.convs:
-        norm = layers.norm_name(conv)
+        norm = conv.norm_name
         folded[conv.name] = _fold_conv(conv, options, params[conv.name], params[norm], stats[norm])
     if 'shortcut' in params:
         params, stats = params['shortcut'], stats['shortcut']
@@ -99,8 +129,7 @@ def _fold_block(block, options, params, stats):
 
 
 def _fold_conv(conv, options, params, norm, stats):
-    factor = norm['scale'] / jnp.sqrt(stats['var'] + layers.EPSILON)
-    kernel = params['kernel'] * factor
+    kernel, bias = fold_batch_norm(params['kernel'], norm, stats)
     if options.algorithm(conv) == 'winograd':
         kernel = winograd.transform_kernel(kernel)
-    return {'kernel': kernel, 'bias': norm['bias'] - stats['mean'] * factor}
+    return {'kernel': kernel, 'bias': bias}

@@ -17,11 +17,6 @@ HE_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 EPSILON = 1e-5  # added to the variance in batch normalization
 
 
-def norm_name(conv: variants.Conv) -> str:
-    """Returns the name of the normalization that follows a convolution."""
-    return conv.name.replace('conv', 'bn')
-
-
 class ComputeOptions(NamedTuple):
     """How the layers are computed; what they compute is the same in every form.
 
@@ -141,9 +136,8 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: SpaceToBatchMap, train: bool = False) -> SpaceToBatchMap:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
-        return normalize(
-            'bn', Conv(self.spec, self.options, name='conv')(x, train), self.options, train
-        )
+        x = Conv(self.spec, self.options, name='conv')(x, train)
+        return normalize('bn', x, self.options, train)
 
 
 class Block(nn.Module):
@@ -163,7 +157,7 @@ class Block(nn.Module):
         for i, conv in enumerate(self.spec.convs):
             y = y.map(nn.relu) if i > 0 else y
             y = Conv(conv, self.options, name=conv.name)(y, train)
-            y = normalize(norm_name(conv), y, self.options, train)
+            y = normalize(conv.norm_name, y, self.options, train)
         if self.spec.residual:
             x = x.sorted(y.dilation)
             if self.spec.projection is not None:

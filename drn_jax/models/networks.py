@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from drn_jax.errors import InputError
 from drn_jax.models import convolutions, layers, variants
 from drn_jax.ops.phases import SpaceToBatchMap
 
@@ -46,7 +45,7 @@ class Network(nn.Module):
         """The network's row: stem, levels, stride."""
         return variants.lookup(self.variant, self.width, self.first_block)
 
-    def setup(self):
+    def setup(self) -> None:
         self.stem = layers.Block(self.table.stem.expand(), self.options)
         for level, blocks in self.table.expand():
             kind = layers.Level
@@ -69,7 +68,7 @@ class Network(nn.Module):
             (8, ResNet 32). Without classes: the last level's map, in the compute dtype.
 
         Raises:
-            InputError: images have another shape or are integers.
+            ValueError: images have another shape or are integers.
         """
         if self.num_classes and self.task == 'segmentation':
             return self.class_maps(images, train)
@@ -91,12 +90,12 @@ class Network(nn.Module):
             [B, ceil(H / s), ceil(W / s), classes], float32, s the stride (8, ResNet 32).
 
         Raises:
-            InputError: the model has no classes, or images have another shape or are integers.
+            ValueError: the model has no classes, or images have another shape or are integers.
 
         Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, section 3.
         """
         if not self.num_classes:
-            raise InputError(
+            raise ValueError(
                 'class_maps needs classes and num_classes is 0; '
                 'create the model with num_classes above 0'
             )
@@ -115,14 +114,14 @@ class Network(nn.Module):
             pooling.
 
         Raises:
-            InputError: images have another shape or are integers.
+            ValueError: images have another shape or are integers.
         """
         if images.ndim != 4 or images.shape[-1] != 3:
-            raise InputError(f'images {images.shape} must be [B, H, W, 3]')
+            raise ValueError(f'images {images.shape} must be [B, H, W, 3]')
         if not jnp.issubdtype(images.dtype, jnp.floating):
-            raise InputError(f'images are {images.dtype}; normalize them to float32 first')
+            raise ValueError(f'images are {images.dtype}; normalize them to float32 first')
         if train and self.bn_folded:
-            raise InputError(
+            raise ValueError(
                 'the network is optimized for inference and cannot train; use the one '
                 'that was optimized'
             )
@@ -171,7 +170,7 @@ def create_model(
         arguments as attributes (dtype as its name).
 
     Raises:
-        InputError: an argument is none of these.
+        ValueError: an argument is none of these.
 
     Example:
         >>> import functools
@@ -186,18 +185,17 @@ def create_model(
 
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, and the authors' release.
     """
-    variants.lookup(variant, width, first_block)  # raises where one of the three is not possible
+    levels = [level.name for level in variants.lookup(variant, width, first_block).levels]
     classes = variants.whole_number('num_classes', num_classes, least=0)
     if task not in TASKS:
-        raise InputError(f'task {task!r} is unknown; known: {", ".join(TASKS)}')
-    levels = [level.name for level in variants.lookup(variant).levels]
+        raise ValueError(f'task {task!r} is unknown; known: {", ".join(TASKS)}')
     if unknown := [name for name in rematerialize if name not in levels]:
-        raise InputError(
+        raise ValueError(
             f'{variant} has no {", ".join(map(repr, unknown))} to rematerialize; it '
             f'has {", ".join(levels)}'
         )
     if convolution not in convolutions.CONVOLUTIONS:
-        raise InputError(
+        raise ValueError(
             f'convolution {convolution!r} is unknown; known: {", ".join(convolutions.CONVOLUTIONS)}'
         )
     return Network(
@@ -218,5 +216,5 @@ def _dtype_name(dtype: DTypeLike) -> str:
     except TypeError:
         name = ''
     if name not in DTYPES:
-        raise InputError(f'dtype {dtype!r} is not possible; allowed: {", ".join(DTYPES)}')
+        raise ValueError(f'dtype {dtype!r} is not possible; allowed: {", ".join(DTYPES)}')
     return name

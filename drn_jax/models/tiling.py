@@ -1,31 +1,33 @@
 """Class maps of images that do not fit into memory: tile by tile, with the numbers of the whole."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from drn_jax.errors import InputError
 from drn_jax.models.descriptions import description
+from drn_jax.models.networks import Network
 
 
-def halo_px(model):
+def halo_px(model: Network) -> int:
     """Returns how far beyond a tile a network has to see, in pixels.
-
-    Example:
-        >>> from drn_jax.models.networks import create_model
-        >>> halo_px(create_model('drn_c_26'))  # half of 581, rounded up to a multiple of 8
-        296
 
     Args:
         model: a network of `drn_jax.create_model`.
 
     Returns:
         Half the receptive field, rounded up to a multiple of the stride.
+
+    Example:
+        >>> from drn_jax.models.networks import create_model
+        >>> halo_px(create_model('drn_c_26'))  # half of 581, rounded up to a multiple of 8
+        296
     """
     row = description(model.variant, first_block=model.first_block).total
     return -(-row.receptive_field // (2 * row.stride)) * row.stride
 
 
-def tiled_class_maps(model, variables, images, tile_px):
+def tiled_class_maps(model: Network, variables: Any, images: jax.Array, tile_px: int) -> jax.Array:
     """Returns the class scores of whole images, computed in tiles of about `tile_px` pixels a side.
 
     Each tile is cut out with a halo of half the receptive field and only its inner cells are used,
@@ -43,14 +45,14 @@ def tiled_class_maps(model, variables, images, tile_px):
         [B, ceil(H / s), ceil(W / s), classes], float32, s the stride (8, ResNet 32).
 
     Raises:
-        InputError: tile_px is no multiple of the stride.
+        ValueError: tile_px is no multiple of the stride.
 
     Source: Luo et al., Understanding the effective receptive field, 2016, section 2 (what a cell
         can see).
     """
     stride = model.table.stride
     if tile_px < 1 or tile_px % stride:
-        raise InputError(
+        raise ValueError(
             f'tiles of {tile_px} pixels were asked for; give a multiple of the stride '
             f'of {model.variant}, {stride}'
         )
@@ -69,21 +71,15 @@ def tiled_class_maps(model, variables, images, tile_px):
     corners = jnp.array([(top, left) for top in tops for left in lefts])
     maps = jax.lax.map(class_maps, corners)
     cells, maps = tile_px // stride, maps.reshape(len(tops), len(lefts), *maps.shape[1:])
-    return jnp.concatenate(
-        [
-            jnp.concatenate(
-                [
-                    _inner(
-                        maps[i, j], (i * cells - top // stride, j * cells - left // stride), cells
-                    )
-                    for j, left in enumerate(lefts)
-                ],
-                axis=2,
-            )
-            for i, top in enumerate(tops)
-        ],
-        axis=1,
-    )
+
+    def inner(i, j):  # the cells of a tile, cut out of the maps of its window
+        y, x = i * cells - tops[i] // stride, j * cells - lefts[j] // stride
+        return maps[i, j, :, y : y + cells, x : x + cells]
+
+    across = [
+        jnp.concatenate([inner(i, j) for j in range(len(lefts))], axis=2) for i in range(len(tops))
+    ]
+    return jnp.concatenate(across, axis=1)
 
 
 def _cuts(length, tile, halo, stride):
@@ -94,9 +90,3 @@ def _cuts(length, tile, halo, stride):
     """
     window = min(length, tile + 2 * halo + length % stride)
     return [min(max(start - halo, 0), length - window) for start in range(0, length, tile)], window
-
-
-def _inner(maps, start, cells):
-    """Cuts the cells of one tile out of the maps of its window."""
-    y, x = start
-    return maps[:, y : y + cells, x : x + cells]

@@ -59,7 +59,7 @@ class TorchSettings(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One array of a state dict and its place in our variables."""
+    """One array of a state dict and where it lies in our variables."""
 
     name: str
     shape: Shape  # in PyTorch's layout
@@ -70,22 +70,22 @@ class _Layer(NamedTuple):
     """A convolution with its batch normalization."""
 
     conv: variants.Conv
-    path: Path  # of the convolution, in our parameters
-    conv_name: str
+    parent: Path  # what holds both, in our parameters
+    conv_name: str  # in the release
     norm_name: str
-    channels: int  # of its level, where the convolution gives as many; else 0
+    channels: int  # of its level, where the convolution has as many outputs; else 0
     used: bool = True
 
 
 def entries(row: variants.Variant, num_classes: int, task: str) -> Iterator[Entry]:
-    """Returns every array of a state dict, in the release's order.
+    """Yields every array of a state dict, in the release's order.
 
     Args:
         row: the variant.
         num_classes: 0 leaves out the classifier.
         task: a key of `HEADS`.
 
-    Returns:
+    Yields:
         The entries, also those that the release owns and never uses.
 
     Example:
@@ -95,17 +95,17 @@ def entries(row: variants.Variant, num_classes: int, task: str) -> Iterator[Entr
         >>> last
         Entry(name='fc.bias', shape=(1000,), path=('params', 'head', 'bias'))
     """
-    for conv, path, conv_name, norm_name, _, used in _layers(row, task):
-        norm, vector = (*path[:-1], path[-1].replace('conv', 'bn')), (conv.outputs,)
+    for layer in _layers(row, task):
+        conv, norm = layer.conv, (*layer.parent, layer.conv.norm_name)
         kernel = (conv.outputs, conv.inputs, conv.kernel_size, conv.kernel_size)
-        for name, shape, place in (
-            (f'{conv_name}.weight', kernel, ('params', *path, 'kernel')),
-            (f'{norm_name}.weight', vector, ('params', *norm, 'scale')),
-            (f'{norm_name}.bias', vector, ('params', *norm, 'bias')),
-            (f'{norm_name}.running_mean', vector, ('batch_stats', *norm, 'mean')),
-            (f'{norm_name}.running_var', vector, ('batch_stats', *norm, 'var')),
+        for name, shape, path in (
+            (f'{layer.conv_name}.weight', kernel, ('params', *layer.parent, conv.name, 'kernel')),
+            (f'{layer.norm_name}.weight', kernel[:1], ('params', *norm, 'scale')),
+            (f'{layer.norm_name}.bias', kernel[:1], ('params', *norm, 'bias')),
+            (f'{layer.norm_name}.running_mean', kernel[:1], ('batch_stats', *norm, 'mean')),
+            (f'{layer.norm_name}.running_var', kernel[:1], ('batch_stats', *norm, 'var')),
         ):
-            yield Entry(name, shape, place if used else ())
+            yield Entry(name, shape, path if layer.used else ())
     if num_classes:
         head = HEADS[task]
         dims = 4 if task == 'segmentation' else _NAMINGS[row.family].head_dims
@@ -161,7 +161,7 @@ def bilinear(shape: Shape) -> np.ndarray:
 
 
 def _width(row: variants.Variant, shapes: Mapping[str, Shape], task: str) -> float:
-    """The width w for which round(w * c) gives the state dict's count for every c of the table.
+    """Finds the width w for which round(w * c) is the state dict's count for all c of the table.
 
     A layer that has n channels instead of c allows (n - 1/2) / c <= w <= (n + 1/2) / c. The w is
     taken on which most layers agree, so that one misshapen array stays one.
@@ -180,7 +180,7 @@ def _width(row: variants.Variant, shapes: Mapping[str, Shape], task: str) -> flo
 
 
 def _layers(row: variants.Variant, task: str) -> Iterator[_Layer]:
-    """Every convolution with its names, in the release's order."""
+    """Yields every convolution with its names, in the release's order."""
     naming = _NAMINGS[row.family]
     for layer in _classification_layers(row, naming):
         if task == 'segmentation':
@@ -193,7 +193,7 @@ def _layers(row: variants.Variant, task: str) -> Iterator[_Layer]:
 
 def _classification_layers(row: variants.Variant, naming: _Naming) -> Iterator[_Layer]:
     (conv,) = row.stem.expand().convs
-    yield _Layer(conv, ('stem', conv.name), *naming.stem, row.stem.channels)
+    yield _Layer(conv, ('stem',), *naming.stem, row.stem.channels)
     for level, blocks in row.expand():
         parent = f'layer{level.number - naming.first_level + 1}'
         for i, block in enumerate(blocks):
@@ -202,22 +202,12 @@ def _classification_layers(row: variants.Variant, naming: _Naming) -> Iterator[_
                     names = f'{parent}.{3 * i}', f'{parent}.{3 * i + 1}'
                 else:
                     names = f'{parent}.{i}.conv{j + 1}', f'{parent}.{i}.bn{j + 1}'
-                yield _Layer(
-                    conv,
-                    (level.name, block.name, conv.name),
-                    *names,
-                    channels=level.channels if j == 0 else 0,
-                )
+                channels = level.channels if j == 0 else 0
+                yield _Layer(conv, (level.name, block.name), *names, channels)
             if block.projection:
-                path = (level.name, block.name, 'shortcut', block.projection.name)
-                yield _Layer(
-                    block.projection,
-                    path,
-                    f'{parent}.{i}.downsample.0',
-                    f'{parent}.{i}.downsample.1',
-                    channels=0,
-                    used=block.residual,
-                )
+                path = (level.name, block.name, 'shortcut')
+                names = f'{parent}.{i}.downsample.0', f'{parent}.{i}.downsample.1'
+                yield _Layer(block.projection, path, *names, channels=0, used=block.residual)
 
 
 def _numbered(name: str, naming: _Naming) -> str:

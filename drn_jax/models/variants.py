@@ -11,8 +11,6 @@ import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from drn_jax.errors import InputError
-
 
 class Conv(NamedTuple):
     """One convolution; a batch normalization of the same width follows it."""
@@ -23,6 +21,11 @@ class Conv(NamedTuple):
     outputs: int
     stride: int = 1
     dilation: int = 1
+
+    @property
+    def norm_name(self) -> str:
+        """Name of the batch normalization."""
+        return self.name.replace('conv', 'bn')
 
 
 class Block(NamedTuple):
@@ -242,7 +245,7 @@ def lookup(name: str, width: float = 1.0, first_block: str = 'paper') -> Variant
         The variant's record.
 
     Raises:
-        InputError: an argument is none of these, or a channel count rounds to 0.
+        ValueError: an argument is none of these, or a channel count rounds to 0.
 
     Example:
         >>> [level.dilation for level in lookup('drn_c_26').levels]
@@ -254,12 +257,12 @@ def lookup(name: str, width: float = 1.0, first_block: str = 'paper') -> Variant
     4; the D models and 'release' are those of the authors' code.
     """
     if name not in _TABLE:
-        raise InputError(f'variant {name!r} is unknown; known: {", ".join(list_models())}')
+        raise ValueError(f'variant {name!r} is unknown; known: {", ".join(list_models())}')
     family, kind, blocks = _TABLE[name]
     if first_block not in ('paper', 'release'):
-        raise InputError(f"first_block {first_block!r} is unknown; allowed: 'paper', 'release'")
+        raise ValueError(f"first_block {first_block!r} is unknown; allowed: 'paper', 'release'")
     if first_block != 'paper' and not _FAMILIES[family].keeps_resnet:
-        raise InputError(
+        raise ValueError(
             f'first_block {first_block!r} is a choice in drn_a variants only; '
             f"leave it at 'paper' for {name!r}"
         )
@@ -295,10 +298,10 @@ def _levels(
 
 def _widen(variant: Variant, width: float) -> Variant:
     if not (isinstance(width, numbers.Real) and 0 < width < math.inf):
-        raise InputError(f'width {width!r} must be a number above 0')
+        raise ValueError(f'width {width!r} must be a number above 0')
     narrowest = min(variant.stem.channels, *(level.channels for level in variant.levels))
     if round(width * narrowest) < 1:
-        raise InputError(
+        raise ValueError(
             f'width {width!r} rounds the {narrowest} channels that {variant.name!r} '
             f'begins with to 0; use more than {0.5 / narrowest}'
         )
@@ -322,7 +325,7 @@ def whole_number(name: str, value: int, least: int) -> int:
         The value as an int.
 
     Raises:
-        InputError: the value is no whole number or below `least`.
+        ValueError: the value is no whole number or below `least`.
 
     Example:
         >>> whole_number('num_classes', 10, least=0)
@@ -333,5 +336,5 @@ def whole_number(name: str, value: int, least: int) -> int:
     except TypeError:
         number = least - 1
     if number < least:
-        raise InputError(f'{name} {value!r} must be a whole number, {least} or above')
+        raise ValueError(f'{name} {value!r} must be a whole number, {least} or above')
     return number

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from drn_jax.errors import InputError
 from drn_jax.models import torch_names, variants
 from drn_jax.models.torch_names import Entry, Path, Shape, TorchSettings
 
@@ -41,7 +40,7 @@ def from_torch(variant: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         out].
 
     Raises:
-        InputError: entries are missing, extra or of the wrong shape (all are listed, with the
+        ValueError: entries are missing, extra or of the wrong shape (all are listed, with the
             variants that the file fits), or hold numbers that are not finite.
 
     Example:
@@ -74,13 +73,13 @@ def from_torch(variant: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         else:
             unused.append(entry.name)
     if not_finite:
-        raise InputError(
+        raise ValueError(
             f'the weights for {variant!r} hold numbers that are not finite in '
             f'{_some(not_finite)}; use an undamaged file'
         )
     up = state.get('up.weight')
     if up is not None and not np.array_equal(up, torch_names.bilinear(np.shape(up))):
-        raise InputError(
+        raise ValueError(
             'up.weight is not the bilinear kernel that the release freezes; learned '
             'upsampling has no place in this network'
         )
@@ -115,7 +114,7 @@ def to_torch(
         Name -> new float32 NumPy array, in the order of the release.
 
     Raises:
-        InputError: the variables are of another variant, or the task is unknown.
+        ValueError: the variables are of another variant, or the task is unknown.
 
     Example:
         >>> import jax
@@ -129,7 +128,7 @@ def to_torch(
     Source: names as in the authors' PyTorch release and in torchvision.
     """
     if task not in torch_names.HEADS:
-        raise InputError(f'task {task!r} is unknown; known: {", ".join(torch_names.HEADS)}')
+        raise ValueError(f'task {task!r} is unknown; known: {", ".join(torch_names.HEADS)}')
     collections = {name: variables.get(name, {}) for name in ('params', 'batch_stats')}
     flat = traverse_util.flatten_dict(collections)
     bias = flat.get(('params', 'head', 'bias'))
@@ -140,7 +139,7 @@ def to_torch(
         missing=map('/'.join, paths - flat.keys()), extra=map('/'.join, flat.keys() - paths)
     )
     if problems:
-        raise InputError(
+        raise ValueError(
             f'the variables do not fit {variant!r}: {problems}; '
             'name the variant that they were made for'
         )
@@ -166,7 +165,7 @@ def torch_settings(variant: str, state_dict: Mapping[str, Any]) -> TorchSettings
         The settings; `create_model(variant, **settings._asdict())` takes the weights.
 
     Raises:
-        InputError: the state dict does not fit the variant.
+        ValueError: the state dict does not fit the variant.
 
     Example:
         >>> import jax
@@ -192,7 +191,7 @@ def fitting_variants(state_dict: Mapping[str, Any]) -> list[str]:
         Names that `from_torch` takes it for, sorted; none where it fits no variant.
 
     Raises:
-        InputError: it is no state dict.
+        ValueError: it is no state dict.
 
     Example:
         >>> import jax
@@ -211,11 +210,11 @@ def _fitting(shapes: Mapping[str, Shape]) -> list[str]:
 
 
 def _plain(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Bare names -> values, and the names of the counters that were left out."""
+    """Returns {bare name: value}, and the names of the counters that were left out."""
     if isinstance(state_dict, Mapping):
         state_dict = state_dict.get('state_dict', state_dict)
     if not isinstance(state_dict, Mapping):
-        raise InputError(
+        raise ValueError(
             f'a state dict maps names to arrays, {type(state_dict).__name__} does '
             'not; give what the release saves'
         )
@@ -233,7 +232,7 @@ def _shapes(state: Mapping[str, Any]) -> dict[str, Shape]:
 
 
 def _checked(variant: str, shapes: Mapping[str, Shape]) -> list[Entry]:
-    """The entries of a state dict of these shapes, or the error that lists what differs."""
+    """Returns the entries of a state dict of these shapes; a ValueError lists what differs."""
     entries, problems = _compare(variant, shapes)
     if problems:
         fitting = _fitting(shapes)
@@ -242,12 +241,12 @@ def _checked(variant: str, shapes: Mapping[str, Shape]) -> list[Entry]:
             if fitting
             else ('it fits no other variant either')
         )
-        raise InputError(f'the state dict does not fit {variant!r}, {advice}: {problems}')
+        raise ValueError(f'the state dict does not fit {variant!r}, {advice}: {problems}')
     return entries
 
 
 def _compare(variant: str, shapes: Mapping[str, Shape]) -> tuple[list[Entry], str]:
-    """The entries that the variant should have, and in words how the shapes differ from them."""
+    """Returns the entries that the variant has, and in words how the shapes differ from them."""
     classes, task, width = torch_names.settings(variants.lookup(variant), shapes)
     entries = list(torch_names.entries(variants.lookup(variant, width), classes, task))
     return entries, _problems(
@@ -262,7 +261,7 @@ def _compare(variant: str, shapes: Mapping[str, Shape]) -> tuple[list[Entry], st
 
 
 def _problems(**names: Iterable[str]) -> str:
-    """In words: `missing 2 (a, b), extra 1 (c)`; '' where there are none."""
+    """Says in words: `missing 2 (a, b), extra 1 (c)`; '' where there are none."""
     sorts = ((sort, sorted(found)) for sort, found in names.items())
     return ', '.join(f'{sort} {len(found)} ({_some(found)})' for sort, found in sorts if found)
 

@@ -6,17 +6,17 @@ holds one exactly where its maximum exceeds the threshold; the same goes for col
 of rows and columns give the box of every threshold, and the maps are read once.
 """
 
+from types import ModuleType
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drn_jax.errors import InputError
-
-# What a row of `geometry` holds, in pixels: the image, the image as resized, and where the
-# network's input starts in the resized image.
-GEOMETRY = ('height', 'width', 'resized_height', 'resized_width', 'crop_y', 'crop_x')
+from drn_jax.geometry import Geometry
+from drn_jax.ops.scores import Array, minmax_scale
 
 
-def argmax_row_col_maxima(maps, classes):
+def argmax_row_col_maxima(maps: jax.Array, classes: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns the largest response of classes, where they dominate, in every row and column.
 
     response[y, x] of class c is softmax(maps[y, x])[c] where no class scores higher at that cell,
@@ -33,7 +33,7 @@ def argmax_row_col_maxima(maps, classes):
         leaves steps of about 1e-7 near 1.
 
     Raises:
-        InputError: a shape does not fit.
+        ValueError: a shape does not fit.
 
     Example:
         >>> maps = jnp.log(jnp.array([[[3., 1.], [1., 4.]]]))[None]  # one row of two cells
@@ -48,14 +48,14 @@ def argmax_row_col_maxima(maps, classes):
     strongest = 1 / jnp.exp(maps - best).sum(-1, keepdims=True)
     # An infinite score makes `strongest` not a number; such a cell counts as empty.
     responses = jnp.where((scores == best) & (strongest > 0), strongest, 0)
-    return _profiles(responses)
+    return _row_col_maxima(responses)
 
 
-def minmax_row_col_maxima(maps, classes):
+def minmax_row_col_maxima(maps: jax.Array, classes: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns the largest scaled score of classes in every row and column.
 
-    The score of class c, whether it dominates or not, is scaled to (maps[y, x, c] - min) /
-    (max - min) with the smallest and largest score of c in the image.
+    The score of class c, whether it dominates or not, is scaled by the smallest and the largest
+    score of c in the image, see `minmax_scale`.
 
     Args:
         maps: class scores before softmax, [B, h, w, C], float32.
@@ -63,10 +63,10 @@ def minmax_row_col_maxima(maps, classes):
 
     Returns:
         Maxima of rows, [B, K, h], and of columns, [B, K, w], float32 in [0, 1]; all 0 where the
-        score is the same everywhere or not a number somewhere.
+        score is the same everywhere or not finite somewhere.
 
     Raises:
-        InputError: a shape does not fit.
+        ValueError: a shape does not fit.
 
     Example:
         >>> maps = jnp.array([[1., 3.], [2., 5.]])[None, :, :, None]
@@ -76,31 +76,28 @@ def minmax_row_col_maxima(maps, classes):
 
     Source: Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, 2020.
     """
-    scores = _scores(maps, classes)
-    low, high = scores.min((1, 2), keepdims=True), scores.max((1, 2), keepdims=True)
-    # A flat map, and one with a value that is not a number, fails the comparison.
-    varies = (high > low) & jnp.isfinite(high - low)
-    scaled = (scores - jnp.where(varies, low, 0)) / jnp.where(varies, high - low, 1)
-    return _profiles(jnp.where(varies, scaled, 0))
+    return _row_col_maxima(minmax_scale(_scores(maps, classes), (1, 2)))
 
 
 def _scores(maps, classes):
     """Returns the scores of the classes asked for, [B, h, w, K]."""
     if maps.ndim != 4 or classes.ndim != 2 or len(maps) != len(classes):
-        raise InputError(
+        raise ValueError(
             f'maps {maps.shape} and classes {classes.shape} do not fit; give '
             '[B, h, w, C] and [B, K]'
         )
     return jnp.take_along_axis(maps, classes[:, None, None], axis=-1)
 
 
-def _profiles(responses):
+def _row_col_maxima(responses):
     """Returns the maxima of rows and of columns of [B, h, w, K]."""
     return responses.max(2).swapaxes(1, 2), responses.max(1).swapaxes(1, 2)
 
 
-def cell_boxes(rows, columns, thresholds):
-    """Returns the tightest box round the cells whose response exceeds a threshold, for each of them.
+def cell_boxes(
+    rows: jax.Array, columns: jax.Array, thresholds: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the tightest box round the cells whose response exceeds each threshold.
 
     Args:
         rows: largest response of every row, [..., h], float32.
@@ -126,55 +123,63 @@ def cell_boxes(rows, columns, thresholds):
     return jnp.where(found[..., None], boxes, 0), found
 
 
-def _span(profile, thresholds):
-    """Returns the first place above each threshold, and the place after the last: [..., T] each."""
-    above = profile[..., None, :] > jnp.asarray(thresholds)[:, None]
-    place = jnp.arange(profile.shape[-1], dtype=jnp.int32)
+def _span(maxima, thresholds):
+    """Returns the first index above each threshold, and the index after the last: [..., T] each."""
+    above = maxima[..., None, :] > jnp.asarray(thresholds)[:, None]
+    index = jnp.arange(maxima.shape[-1], dtype=jnp.int32)
     return (
-        jnp.where(above, place, profile.shape[-1]).min(-1),
-        jnp.where(above, place + 1, 0).max(-1),
+        jnp.where(above, index, maxima.shape[-1]).min(-1),
+        jnp.where(above, index + 1, 0).max(-1),
     )
 
 
-def image_boxes(cells, stride, geometry):
+def image_boxes(cells: Array, stride: int, geometry: Array) -> Array:
     """Maps boxes from cells of a class map to pixels of the original image.
 
     Cell i of stride s is pixels [s * i, s * (i + 1)) of the network's input. The input starts
-    at the crop's place in the resized image, so an edge at cell i lies at
+    at the crop's corner in the resized image, so an edge at cell i lies at
     (s * i + crop) * size / resized size, for each axis by itself; boxes end at the image's edge.
 
     Args:
         cells: boxes in cells, [B, ..., 4], int32 or float32.
         stride: pixels from one cell to the next; 1 maps boxes in pixels of the input.
-        geometry: of every image, [B, 6], int32 or float32: height and width, height and width
-            after resizing, and y and x of the crop (0 without a crop), as `GEOMETRY` names them.
+        geometry: a `Geometry` of every image, packed, [B, 6], int32 or float32.
 
     Returns:
-        Boxes in pixels, [B, ..., 4], float32. An empty box stays all 0.
+        Boxes in pixels, [B, ..., 4], float32, a NumPy array where both arguments are, else a JAX
+        array. An empty box stays all 0.
 
     Raises:
-        InputError: a shape does not fit.
+        ValueError: a shape does not fit.
 
     Example:
         >>> geometry = jnp.array([[500, 1000, 250, 500, 13, 138]])  # halved, then cropped
         >>> image_boxes(jnp.array([[1, 2, 3, 28]]), 8, geometry).tolist()
         [[42.0, 308.0, 74.0, 724.0]]
     """
-    if cells.shape[-1] != 4 or geometry.shape != (len(cells), len(GEOMETRY)):
-        raise InputError(
+    fields = len(Geometry._fields)
+    if cells.shape[-1] != 4 or geometry.shape != (len(cells), fields):
+        raise ValueError(
             f'boxes {cells.shape} and geometry {geometry.shape} do not fit; give '
-            f'[B, ..., 4] and [B, {len(GEOMETRY)}]'
+            f'[B, ..., 4] and [B, {fields}]'
         )
-    geometry = geometry.astype(jnp.float32).reshape(
-        len(cells), *[1] * (cells.ndim - 2), len(GEOMETRY)
+    xp = _numpy_of(cells, geometry)
+    packed = geometry.astype(xp.float32).reshape(len(cells), *[1] * (cells.ndim - 2), fields)
+    image = Geometry.unpack(packed)
+    size, resized, crop = (
+        xp.stack([y, x, y, x], axis=-1)
+        for y, x in (
+            (image.height, image.width),
+            (image.resized_height, image.resized_width),
+            (image.top, image.left),
+        )
     )
-    size, resized, crop = (jnp.tile(geometry[..., first : first + 2], 2) for first in (0, 2, 4))
-    pixels = (stride * cells.astype(jnp.float32) + crop) * size / resized
+    pixels = (stride * cells.astype(xp.float32) + crop) * size / resized
     empty = (cells[..., 2:] <= cells[..., :2]).any(-1, keepdims=True)
-    return jnp.where(empty, 0, jnp.clip(pixels, 0, size))
+    return xp.where(empty, 0, xp.clip(pixels, 0, size))
 
 
-def iou(a, b):
+def iou(a: Array, b: Array) -> Array:
     """Returns the overlap of boxes: area of the intersection / area of the union.
 
     Args:
@@ -189,10 +194,15 @@ def iou(a, b):
         >>> iou(jnp.array([0, 0, 2, 2]), jnp.array([[1, 0, 3, 2], [2, 2, 4, 4]])).round(3).tolist()
         [0.3330000042915344, 0.0]
     """
-    xp = np if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) else jnp
+    xp = _numpy_of(a, b)
     a, b = xp.asarray(a, dtype=xp.float32), xp.asarray(b, dtype=xp.float32)
     corners = xp.maximum(a[..., :2], b[..., :2]), xp.minimum(a[..., 2:], b[..., 2:])
     common = xp.maximum(corners[1] - corners[0], 0).prod(-1)
     area_a, area_b = (xp.maximum(box[..., 2:] - box[..., :2], 0).prod(-1) for box in (a, b))
     union = area_a + area_b - common
     return xp.where(common > 0, common / xp.where(common > 0, union, 1), 0).astype(xp.float32)
+
+
+def _numpy_of(*arrays) -> ModuleType:
+    """Returns NumPy where all arrays are NumPy's, else `jax.numpy`."""
+    return np if all(isinstance(array, np.ndarray) for array in arrays) else jnp

@@ -14,7 +14,13 @@ PCA_VECTORS = np.array(
 )
 
 
-def random_color(key, mean, *, factor_range=(0.5, 1.5), lighting=0.1):
+def random_color(
+    key: jax.Array,
+    mean: jax.Array,
+    *,
+    factor_range: tuple[float, float] = (0.5, 1.5),
+    lighting: float = 0.1,
+) -> tuple[jax.Array, jax.Array]:
     """Draws the brightness, contrast, color and lighting change of one image.
 
     Each of the first three blends the image with another by a factor f drawn uniformly from
@@ -54,7 +60,7 @@ def random_color(key, mean, *, factor_range=(0.5, 1.5), lighting=0.1):
     )
 
 
-def transform_color(images, matrix, offset):
+def transform_color(images: jax.Array, matrix: jax.Array, offset: jax.Array) -> jax.Array:
     """Maps the colors of images: out[d] = sum over c of matrix[d, c] * image[c] + offset[d].
 
     Args:

@@ -8,7 +8,7 @@ IGNORE = 255
 _CHUNK = 1 << 16  # pixels whose classes are written out as vectors at a time
 
 
-def confusion_matrix(labels, predictions, classes):
+def confusion_matrix(labels: jax.Array, predictions: jax.Array, classes: int) -> jax.Array:
     """Counts the pixels of every class by the class that was predicted for them.
 
     The counts are products of one-hot vectors, which all accelerators compute fast and, below
@@ -48,7 +48,7 @@ def confusion_matrix(labels, predictions, classes):
     return jax.vmap(of_image)(labels, predictions).sum(0, dtype=jnp.int32)
 
 
-def iou(confusion):
+def iou(confusion: np.ndarray) -> np.ndarray:
     """Returns the intersection over union of every class, not a number where it has no pixels.
 
     IoU of class c = confusion[c, c] / (row c + column c - confusion[c, c]).

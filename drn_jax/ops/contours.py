@@ -1,11 +1,14 @@
 """Boxes of the connected parts of a score map, on the host, as MaxBoxAcc and MaxBoxAccV2 need."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from drn_jax.errors import InputError
+from drn_jax.ops.resize import bilinear_weights
+from drn_jax.ops.scores import minmax_scale
 
 EIGHT = np.ones((3, 3), bool)  # a cell's neighbors, corners included
 
@@ -15,7 +18,7 @@ class Contours(NamedTuple):
 
     Attributes:
         boxes: y0, x0, y1, x1, upper ends exclusive, [N, 4], int32.
-        threshold: place of the threshold in the list, ascending, [N], int32.
+        threshold: index of the threshold in the list, ascending, [N], int32.
         largest: whether it is the largest contour at its threshold, [N], bool; one at each
             threshold that a cell exceeds.
     """
@@ -25,11 +28,10 @@ class Contours(NamedTuple):
     largest: np.ndarray
 
 
-def scaled_map(scores, height, width, *, stride=8):
+def scaled_map(scores: ArrayLike, height: int, width: int, *, stride: int = 8) -> np.ndarray:
     """Resizes a map of scores to the network's input and scales it to [0, 1].
 
-    Resizing is bilinear between the cells' centers, stride * (i + 1/2) - 1/2, and repeats the
-    outermost cell beyond them; then out = (map - min) / (max - min).
+    Resizing is that of `bilinear_weights`, scaling that of `minmax_scale`.
 
     Args:
         scores: of one class, [h, w], a float type.
@@ -41,7 +43,7 @@ def scaled_map(scores, height, width, *, stride=8):
         finite.
 
     Raises:
-        InputError: the cells do not cover the input.
+        ValueError: the cells do not cover the input.
 
     Example:
         >>> scaled_map(np.array([[1., 5.]]), 1, 4, stride=2).tolist()
@@ -52,31 +54,22 @@ def scaled_map(scores, height, width, *, stride=8):
     # Differs: their code resizes by cubic interpolation, which overshoots beside edges.
     scores = np.asarray(scores, np.float32)
     if not (0 < height <= stride * scores.shape[0] and 0 < width <= stride * scores.shape[1]):
-        raise InputError(
+        raise ValueError(
             f'{scores.shape[0]} x {scores.shape[1]} cells of {stride} pixels do not '
             f'cover an input of {height} x {width} pixels; give the size of the '
             'input that the scores were computed from'
         )
-    if not np.isfinite(scores).all():
+    # Weights that add up to 1 leave rounding in a flat map; scaling would blow it up.
+    if not minmax_scale(scores).any():
         return np.zeros((height, width), np.float32)
     rows, columns = (
-        _weights(pixels, cells, stride) for pixels, cells in zip((height, width), scores.shape)
+        bilinear_weights(pixels, cells, stride)
+        for pixels, cells in zip((height, width), scores.shape)
     )
-    resized = rows @ scores @ columns.T
-    low, high = resized.min(), resized.max()
-    # Weights that add up to 1 leave rounding in a flat map; scaling would blow it up.
-    if scores.min() == scores.max() or not high > low:
-        return np.zeros_like(resized)
-    return (resized - low) / (high - low)
+    return minmax_scale(rows @ scores @ columns.T)
 
 
-def _weights(pixels, cells, stride):
-    """Returns the share of every cell in every pixel of one axis, [pixels, cells], float32."""
-    position = ((np.arange(pixels) + 0.5) / stride - 0.5).clip(0, cells - 1)
-    return np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0).astype(np.float32)
-
-
-def contours(scores, thresholds):
+def contours(scores: ArrayLike, thresholds: Iterable[float]) -> Contours:
     """Returns the boxes of all connected parts of a map above each threshold, and of their holes.
 
     Cells that touch at a side or a corner belong together. A hole counts too, with the cells
@@ -116,28 +109,9 @@ def contours(scores, thresholds):
     )
 
 
-def largest_boxes(found, count):
-    """Returns the box of the largest contour for every threshold.
-
-    Args:
-        found: `Contours` of one map.
-        count: how many thresholds there were, T.
-
-    Returns:
-        [T, 4], int32; all 0 where nothing exceeds the threshold.
-
-    Example:
-        >>> largest_boxes(contours(np.array([[.1, .9]]), [.5, .95]), 2).tolist()
-        [[0, 1, 1, 2], [0, 0, 0, 0]]
-    """
-    boxes = np.zeros((count, 4), np.int32)
-    boxes[found.threshold[found.largest]] = found.boxes[found.largest]
-    return boxes
-
-
 def _above(scores, rows, columns, threshold):
     """Returns the boxes at one threshold, [n, 4], and which of them is the largest contour's."""
-    in_rows, in_columns = (np.flatnonzero(profile > threshold) for profile in (rows, columns))
+    in_rows, in_columns = (np.flatnonzero(maxima > threshold) for maxima in (rows, columns))
     if not len(in_rows):
         return np.zeros((0, 4), np.int32), None
     # Only the part that holds cells is looked at; at high thresholds it is small.
@@ -184,7 +158,7 @@ def _bounds(labels):
 
 
 def _largest(labels, count, filled):
-    """Returns the place of the part that encloses the largest area; `filled` has no holes."""
+    """Returns the index of the part that encloses the largest area; `filled` has no holes."""
     parts = labels
     if filled.sum() > np.count_nonzero(labels):
         parts, count = ndimage.label(filled, EIGHT)

@@ -2,13 +2,12 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drn_jax.errors import InputError
 
-
-def applicable(height, width, period):
+def applicable(height: int, width: int, period: int) -> bool:
     """Says whether maps of this size can show a grid: two periods fit, and there is dilation.
 
     Example:
@@ -19,8 +18,8 @@ def applicable(height, width, period):
     return bool(period > 1 and min(height, width) >= 2 * period)
 
 
-def gridding_score(maps, period):
-    """Returns the share of the energy of an image's maps that lies at the grid's frequencies.
+def gridding_score(maps: jax.Array, period: int) -> jax.Array:
+    """Returns the fraction of the energy of an image's maps that lies at the grid's frequencies.
 
     Each channel is cut to whole periods from the top left, and its mean is taken away. Then
 
@@ -34,9 +33,9 @@ def gridding_score(maps, period):
     blocks of period x period cells is taken away first, since a slope has a jump at the map's
     edge that holds all frequencies; a grid leaves no slope in these means.
 
-    A grid that repeats every `period` cells scores 1, a slope 0, white noise about `noise_share`;
-    loud channels weigh more and dead ones nothing. The score of a data set is the mean over its
-    images, so one image with large activations does not decide it.
+    A grid that repeats every `period` cells scores 1, a slope 0, white noise about the fraction of
+    the frequencies that lie in G; loud channels weigh more and dead ones nothing. The score of a
+    data set is the mean over its images, so one image with large activations does not decide it.
 
     Args:
         maps: activations or class scores, [B, h, w, C], float32 or bfloat16.
@@ -47,7 +46,7 @@ def gridding_score(maps, period):
         where the period is 1 or either side of the map is shorter than two periods.
 
     Raises:
-        InputError: the period is below 1, or maps is not [B, h, w, C].
+        ValueError: the period is below 1, or maps is not [B, h, w, C].
 
     Example:
         >>> board = jnp.indices((6, 6)).sum(0) % 2
@@ -60,7 +59,7 @@ def gridding_score(maps, period):
     """
     _check(period)
     if maps.ndim != 4:
-        raise InputError(f'maps {maps.shape} must be [B, h, w, C]')
+        raise ValueError(f'maps {maps.shape} must be [B, h, w, C]')
     batch, height, width, channels = maps.shape
     if not applicable(height, width, period):
         return jnp.full(batch, jnp.nan, jnp.float32)
@@ -80,37 +79,9 @@ def gridding_score(maps, period):
     return jnp.where(real, jnp.minimum(grid / jnp.where(real, total, 1), 1), 0)
 
 
-def noise_share(height, width, period):
-    """Returns the score that white noise is expected to have: the share of the frequencies in G.
-
-    Args:
-        height, width: of the map in cells, at least two periods.
-        period: of the grid in cells, at least 2.
-
-    Returns:
-        float in (0, 1).
-
-    Raises:
-        InputError: the map is too small or the period below 2.
-
-    Example:
-        >>> round(noise_share(28, 28, 2), 3), round(noise_share(12, 12, 4), 3)
-        (0.188, 0.105)
-    """
-    if not applicable(height, width, period):
-        raise InputError(
-            f'a map of {height} x {width} cells cannot show a grid of period '
-            f'{period}; give at least two periods of 2 cells or more'
-        )
-    height, width = (side // period * period for side in (height, width))
-    (_, low_rows), (_, low_columns) = _near(height, period), _near(width, period)
-    near = low_rows.size * low_columns.size - low_rows.sum() * low_columns.sum()
-    return float(near / (height * width - 1))
-
-
 def _check(period):
     if period < 1:
-        raise InputError(f'period {period} must be at least 1 cell; give the dilation')
+        raise ValueError(f'period {period} must be at least 1 cell; give the dilation')
 
 
 @functools.cache

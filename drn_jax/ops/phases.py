@@ -76,8 +76,8 @@ class SpaceToBatchMap(NamedTuple):
     Neighboring layers of one dilation hand it on as it is, so a whole level is sorted once.
 
     Attributes:
-        array: [B * d * d, ceil(H / d), ceil(W / d), C] as `space_to_batch` gives it; what lies outside the
-            image may hold anything.
+        array: [B * d * d, ceil(H / d), ceil(W / d), C] as `space_to_batch` gives it; what lies
+            outside the image may hold anything.
         dilation: d.
         height: H.
         width: W.

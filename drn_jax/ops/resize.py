@@ -1,22 +1,53 @@
 """Upsampling of class maps to the pixels of the image, whole or a tile of rows at a time."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drn_jax.errors import InputError
-
 BORDERS = ('extend', 'fade')
 TILES = 8  # of an image, in `map_upsampled`
 
+Stride = float | Sequence[float]  # one for both axes, or one for rows and one for columns
 
-def upsample(maps, height, width, *, stride=8, border='extend'):
-    """Interpolates maps bilinearly, as two small matrix products.
 
-    Cell i is centered at pixel stride * (i + 1/2) - 1/2. A pixel between two centers gets the mean
-    of both cells, weighted by nearness. Beyond the outermost centers 'extend' repeats the outermost
-    cell, as bilinear resizing does everywhere; 'fade' lets it fall off towards zero, as the
-    release's frozen transposed convolution does. Both give every pixel the same largest class.
+def bilinear_weights(
+    pixels: int, cells: int, stride: float, *, start: float = 0.0, border: str = 'extend'
+) -> np.ndarray:
+    """Returns the weight of every cell in every pixel of one axis.
+
+    Cell i is centered at pixel start + stride * (i + 1/2) - 1/2. A pixel between two centers gets
+    the mean of both cells, weighted by nearness. Beyond the outermost centers 'extend' repeats the
+    outermost cell, as bilinear resizing does everywhere; 'fade' lets it fall off towards zero.
+
+    Args:
+        pixels, cells: how many there are.
+        stride: pixels from one cell to the next, above 0.
+        start: where the first cell begins, in pixels.
+        border: 'extend' or 'fade'.
+
+    Returns:
+        [pixels, cells], float32, in [0, 1]; a row of 'extend' adds up to 1.
+
+    Example:
+        >>> bilinear_weights(4, 2, 2).tolist()
+        [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
+    """
+    position = (np.arange(pixels) + 0.5 - start) / stride - 0.5
+    if border == 'extend':
+        position = position.clip(0, cells - 1)
+    return np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0).astype(np.float32)
+
+
+def upsample(
+    maps: jax.Array, height: int, width: int, *, stride: Stride = 8, border: str = 'extend'
+) -> jax.Array:
+    """Interpolates maps bilinearly, as products with the `bilinear_weights` of rows and columns.
+
+    Both borders give every pixel the same largest class; 'fade' is what the release's frozen
+    transposed convolution does.
 
     Args:
         maps: [B, h, w, C], float32.
@@ -28,7 +59,7 @@ def upsample(maps, height, width, *, stride=8, border='extend'):
         [B, height, width, C], float32.
 
     Raises:
-        InputError: the image is larger than the maps reach, or `border` is unknown.
+        ValueError: the image is larger than the maps reach, or `border` is unknown.
 
     Example:
         >>> upsample(jnp.array([0., 4.]).reshape(1, 1, 2, 1), 1, 8, stride=4)[0, 0, :, 0].tolist()
@@ -36,16 +67,25 @@ def upsample(maps, height, width, *, stride=8, border='extend'):
 
     Source: section 5.3 of the paper ('extend'); the release's `up` layer ('fade').
     """
-    return _product(*_both_weights(maps, height, width, stride, border), maps)
+    rows, columns = _both_weights(maps, height, width, stride, border)
+    return _product(rows, columns, maps)
 
 
 def map_upsampled(
-    function, maps, height, width, *, strides, labels=None, mirrored=None, border='extend'
-):
+    function: Callable[..., Any],
+    maps: Sequence[jax.Array],
+    height: int,
+    width: int,
+    *,
+    strides: Sequence[Stride],
+    labels: jax.Array | None = None,
+    mirrored: Sequence[bool] | None = None,
+    border: str = 'extend',
+) -> Any:
     """Applies a function to upsampled maps of which only a part is held at a time.
 
     An image is cut into `TILES` tiles; tile t holds the rows t, t + TILES, t + 2 * TILES and so on.
-    So a device that holds a block of the image's rows has a share of every tile. In derivatives
+    So a device that holds a block of the image's rows has a part of every tile. In derivatives
     the tiles are computed once more instead of being kept.
 
     Args:
@@ -63,7 +103,7 @@ def map_upsampled(
         of tiles.
 
     Raises:
-        InputError: see `upsample`.
+        ValueError: see `upsample`.
 
     Example:
         >>> maps = jnp.array([[1., 0.], [0., 3.]]).reshape(1, 1, 2, 2)
@@ -90,7 +130,7 @@ def map_upsampled(
     return jax.lax.map(tile, (rows, None if labels is None else _cut_rows(labels, 255)))
 
 
-def join_rows(tiles, height):
+def join_rows(tiles: jax.Array, height: int) -> jax.Array:
     """Puts the tiles of `map_upsampled` together: [TILES, B, R, ...] -> [B, height, ...].
 
     Example:
@@ -123,29 +163,23 @@ def _product(rows, columns, maps):
 
 
 def _both_weights(maps, height, width, stride, border):
-    """Checks the arguments of `upsample` and gives the weights of rows and of columns."""
+    """Checks the arguments of `upsample` and returns the weights of rows and of columns."""
     if border not in BORDERS:
-        raise InputError(f'border {border!r} is unknown; known: {", ".join(BORDERS)}')
+        raise ValueError(f'border {border!r} is unknown; known: {", ".join(BORDERS)}')
     stride_y, stride_x = np.broadcast_to(stride, 2)
     _, rows, columns, _ = maps.shape
     reach_y, reach_x = (round(float(reach), 3) for reach in (stride_y * rows, stride_x * columns))
     if not (0 < height <= reach_y and 0 < width <= reach_x):
-        raise InputError(
+        raise ValueError(
             f'{rows} x {columns} cells of {_number(stride)} pixels do not cover an '
             f'image of {height} x {width} pixels; give at most {reach_y:g} x '
             f'{reach_x:g}'
         )
-    return (_weights(height, rows, stride_y, border), _weights(width, columns, stride_x, border))
+    return (
+        bilinear_weights(height, rows, stride_y, border=border),
+        bilinear_weights(width, columns, stride_x, border=border),
+    )
 
 
 def _number(stride):
     return f'{stride:g}' if np.ndim(stride) == 0 else ' x '.join(f'{each:g}' for each in stride)
-
-
-def _weights(pixels, cells, stride, border):
-    """Returns the share of every cell in every pixel of one axis, [pixels, cells], float32."""
-    position = (np.arange(pixels) + 0.5) / stride - 0.5
-    weights = np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0)
-    if border == 'extend':
-        weights /= weights.sum(1, keepdims=True)
-    return weights.astype(np.float32)

@@ -182,7 +182,7 @@ def _axis_pixels(values, length, axis):
 
 
 def _tilings(length: int) -> Iterator[tuple[int, int, int]]:
-    """Returns first pixel, outputs a tile and number of tiles: of the full ones, then of the last."""
+    """Yields first pixel, outputs a tile and number of tiles, of the full ones and of the last."""
     full, rest = divmod(length, _OUTPUTS)
     if full:
         yield 0, _OUTPUTS, full

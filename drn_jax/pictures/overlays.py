@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from drn_jax.errors import InputError
+from drn_jax.ops.resize import bilinear_weights
 from drn_jax.pictures import text
 
 # Colors from low to high, dark to light, so that they can be told apart in gray as well.
@@ -46,16 +47,23 @@ def heat_map(values, *, low=None, high=None):
         >>> heat_map(np.array([[0., 1., 2.]])).tolist()
         [[[68, 1, 84], [33, 144, 141], [253, 231, 37]]]
     """
-    values = np.asarray(values, np.float32)
-    finite = np.isfinite(values)
-    if low is None:
-        low = values[finite].min() if finite.any() else 0.0
-    if high is None:
-        high = values[finite].max() if finite.any() else 0.0
+    values, low, high = _color_scale(values, low, high)
     if not high > low:
         return np.broadcast_to(STEPS[0], (*values.shape, 3)).copy()
-    share = (np.where(finite, values, low) - low) / (high - low)
-    return STEPS[(share.clip(0, 1) * 255).round().astype(np.uint8)]
+    fraction = (values - low) / (high - low)
+    return STEPS[(fraction.clip(0, 1) * 255).round().astype(np.uint8)]
+
+
+def _color_scale(values, low, high):
+    """Returns a map with `low` where it is not finite, and the ends of its scale.
+
+    Not `ops.scores.minmax_scale`: ends may be given, and what is finite is drawn all the same.
+    """
+    values = np.asarray(values, np.float32)
+    finite = np.isfinite(values)
+    known = values[finite] if finite.any() else np.zeros(1, np.float32)
+    low, high = (known.min() if low is None else low), (known.max() if high is None else high)
+    return np.where(finite, values, low), low, high
 
 
 def enlarge(values, height, width, region=None):
@@ -78,19 +86,12 @@ def enlarge(values, height, width, region=None):
     """
     y0, x0, y1, x1 = region if region is not None else (0, 0, height, width)
     values = np.asarray(values, np.float32)
-    (rows, in_rows), (columns, in_columns) = (
-        _weights(*axis)
-        for axis in ((height, y0, y1, values.shape[0]), (width, x0, x1, values.shape[1]))
+    rows, columns = (
+        bilinear_weights(pixels, cells, (end - start) / cells, start=start)
+        for pixels, cells, start, end in zip((height, width), values.shape, (y0, x0), (y1, x1))
     )
-    return rows @ values @ columns.T, in_rows[:, None] & in_columns
-
-
-def _weights(pixels, start, end, cells):
-    """Returns the share of every cell in every pixel of one axis, and which pixels are covered."""
-    centers = np.arange(pixels) + 0.5
-    position = ((centers - start) / (end - start) * cells - 0.5).clip(0, cells - 1)
-    weights = np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0)
-    return weights.astype(np.float32), (centers >= start) & (centers < end)
+    y, x = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
+    return rows @ values @ columns.T, (y0 <= y) & (y < y1) & (x0 <= x) & (x < x1)
 
 
 def overlay_heatmap(photograph, values, *, region=None, alpha=0.5, low=None, high=None):
@@ -112,11 +113,9 @@ def overlay_heatmap(photograph, values, *, region=None, alpha=0.5, low=None, hig
         >>> overlay_heatmap(np.zeros((2, 2, 3), np.uint8), np.ones((1, 1)), low=0.)[0, 0].tolist()
         [127, 116, 19]
     """
-    values = np.asarray(values, np.float32)
-    finite = np.isfinite(values)
-    low = (values[finite].min() if finite.any() else 0.0) if low is None else low
-    high = (values[finite].max() if finite.any() else 0.0) if high is None else high
-    large, inside = enlarge(np.where(finite, values, low), *photograph.shape[:2], region)
+    values, low, high = _color_scale(values, low, high)
+    height, width = photograph.shape[:2]
+    large, inside = enlarge(values, height, width, region)
     return _blend(photograph, heat_map(large, low=low, high=high), inside, alpha)
 
 

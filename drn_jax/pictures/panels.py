@@ -94,8 +94,9 @@ def panel(rows, *, column_titles=(), row_titles=(), side_px=None, padding_px=8):
     for row, y, high in zip(rows, ys, heights):
         for picture, x, wide in zip(row, xs, widths):
             if picture is not None:
-                place = x + (wide - picture.shape[1]) // 2, y + (high - picture.shape[0]) // 2
-                image.paste(Image.fromarray(picture), tuple(map(int, place)))
+                free_y, free_x = high - picture.shape[0], wide - picture.shape[1]
+                corner = int(x + free_x // 2), int(y + free_y // 2)
+                image.paste(Image.fromarray(picture), corner)
     pen, letters = ImageDraw.Draw(image), text.font(TEXT_PX)
     for title, x, wide in zip(column_titles, xs, widths):
         pen.text(

@@ -1,32 +1,33 @@
-"""TPU generations and the slices of them that can be had: pure data, and names for it."""
+"""TPU generations, the slices of them that can be had, and how fast their chips exchange."""
 
 import math
 import re
 from typing import NamedTuple
 
 from drn_jax.errors import InputError
+from drn_jax.planning.hlo import Collective
 
 
 class Chip(NamedTuple):
     """What an estimate needs to know of one TPU chip.
 
     Attributes:
-        peak: bfloat16 operations a second, a multiplication and an addition being two.
-        clock: cycles a second in which the compiler counts; the matrix units' at `peak`.
-        memory: bytes of HBM that a program may take.
-        link: bytes a second that one link carries in one direction.
+        peak_flops: bfloat16 operations a second, a multiplication and an addition being two.
+        clock_hz: cycles a second in which the compiler counts; the matrix units' at `peak_flops`.
+        memory_bytes: of HBM that a program may take.
+        link_bandwidth: bytes a second that one link carries in one direction.
         shapes: slices that can be had; () where every axis of 4, 8, ... chips is possible.
         ring_axis: axes of a multiple of so many chips are closed to rings.
-        form: how the compiler is told to see its cores, where that is not the default.
+        chip_config: how the compiler is told to see its cores, where that is not the default.
     """
 
-    peak: float
-    clock: float
-    memory: int
-    link: float
+    peak_flops: float
+    clock_hz: float
+    memory_bytes: int
+    link_bandwidth: float
     shapes: tuple[str, ...]
     ring_axis: int
-    form: str = ''
+    chip_config: str = ''
 
 
 _FLAT = ('1x1', '2x2', '2x4', '4x4', '4x8', '8x8', '8x16', '16x16')
@@ -50,19 +51,25 @@ HOP_SECONDS = 1e-6
 
 
 class Slice(NamedTuple):
-    """A slice of a TPU pod, such as v5e:4x4."""
+    """A slice of a TPU pod.
+
+    Attributes:
+        name: such as 'v5e:4x4'.
+        chip: what one of its chips can do.
+        shape: chips along each axis of the network that joins them.
+    """
 
     name: str
     chip: Chip
-    shape: tuple[int, ...]  # chips along each axis of the network
+    shape: tuple[int, ...]
 
     @property
     def chips(self) -> int:
-        """How many chips it has."""
+        """The number of its chips."""
         return math.prod(self.shape)
 
     def is_ring(self, axis: int) -> bool:
-        """Whether the last chip of an axis has a link to the first one."""
+        """Says whether the last chip of an axis has a link to the first one."""
         return self.shape[axis] % self.chip.ring_axis == 0
 
 
@@ -106,3 +113,50 @@ def find(name: str) -> Slice:
             f'--topology={name} does not exist; {generation} has {", ".join(chip.shapes)}{more}'
         )
     return Slice(name, chip, axes)
+
+
+def exchange_seconds(collective: Collective, tpu_slice: Slice) -> float:
+    """Estimates the time of an exchange, for which the compiler gives no estimate.
+
+    An all-reduce over n chips sends 2 (n - 1) / n of its bytes over every link that a chip can use:
+    one on each axis of the slice, two on an axis that is closed to a ring. It is a reduce-scatter
+    and an all-gather, each of which sends half. A group that is not the whole slice lies on one
+    axis. The first byte takes a hop for each chip on the way, along one axis after the other.
+
+    Args:
+        collective: the exchange.
+        tpu_slice: whose chips exchange.
+
+    Returns:
+        Seconds of all its repetitions in a step together, at full bandwidth and without overlap.
+
+    Example:
+        >>> all_reduce = Collective('all-reduce', 10 ** 8, 0, 1, 'other')
+        >>> round(exchange_seconds(all_reduce, find('v5e:2x4')), 6)
+        0.001758
+
+    Source: How To Scale Your Model, chapter 'Sharded Matrices and How to Multiply Them'
+    (jax-ml.github.io/scaling-book), which neglects latency where much is sent.
+    """
+    group, bandwidth = collective.group or tpu_slice.chips, tpu_slice.chip.link_bandwidth
+    if group == 1:
+        return 0.0
+    if collective.kind == 'collective-permute':
+        return collective.repetitions * (collective.bytes / bandwidth + HOP_SECONDS)
+    axes = [(group, False)]
+    if group == tpu_slice.chips:
+        axes = [(n, tpu_slice.is_ring(axis)) for axis, n in enumerate(tpu_slice.shape) if n > 1]
+    bandwidth *= sum(2 if ring else 1 for _, ring in axes)
+    hops = sum(n // 2 if ring else n - 1 for n, ring in axes)
+    sendings = 2 if collective.kind == 'all-reduce' else 1
+    once = sendings * (collective.bytes * (group - 1) / group / bandwidth + hops * HOP_SECONDS)
+    return collective.repetitions * once
+
+
+def exchange_basis(tpu_slice: Slice) -> str:
+    """Says what `exchange_seconds` assumes for a slice."""
+    return (
+        f'bytes over links of {tpu_slice.chip.link_bandwidth / 1e9:.0f} GB/s in each direction '
+        '(both directions where an axis is closed to a ring), all axes at once, and '
+        f'{HOP_SECONDS * 1e6:g} us for each hop; nothing overlaps with computing'
+    )

@@ -2,17 +2,20 @@
 
 import importlib.util
 import os
-import re
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
-import numpy as np
+import ml_collections
 from jax.experimental import topologies
 
-from drn_jax import tasks
+from drn_jax import experiments, tasks
+from drn_jax.data import batch_specs
 from drn_jax.distributed import meshes
-from drn_jax.errors import InputError
-from drn_jax.training import configurations, schedules, states, steps
+from drn_jax.errors import InputError, one_line
+from drn_jax.planning.chips import Slice
+from drn_jax.planning.dataset_sizes import PlannedSource
+from drn_jax.training import states, steps
 
 # The compiler looks for the machine that it runs on, at a server that only Cloud TPUs have, unless
 # it is told; what it is told does not matter to what is compiled. It shares no chip with others,
@@ -47,20 +50,20 @@ class Program(NamedTuple):
     too_large: str = ''
 
 
-def keep_off_accelerators():
+def keep_off_accelerators() -> None:
     """Lets JAX compute on the CPU only; to be called before JAX is used."""
     os.environ.update(ENVIRONMENT)
     jax.config.update('jax_platforms', 'cpu')
 
 
-def devices_of(part):
+def devices_of(tpu_slice: Slice) -> Sequence[jax.Device]:
     """Returns the devices of a TPU slice as the compiler knows them.
 
     Args:
-        part: a `chips.Slice`.
+        tpu_slice: the slice.
 
     Returns:
-        A list of devices, for which one can compile; nothing runs on them.
+        Devices for which one can compile; nothing runs on them.
 
     Raises:
         InputError: libtpu is not installed, or knows no such slice.
@@ -71,38 +74,36 @@ def devices_of(part):
             'or give --topology=cpu'
         )
     try:
-        form = {'chip_config_name': part.chip.form} if part.chip.form else {}
-        return topologies.get_topology_desc(part.name, 'tpu', **form).devices
+        config = tpu_slice.chip.chip_config
+        more = {'chip_config_name': config} if config else {}
+        return topologies.get_topology_desc(tpu_slice.name, 'tpu', **more).devices
     except Exception as error:  # of several kinds
         raise InputError(
-            f'--topology={part.name} is none that libtpu can compile for '
-            f'({" ".join(str(error).split()):.200})'
+            f'--topology={tpu_slice.name} is none that libtpu can compile for '
+            f'({one_line(error, short=True)})'
         ) from error
 
 
-def compile_step(config, mesh, platform, examples):
-    """Compiles the training step of a configuration.
+def compile_step(experiment: experiments.Experiment) -> Program:
+    """Compiles the training step of an experiment.
 
     Args:
-        config: the configuration; `model.num_classes` is set.
-        mesh: the devices.
-        platform: of the devices, 'cpu' or 'tpu'.
-        examples: training images.
+        experiment: what is planned, with devices that need not be there.
 
     Returns:
-        A `Program`.
-
-    Raises:
-        InputError: a setting cannot be used.
+        What the compiler made of it.
     """
-    task = tasks.create_task(config, configurations.model_of(config).clone(platform=platform))
-    if task.loss is None:
-        raise InputError(
-            f'config.task {config.task!r} has no training; plan the classification that it rests on'
-        )
-    optimizer = states.create_optimizer(config, schedules.learning_rate(config, examples))
+    config, task, mesh = experiment.config, experiment.task, experiment.mesh
+    assert experiment.schedule  # it is one to train
+    optimizer = states.create_optimizer(config.optimizer, experiment.schedule.learning_rate)
     state, key = states.abstract(task.model, optimizer, mesh)
-    lowered = steps.train_step(task, optimizer, mesh).lower(state, batch_of(config, mesh), key)
+    batch = {
+        key: jax.ShapeDtypeStruct(shape, dtype, sharding=meshes.spatial_sharding(mesh, len(shape)))
+        for key, (shape, dtype) in batch_specs.training_batch(
+            experiment.kind.label_kind, config.data, config.batch_size
+        ).items()
+    }
+    lowered = steps.train_step(task, optimizer, mesh).lower(state, batch, key)
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -118,48 +119,23 @@ def compile_step(config, mesh, platform, examples):
     )
 
 
-def batch_of(config, mesh):
-    """Returns the batch of one training step as shapes, types and places.
+def resolve(
+    config: ml_collections.ConfigDict, source: PlannedSource, devices: Sequence[jax.Device]
+) -> experiments.Experiment:
+    """Resolves a configuration for devices that need not be there.
 
     Args:
         config: the configuration.
-        mesh: the devices.
+        source: its data set.
+        devices: of one platform.
 
-    Returns:
-        {key: jax.ShapeDtypeStruct}, as `meshes.prefetch_to_device` lays batches out.
+    Raises:
+        InputError: a field cannot be used, or the task has no training.
     """
-    size, maps = config.batch_size, 'crop_px' in config.data
-    side = side_of(config)
-    entries: dict[str, tuple[tuple[int, ...], Any]] = {
-        'image': ((size, side, side, 3), np.uint8),
-        'label': ((size, side, side), np.uint8) if maps else ((size,), np.int32),
-        'mask': ((size,), np.bool_),
-        'index': ((size,), np.uint32),
-    }
-    return {
-        key: jax.ShapeDtypeStruct(shape, dtype, sharding=meshes.spatial_sharding(mesh, len(shape)))
-        for key, (shape, dtype) in entries.items()
-    }
-
-
-def side_of(config):
-    """Returns the side of training images, in pixels."""
-    return config.data.crop_px if 'crop_px' in config.data else config.data.image_size
-
-
-def needed(words):
-    """Reads how much memory a step takes from what the compiler says where it does not fit.
-
-    Returns:
-        Bytes for temporaries, or None.
-
-    Example:
-        >>> needed('Ran out of memory on HBM, the total memory required for HLO temporaries '
-        ...        '(20.50G) exceeds available HBM (15.75G).')
-        22011707392
-    """
-    found = re.search(r'(?:temporaries \(|Used )([\d.]+)([KMGT])', words)
-    if not found:
-        return None
-    number, unit = found.groups()
-    return int(float(number) * 1024 ** ('KMGT'.index(unit) + 1))
+    platform = devices[0].platform
+    return experiments.resolve(
+        config,
+        source=source,
+        devices=devices,
+        create_network=lambda config: tasks.create_network(config).clone(platform=platform),
+    )

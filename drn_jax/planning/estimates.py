@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from drn_jax.planning import hlo, interconnects
+from drn_jax.planning import chips, hlo
+from drn_jax.planning.compiler import Program
 
 EXPENSIVE = 10  # operations that a plan names
 
@@ -37,26 +38,24 @@ class Costs(NamedTuple):
     collectives: dict[str, dict[str, Any]] = {}
 
 
-def of_tpu(program, part, compiled_for=None):
+def of_tpu(
+    program: Program, tpu_slice: chips.Slice, compiled_for: chips.Slice | None = None
+) -> Costs:
     """Estimates what a step takes on a TPU.
 
     Args:
-        program: a `compiler.Program`.
-        part: the `chips.Slice`.
+        program: the compiled step.
+        tpu_slice: where it runs.
         compiled_for: the slice that it was compiled for, if another one with as many images on
-            every chip; what all of its chips exchange, all chips of `part` do.
+            every chip; what all of its chips exchange, all chips of `tpu_slice` do.
 
     Returns:
-        The `Costs`; empty where the program does not fit.
+        What it takes; nothing is known where it does not fit.
     """
     if program.too_large:
         return Costs()
     operations, exchanges = hlo.read(program.text)
-    everyone = (compiled_for or part).chips
-    exchanges = [
-        exchange._replace(group=0) if exchange.group == everyone else exchange
-        for exchange in exchanges
-    ]
+    everyone = (compiled_for or tpu_slice).chips
     cycles = sum(operation.cycles for operation in operations)
     by_level: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
     for operation in operations:
@@ -65,38 +64,40 @@ def of_tpu(program, part, compiled_for=None):
         lambda: {'number': 0, 'bytes': 0, 'estimated_seconds': 0.0}
     )
     for exchange in exchanges:
-        kinds[exchange.kind]['number'] += exchange.repetitions
-        kinds[exchange.kind]['bytes'] += exchange.repetitions * exchange.bytes
-        kinds[exchange.kind]['estimated_seconds'] += interconnects.seconds(exchange, part)
-    exchanging = sum(kind['estimated_seconds'] for kind in kinds.values())
-    seconds = cycles / part.chip.clock + exchanging
+        if exchange.group == everyone:
+            exchange = exchange._replace(group=0)
+        kind = kinds[exchange.kind]
+        kind['number'] += exchange.repetitions
+        kind['bytes'] += exchange.repetitions * exchange.bytes
+        kind['estimated_seconds'] += chips.exchange_seconds(exchange, tpu_slice)
+    collective_seconds = sum(kind['estimated_seconds'] for kind in kinds.values())
+    seconds = cycles / tpu_slice.chip.clock_hz + collective_seconds
     return Costs(
         cycles,
         sum(by_level.get(hlo.AUGMENTATION, (0, 0))),
         seconds,
-        exchanging,
-        program.operations / (seconds * part.chip.peak),
+        collective_seconds,
+        program.operations / (seconds * tpu_slice.chip.peak_flops),
         dict(by_level),
         sorted(operations, key=lambda operation: -operation.cycles)[:EXPENSIVE],
         dict(kinds),
     )
 
 
-def of_cpu(program, mesh):
+def of_cpu(program: Program, mesh: jax.sharding.Mesh) -> Costs:
     """Estimates what a step takes on this machine's CPU: operations at the speed of a product.
 
     Args:
-        program: a `compiler.Program`.
+        program: the compiled step.
         mesh: its devices, which share the cores.
 
     Returns:
-        The `Costs`, of which time is a lower bound: convolutions are slower than large products.
+        What it takes; time is a lower bound, since convolutions are slower than large products.
     """
-    speed = product_speed()
-    return Costs(seconds=program.operations * mesh.devices.size / speed)
+    return Costs(seconds=program.operations * mesh.devices.size / product_flops())
 
 
-def product_speed(side=1024, rounds=5):
+def product_flops(side: int = 1024, rounds: int = 5) -> float:
     """Measures floating-point operations a second in products of float32 matrices, all cores."""
     product = jax.jit(jnp.dot)
     matrix = jnp.ones((side, side))
@@ -109,15 +110,15 @@ def product_speed(side=1024, rounds=5):
     return 2 * side**3 / min(times)
 
 
-def basis(part):
-    """Says what the estimates of time rest on, for a `chips.Slice` or, if None, this machine."""
-    if part is None:
+def basis(tpu_slice: chips.Slice | None) -> str:
+    """Says what the estimates of time rest on, for a TPU slice or, if None, this machine."""
+    if tpu_slice is None:
         return (
             "operations by the compiler's count at the speed of a float32 matrix product, "
             'measured now; a lower bound (benchmarks/train_step.py measures steps)'
         )
     return (
-        f"the compiler's estimated cycles at {part.chip.clock / 1e9:g} GHz; "
-        f'collectives: {interconnects.basis(part)}; evaluation, checkpoints and waiting for the host '
-        'are not in it'
+        f"the compiler's estimated cycles at {tpu_slice.chip.clock_hz / 1e9:g} GHz; "
+        f'collectives: {chips.exchange_basis(tpu_slice)}; evaluation, checkpoints and waiting for '
+        'the host are not in it'
     )

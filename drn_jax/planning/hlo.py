@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
@@ -51,13 +51,15 @@ class Collective(NamedTuple):
 
 
 class _Instruction(NamedTuple):
+    """A line of a program: name, type of the result, operation, and all that follows the type."""
+
     name: str
     type: str
     opcode: str
     rest: str
 
 
-def read(text):
+def read(text: str) -> tuple[list[Operation], list[Collective]]:
     """Reads the text of a compiled program.
 
     Loops are counted as often as they run, where that is a constant, else once.
@@ -66,13 +68,13 @@ def read(text):
         text: of an optimized HLO module, as `jax.stages.Compiled.as_text` gives it.
 
     Returns:
-        A list of `Operation` and a list of `Collective`.
+        Its operations with estimated cycles, and its exchanges between chips.
     """
     computations, entry = _computations(text)
     operations, collectives = [], []
     for instruction, times in _run(computations, entry):
-        level, backward, what = scope(_found(r'op_name="([^"]*)"', instruction.rest, ''))
-        cycles = int(_found(r'"estimated_cycles":"(\d+)"', instruction.rest, 0))
+        level, backward, what = scope(_found(r'op_name="([^"]*)"', instruction.rest))
+        cycles = int(_found(r'"estimated_cycles":"(\d+)"', instruction.rest) or 0)
         if cycles:
             operations.append(Operation(instruction.name, level, backward, what, times * cycles))
         kind = instruction.opcode.removesuffix('-start')
@@ -85,11 +87,14 @@ def read(text):
     return operations, collectives
 
 
-def scope(op_name):
+def scope(op_name: str) -> tuple[str, bool, str]:
     """Finds the place of an operation in the network from the name that JAX gave it.
 
+    Args:
+        op_name: the scopes that it was traced in, with slashes between them.
+
     Returns:
-        level, whether it is of the gradient, and the rest: see `Operation`.
+        `Operation.level`, `.backward` and `.what`.
 
     Example:
         >>> scope('jit(step)/transpose(jvp(Network))/Network.levels/level3/block0/conv1/'
@@ -106,7 +111,7 @@ def scope(op_name):
     return OTHER, backward, '/'.join(parts[1:])
 
 
-def _computations(text):
+def _computations(text: str) -> tuple[dict[str, list[_Instruction]], str]:
     """Splits a module into its computations, {name: instructions}, and names the entry."""
     found: dict[str, list[_Instruction]] = {}
     entry = name = ''
@@ -122,7 +127,7 @@ def _computations(text):
     return found, entry
 
 
-def _type_and_rest(text):
+def _type_and_rest(text: str) -> tuple[str, str]:
     """Splits what follows '=' into the type, perhaps a tuple of types, and the rest."""
     depth = 0
     for i, letter in enumerate(text):
@@ -132,8 +137,10 @@ def _type_and_rest(text):
     return text, ''
 
 
-def _run(computations, name, times=1) -> Iterator[tuple[_Instruction, int]]:
-    """Returns the instructions of a computation, and of those that it calls, with their number."""
+def _run(
+    computations: dict[str, list[_Instruction]], name: str, times: int = 1
+) -> Iterator[tuple[_Instruction, int]]:
+    """Yields the instructions of a computation, and of those that it calls, with their number."""
     for instruction in computations.get(name, ()):
         yield instruction, times
         repeated = times * _repetitions(computations, instruction)
@@ -149,22 +156,24 @@ def _run(computations, name, times=1) -> Iterator[tuple[_Instruction, int]]:
                     )
 
 
-def _repetitions(computations, instruction):
+def _repetitions(computations: dict[str, list[_Instruction]], instruction: _Instruction) -> int:
     """Returns how often a loop runs: JAX's loops over arrays count from 0 to a constant."""
     if instruction.opcode != 'while':
         return 1
-    known = _found(r'"known_trip_count":\{"n":"(\d+)"', instruction.rest, None)
-    condition = computations.get(_found(r'condition=%?([\w.-]+)', instruction.rest, ''), ())
+    known = _found(r'"known_trip_count":\{"n":"(\d+)"', instruction.rest)
+    condition: Sequence[_Instruction] = computations.get(
+        _found(r'condition=%?([\w.-]+)', instruction.rest), ()
+    )
     ends = [
-        _found(r'^constant\((\d+)\)', each.rest, None)
+        int(end)
         for each in condition
-        if each.type.startswith('s32[]')
+        if each.type.startswith('s32[]') and (end := _found(r'^constant\((\d+)\)', each.rest))
     ]
-    ends = [int(end) for end in ends if end]
     return int(known) if known else ends[0] if len(ends) == 1 else 1
 
 
-def _exchanged(instruction, kind):
+def _exchanged(instruction: _Instruction, kind: str) -> int:
+    """Computes `Collective.bytes`."""
     sizes = [
         math.prod(map(int, filter(None, dims.split(',')))) * _width(dtype)
         for dtype, dims in _ARRAY.findall(instruction.type)
@@ -176,11 +185,12 @@ def _exchanged(instruction, kind):
     return max(sizes, default=0) if alone else sum(sizes)
 
 
-def _width(dtype):
+def _width(dtype: str) -> int:
+    """Returns the bytes of a number."""
     return _BYTES.get(dtype) or max(int(re.findall(r'\d+', dtype)[0]) // 8, 1)
 
 
-def _group(rest):
+def _group(rest: str) -> int:
     """Reads how many chips exchange with each other, of the three ways in which that is written."""
     if axes := re.search(r'replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}', rest):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", axes[1]))
@@ -192,6 +202,7 @@ def _group(rest):
     return 2 if 'source_target_pairs' in rest else 0
 
 
-def _found(pattern, text, default):
+def _found(pattern: str, text: str) -> str:
+    """Returns what the group of a pattern matches first, or ''."""
     match = re.search(pattern, text)
-    return match[1] if match else default
+    return match[1] if match else ''

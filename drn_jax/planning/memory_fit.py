@@ -1,17 +1,24 @@
 """Which batches fit into the memory of a chip."""
 
+import re
 from typing import NamedTuple
 
-from drn_jax.planning import compiler
+from drn_jax.planning.compiler import Program
 
 _MULTIPLE = 8  # larger answers are multiples of it, the height of a TPU's registers
 
 
 class Trial(NamedTuple):
-    """A batch that was compiled: its images, bytes that it takes (None: unknown), if it fits."""
+    """A batch that was compiled.
 
-    rows: int
-    taken: int | None
+    Attributes:
+        images: of a data shard, the devices that share images counting as one.
+        needed_bytes: memory of one chip that it takes; None where that is not known.
+        fits: whether the chip has them.
+    """
+
+    images: int
+    needed_bytes: int | None
     fits: bool
 
 
@@ -19,28 +26,28 @@ class MemoryFit(NamedTuple):
     """What was learned of memory.
 
     Attributes:
-        there: bytes of one chip.
-        trials: the batches that were compiled, at least one.
+        available_bytes: of one chip.
+        trials: the batches that were compiled.
     """
 
-    there: int
-    trials: tuple[Trial, ...]
+    available_bytes: int
+    trials: tuple[Trial, ...] = ()
 
-    def tried(self, rows, program):
+    def with_trial(self, images: int, program: Program) -> 'MemoryFit':
         """Returns the same with one more batch.
 
         Args:
-            rows: images.
-            program: the `compiler.Program`.
+            images: that the step was compiled for, of a data shard.
+            program: the compiled step.
         """
-        taken = program.temporary_bytes + program.argument_bytes or compiler.needed(
+        needed = program.temporary_bytes + program.argument_bytes or reported_bytes(
             program.too_large
         )
-        fits = not program.too_large and taken <= self.there
-        return self._replace(trials=(*self.trials, Trial(rows, taken, fits)))
+        fits = not program.too_large and needed is not None and needed <= self.available_bytes
+        return self._replace(trials=(*self.trials, Trial(images, needed, fits)))
 
-    def largest(self):
-        """Estimates the largest batch that fits.
+    def largest(self) -> int | None:
+        """Estimates the largest batch that fits, from at least one trial.
 
         With one batch compiled, all memory is taken to grow with the batch; some does not, so a
         little more may fit. With several, it grows on the line through the two nearest.
@@ -57,43 +64,60 @@ class MemoryFit(NamedTuple):
             48
         """
         known = sorted(
-            (trial for trial in self.trials if trial.taken is not None),
-            key=lambda trial: abs(self.there - trial.taken),
+            (
+                (trial.images, trial.needed_bytes)
+                for trial in self.trials
+                if trial.needed_bytes is not None
+            ),
+            key=lambda known: abs(self.available_bytes - known[1]),
         )
-        fitting = max((trial.rows for trial in self.trials if trial.fits), default=0)
+        fitting = self._largest_compiled()
         if not known:
             return fitting or None
-        nearest = known[0]
-        slope, rest = nearest.taken / nearest.rows, 0.0
-        if len(known) > 1 and (span := nearest.rows - known[1].rows):
-            slope = max((nearest.taken - known[1].taken) / span, 1)
-            rest = nearest.taken - slope * nearest.rows
-        rows = int((self.there - rest) / slope)
+        images, needed = known[0]
+        bytes_per_image, rest = needed / images, 0.0
+        if len(known) > 1 and (span := images - known[1][0]):
+            bytes_per_image = max((needed - known[1][1]) / span, 1)
+            rest = needed - bytes_per_image * images
+        estimate = int((self.available_bytes - rest) / bytes_per_image)
         # Near the limit compiling takes long, for the compiler tries to save memory.
-        failing = [trial.rows for trial in self.trials if not trial.fits]
-        rows = min([rows, *(int(0.9 * fail) for fail in failing)])
-        rows = rows // _MULTIPLE * _MULTIPLE if rows > _MULTIPLE else rows
-        return max(rows, fitting)
+        failing = [trial.images for trial in self.trials if not trial.fits]
+        estimate = min([estimate, *(int(0.9 * images) for images in failing)])
+        if estimate > _MULTIPLE:
+            estimate -= estimate % _MULTIPLE
+        return max(estimate, fitting)
 
-    def is_verified(self):
-        """Returns whether the largest batch was compiled and fits."""
-        return any(trial.fits and trial.rows == self.largest() for trial in self.trials)
+    def is_verified(self) -> bool:
+        """Says whether the largest batch was compiled and fits."""
+        return any(trial.fits and trial.images == self.largest() for trial in self.trials)
 
-    def next_rows(self):
-        """Returns the images of the batch to compile next; None where nothing more is to be had."""
+    def next_images(self) -> int | None:
+        """Returns the images of the batch to compile next; None where no more are to be had."""
         largest = self.largest()
         if largest is None:
-            largest = min(trial.rows for trial in self.trials) // 2
-        fitting = max((trial.rows for trial in self.trials if trial.fits), default=0)
-        return largest if largest > 1.1 * fitting else None
+            largest = min(trial.images for trial in self.trials) // 2
+        return largest if largest > 1.1 * self._largest_compiled() else None
+
+    def _largest_compiled(self) -> int:
+        return max((trial.images for trial in self.trials if trial.fits), default=0)
 
 
-def memory_fit(program, rows, there):
-    """Returns the `MemoryFit` after the first compilation.
+def reported_bytes(message: str) -> int | None:
+    """Reads how much memory a step takes from what the compiler says where it does not fit.
 
     Args:
-        program: the `compiler.Program`.
-        rows: images that it was compiled for.
-        there: bytes of one chip.
+        message: the compiler's.
+
+    Returns:
+        Bytes for temporaries, or None where it does not say.
+
+    Example:
+        >>> reported_bytes('Ran out of memory on HBM, the total memory required for HLO '
+        ...                'temporaries (20.50G) exceeds available HBM (15.75G).')
+        22011707392
     """
-    return MemoryFit(there, ()).tried(rows, program)
+    found = re.search(r'(?:temporaries \(|Used )([\d.]+)([KMGT])', message)
+    if not found:
+        return None
+    number, unit = found.groups()
+    return int(float(number) * 1024 ** ('KMGT'.index(unit) + 1))

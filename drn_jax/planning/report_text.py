@@ -1,56 +1,75 @@
 """What a plan says: lines for people, entries for report.json."""
 
+from typing import Any
+
+import jax
+
+from drn_jax.data import batch_specs
 from drn_jax.distributed import meshes
+from drn_jax.experiments import Experiment
 from drn_jax.planning import compiler
+from drn_jax.planning.estimates import Costs
+from drn_jax.planning.memory_fit import MemoryFit
 from drn_jax.reporting import progress
 
 
-def title(config, topology, mesh, rows):
-    """Says in a line what is planned."""
-    model, side = config.model, compiler.side_of(config)
-    hosts = len({device.process_index for device in mesh.devices.flat})
-    share = mesh.shape[meshes.SPATIAL]
+def title(experiment: Experiment, topology: str) -> str:
+    """Says in a line what is planned.
+
+    Args:
+        experiment: what is planned.
+        topology: name of the slice, or 'cpu'.
+    """
+    config, mesh = experiment.config, experiment.mesh
+    model, spatial = config.model, mesh.shape[meshes.SPATIAL]
+    side = batch_specs.image_side(experiment.kind.label_kind, config.data)
+    images = config.batch_size // mesh.shape[meshes.DATA]
     return (
         f'{model.variant}, width {model.width:g}, {model.dtype}: steps of '
         f'{config.batch_size:,} images of {side} x {side} pixels on {topology}, '
-        f'{_number(mesh.devices.size, "chip")} of {_number(hosts, "host")}, '
-        f'{_number(rows, "image")} for each '
-        f'{"chip" if share == 1 else f"{share} chips"}'
+        f'{_number(mesh.devices.size, "chip")} of {_number(_hosts(mesh), "host")}, '
+        f'{_number(images, "image")} for each '
+        f'{"chip" if spatial == 1 else f"{spatial} chips"}'
     )
 
 
-def summary(config, mesh, steps, room, costs, program, basis):
+def summary(
+    experiment: Experiment, fit: MemoryFit, costs: Costs, program: compiler.Program, basis: str
+) -> dict[str, Any]:
     """Returns the entries of the report that say what a run takes.
 
     Args:
-        config: the configuration.
-        mesh: the devices.
-        steps: of the whole schedule.
-        room: a `rooms.MemoryFit`, whose first trial is the configuration's batch.
-        costs: an `estimates.Costs`.
-        program: the `compiler.Program` of the configuration's batch.
+        experiment: what is planned.
+        fit: what is known of memory; its first trial is the configuration's batch.
+        costs: what a step takes.
+        program: the compiled step.
         basis: what the estimates of time rest on.
 
     Returns:
         A dict; what is not known is None.
     """
-    first, chips, seconds = room.trials[0], mesh.devices.size, costs.seconds
+    assert experiment.schedule  # it is one to train
+    mesh, steps = experiment.mesh, experiment.schedule.cadence.last
+    first, largest = fit.trials[0], fit.largest()
+    chips, seconds = mesh.devices.size, costs.seconds
     hours = None if seconds is None else steps * seconds / 3600
     return {
         'fits': first.fits,
         'temporary_bytes': program.temporary_bytes or None,
         'argument_bytes': program.argument_bytes or None,
-        'memory_bytes': room.there,
-        'free_bytes': None if first.taken is None else room.there - first.taken,
-        'largest_batch': room.largest() and room.largest() * mesh.shape[meshes.DATA],
-        'largest_batch_is_compiled': room.is_verified(),
+        'memory_bytes': fit.available_bytes,
+        'free_bytes': None
+        if first.needed_bytes is None
+        else fit.available_bytes - first.needed_bytes,
+        'largest_batch': largest and largest * mesh.shape[meshes.DATA],
+        'largest_batch_is_compiled': fit.is_verified(),
         'chips': chips,
-        'hosts': len({device.process_index for device in mesh.devices.flat}),
+        'hosts': _hosts(mesh),
         'estimated_cycles': costs.cycles,
         'augmentation_cycles': costs.augmentation_cycles,
         'estimated_step_seconds': seconds,
         'collective_seconds': costs.collective_seconds,
-        'images_per_second_per_chip': seconds and config.batch_size / seconds / chips,
+        'images_per_second_per_chip': seconds and experiment.config.batch_size / seconds / chips,
         'peak_fraction': costs.peak_fraction,
         'operations_per_chip': program.operations or None,
         'steps': steps,
@@ -60,7 +79,7 @@ def summary(config, mesh, steps, room, costs, program, basis):
     }
 
 
-def details(costs):
+def details(costs: Costs) -> dict[str, Any]:
     """Returns the entries of the report that say where the time goes."""
     return {
         'cycles_by_level': {
@@ -72,69 +91,65 @@ def details(costs):
     }
 
 
-def lines(found, costs, config):
+def lines(entries: dict[str, Any], costs: Costs, shards: int) -> list[str]:
     """Lays out a plan for people.
 
     Args:
-        found: what `summary` gives.
-        costs: the `estimates.Costs`.
-        config: the configuration.
+        entries: what `summary` returns.
+        costs: what a step takes.
+        shards: `config.data.shards`.
 
     Returns:
-        A list of lines.
+        The lines.
     """
-    rows = [('memory', _memory(found)), ('largest batch', _largest(found))]
-    if found['estimated_step_seconds'] is not None:
-        rows += _times(found, config)
-    rows += [
-        (
-            'collectives',
-            ', '.join(
-                f'{kind}: {entry["number"]} of together {_bytes(entry["bytes"])}, '
-                f'{1000 * entry["estimated_seconds"]:.2f} ms'
-                for kind, entry in costs.collectives.items()
-            ),
+    rows = [('memory', _memory(entries)), ('largest batch', _largest(entries))]
+    if entries['estimated_step_seconds'] is not None:
+        rows += _times(entries)
+    if costs.collectives:
+        kinds = [
+            f'{kind}: {entry["number"]} of together {_bytes(entry["bytes"])}, '
+            f'{1000 * entry["estimated_seconds"]:.2f} ms'
+            for kind, entry in costs.collectives.items()
+        ]
+        rows.append(('collectives', ', '.join(kinds)))
+    rows.append(('basis', entries['basis']))
+    return [f'{name:15}{text}' for name, text in rows] + _tables(costs) + _hints(entries, shards)
+
+
+def _memory(entries: dict[str, Any]) -> str:
+    available = _bytes(entries['memory_bytes'])
+    if entries['temporary_bytes'] is None:
+        needed = (
+            entries['free_bytes'] is not None and entries['memory_bytes'] - entries['free_bytes']
         )
-    ] * bool(costs.collectives)
-    rows += [('basis', found['basis'])]
-    return [f'{name:15}{text}' for name, text in rows] + _tables(costs) + _hints(found, config)
-
-
-def _memory(found):
-    there = _bytes(found['memory_bytes'])
-    if found['temporary_bytes'] is None:
-        taken = found['free_bytes'] is not None and found['memory_bytes'] - found['free_bytes']
-        return f'does not fit: {_bytes(taken) if taken else "more"} needed, {there} there'
+        return f'does not fit: {_bytes(needed) if needed else "more"} needed, {available} there'
     return (
-        f'{"fits" if found["fits"] else "does not fit"}: {_bytes(found["temporary_bytes"])} of '
-        f'temporaries and {_bytes(found["argument_bytes"])} of state and batch, in {there} of '
-        f'each chip; {_bytes(found["free_bytes"])} left'
+        f'{"fits" if entries["fits"] else "does not fit"}: {_bytes(entries["temporary_bytes"])} of '
+        f'temporaries and {_bytes(entries["argument_bytes"])} of state and batch, in {available} '
+        f'of each chip; {_bytes(entries["free_bytes"])} left'
     )
 
 
-def _largest(found):
-    if found['largest_batch'] is None:
+def _largest(entries: dict[str, Any]) -> str:
+    if entries['largest_batch'] is None:
         return 'not known; --largest_batch looks for it'
-    how = (
-        'compiled'
-        if found['largest_batch_is_compiled']
-        else ('an estimate; --largest_batch compiles it')
-    )
+    is_compiled = entries['largest_batch_is_compiled']
+    how = 'compiled' if is_compiled else 'an estimate; --largest_batch compiles it'
     return (
-        f'{found["largest_batch"]:,} images, {found["largest_batch"] / found["chips"]:g} for '
+        f'{entries["largest_batch"]:,} images, {entries["largest_batch"] / entries["chips"]:g} for '
         f'each chip ({how})'
     )
 
 
-def _times(found, config):
-    seconds, cycles = found['estimated_step_seconds'], found['estimated_cycles']
-    step, speed = f'{seconds:.4f} s', found['images_per_second_per_chip']
+def _times(entries: dict[str, Any]) -> list[tuple[str, str]]:
+    seconds, cycles = entries['estimated_step_seconds'], entries['estimated_cycles']
+    step, speed = f'{seconds:.4f} s', entries['images_per_second_per_chip']
     rows = []
     if cycles:
-        augmentation = found['augmentation_cycles']
+        augmentation = entries['augmentation_cycles']
         step += (
             f': {cycles / 1e6:.1f} million cycles, and '
-            f'{1000 * found["collective_seconds"]:.2f} ms of collectives'
+            f'{1000 * entries["collective_seconds"]:.2f} ms of collectives'
         )
         rows = [
             (
@@ -143,29 +158,29 @@ def _times(found, config):
                 f'{100 * augmentation / (cycles - augmentation):.1f} % of the others',
             )
         ]
-    peak = found['peak_fraction']
+    peak = entries['peak_fraction']
     return [
         ('step', step),
         *rows,
         (
             'speed',
-            f'{speed:,.0f} images/s for each chip, {speed * found["chips"]:,.0f} in all'
+            f'{speed:,.0f} images/s for each chip, {speed * entries["chips"]:,.0f} in all'
             + (f', {100 * peak:.0f} % of peak' if peak else ''),
         ),
         (
             'schedule',
-            f'{found["steps"]:,} steps: {progress.duration(3600 * found["hours"])}, '
-            f'{found["chip_hours"]:,.1f} chip-hours',
+            f'{entries["steps"]:,} steps: {progress.duration(3600 * entries["hours"])}, '
+            f'{entries["chip_hours"]:,.1f} chip-hours',
         ),
         (
             'input',
-            f'each host has to deliver {speed * found["chips"] / found["hosts"]:,.0f} '
+            f'each host has to deliver {speed * entries["chips"] / entries["hosts"]:,.0f} '
             'images/s (benchmarks/input_pipeline.py measures it)',
         ),
     ]
 
 
-def _tables(costs):
+def _tables(costs: Costs) -> list[str]:
     if not costs.by_level:
         return []
     total = sum(map(sum, costs.by_level.values()))
@@ -173,7 +188,7 @@ def _tables(costs):
     table += [
         f'{level:15}{forward / 1e6:9.2f}{backward / 1e6:10.2f}'
         f'{100 * (forward + backward) / total:7.1f} %'
-        for level, (forward, backward) in sorted(costs.by_level.items(), key=_place)
+        for level, (forward, backward) in sorted(costs.by_level.items(), key=_level_rank)
     ]
     table += ['', 'most expensive operations, million cycles']
     return table + [
@@ -183,24 +198,28 @@ def _tables(costs):
     ]
 
 
-def _hints(found, config):
-    if config.data.shards % found['hosts'] == 0:
+def _hints(entries: dict[str, Any], shards: int) -> list[str]:
+    if shards % entries['hosts'] == 0:
         return []
     return [
         '',
-        f'config.data.shards is {config.data.shards}, which {found["hosts"]} hosts do '
+        f'config.data.shards is {shards}, which {entries["hosts"]} hosts do '
         'not divide; train with a multiple of them',
     ]
 
 
-def _place(entry):
+def _level_rank(entry: tuple[str, Any]) -> tuple[int, str]:
     order = ('augmentation', 'stem', 'level', 'head', 'other')
     return next(i for i, name in enumerate(order) if entry[0].startswith(name)), entry[0]
 
 
-def _bytes(number):
+def _hosts(mesh: jax.sharding.Mesh) -> int:
+    return len({device.process_index for device in mesh.devices.flat})
+
+
+def _bytes(number: int) -> str:
     return f'{number / 1e9:.2f} GB' if abs(number) >= 1e8 else f'{number / 1e6:.2f} MB'
 
 
-def _number(count, what):
+def _number(count: int, what: str) -> str:
     return f'{count:,} {what}{"s" * (count != 1)}'

@@ -1,21 +1,22 @@
 """What one network makes of one photograph, for figures that put several networks side by side."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from drn_jax.distributed import memory
-from drn_jax.models import convolutions
 from drn_jax.models.descriptions import description
+from drn_jax.models.networks import Network
 from drn_jax.pictures import overlays
-from drn_jax.prediction import maps, segmentation, shapes
+from drn_jax.prediction import classification, inputs, maps
+from drn_jax.prediction.checkpoint import LoadedCheckpoint
+from drn_jax.tasks import preprocessing
 
 
-class View(NamedTuple):
-    """What a classifier makes of a photograph; maps as NumPy arrays.
+class Activations(NamedTuple):
+    """What a network makes of a photograph; maps as NumPy arrays.
 
     Attributes:
         scores: class scores, [h, w, C], float32.
@@ -31,50 +32,49 @@ class View(NamedTuple):
     strides: dict[str, int]
     image: np.ndarray
 
-    def probabilities(self):
+    def probabilities(self) -> np.ndarray:
         """Returns the probability of each class in the whole photograph, [C]."""
         logits = self.scores.mean((0, 1))
-        shares = np.exp(logits - logits.max())
-        return shares / shares.sum()
+        odds = np.exp(logits - logits.max())
+        return odds / odds.sum()
 
-    def cells(self, name, values, **scale):
+    def cells(self, name: str, values: np.ndarray, **scale: float) -> np.ndarray:
         """Draws a map in the size of the image; see `cells`."""
         return cells(values, self.strides[name], self.image.shape, **scale)
 
 
-def viewer(trained) -> Callable[[Any], View]:
-    """Returns the function that makes the `View` of a photograph, uint8 [H, W, 3].
+def activations_fn(checkpoint: LoadedCheckpoint) -> Callable[[np.ndarray], Activations]:
+    """Makes the function that computes the `Activations` of a photograph, uint8 [H, W, 3].
 
-    Sizes are those of `shapes.classifier_size`; for segmentation networks the photograph's own.
+    Sizes are those of `classification.whole_size`; for segmentation the photograph's own.
     """
-    model, data = trained.model, trained.config.data
+    model, data = checkpoint.model, checkpoint.config.data
     strides = strides_of(model)
 
     @jax.jit
     def run(variables, images):
-        images = maps.normalized(images, data)
-        levels = model.apply(variables, images, method='levels')
+        images = preprocessing.normalize(images, data.mean, data.std)
+        levels: Any = model.apply(variables, images, method='levels')
         return {
             'scores': model.apply(variables, images, method='class_maps'),
             'levels': {name: maps.strongest(level)[0] for name, level in levels.items()},
             'entering': maps.strongest(maps.entering_level3(model, levels))[0],
         }
 
-    def view(photograph):
-        size = (
-            photograph.shape[:2]
-            if model.task == 'segmentation'
-            else shapes.classifier_size(*photograph.shape[:2], data)
-        )
-        image = shapes.resize(photograph, size)
+    def compute(photograph):
+        height, width = size = photograph.shape[:2]
+        if model.task == 'classification':
+            size = classification.whole_size(height, width, data)
+        image = inputs.resize(photograph, size)
         with memory.explain_out_of_memory(memory.images((1, *image.shape)), memory.PREDICT):
-            found = jax.device_get(run(trained.variables, image[None]))
-        return View(**jax.tree.map(lambda array: array[0], found), strides=strides, image=image)
+            found = jax.device_get(run(checkpoint.variables, image[None]))
+        found = jax.tree.map(lambda array: array[0], found)
+        return Activations(**found, strides=strides, image=image)
 
-    return view
+    return compute
 
 
-def strides_of(model):
+def strides_of(model: Network) -> dict[str, int]:
     """Returns the pixels from one cell to the next, by level and for 'scores' and 'entering'.
 
     Example:
@@ -89,29 +89,7 @@ def strides_of(model):
     return strides | {'entering': strides['level2'] * pool, 'scores': model.table.stride}
 
 
-def labeller(trained, *, size=None, short_side=None):
-    """Returns the function that makes the label map, uint8 [H, W], of a photograph [H, W, 3].
-
-    Args:
-        trained: a segmentation network.
-        size, short_side: see `segmentation.predictor`.
-    """
-    segmentation.check(trained)
-    run = jax.jit(
-        functools.partial(segmentation.answers, trained),
-        compiler_options=convolutions.compiler_options(),
-    )
-
-    def label(photograph):
-        seen = segmentation.seen_size(size, short_side, *photograph.shape[:2])
-        with memory.explain_out_of_memory(memory.images((1, *seen)), memory.PREDICT):
-            found = jax.device_get(run(trained.variables, shapes.resize(photograph, seen)[None]))
-        return segmentation.full_size(found['labels'][0], photograph.shape)
-
-    return label
-
-
-def cells(values, stride, size, **scale):
+def cells(values: np.ndarray, stride: int, size: Sequence[int], **scale: float) -> np.ndarray:
     """Colors a map so that each cell covers the pixels it stands for.
 
     Args:

@@ -1,17 +1,29 @@
 """Predictions of a classifier: classes, where the best one is, and what the levels respond to."""
 
 import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
+from drn_jax import flag_types
 from drn_jax.models import convolutions
+from drn_jax.models.networks import Network
 from drn_jax.ops import boxes
 from drn_jax.pictures import overlays, page
-from drn_jax.prediction import maps, outputs, predictors, shapes
+from drn_jax.prediction import maps, outputs
+from drn_jax.prediction.checkpoint import LoadedCheckpoint
+from drn_jax.prediction.inputs import Example
+from drn_jax.prediction.run import Predictor, Record
+from drn_jax.tasks import preprocessing
 
+BATCH_SIZE = 8  # photographs at a time, for each device
 BEST = 5  # classes that are named
+LONGEST = 8  # times the shorter side: longer strips would fill the memory, and are squeezed
 RULES = {
     'scaled': (
         boxes.minmax_row_col_maxima,
@@ -29,36 +41,55 @@ RULES = {
 THRESHOLDS = {'scaled': 0.5, 'dominant': 0.5}
 
 
-def predictor(trained, *, rule='scaled', threshold=None):
-    """Returns the predictor of a classifier.
+# The options of `predictor`, with what argparse wants to know of their flags.
+FLAGS: dict[str, dict[str, Any]] = {
+    'rule': {
+        'choices': tuple(RULES),
+        'help': 'classifier: boxes surround a high score of the class, scaled to\n'
+        '[0, 1] in each photograph (scaled, the default), or a high\n'
+        "probability where it is the best class (dominant, the paper's)",
+    },
+    'threshold': {
+        'type': flag_types.fraction,
+        'metavar': 'T',
+        'help': 'classifier: what is high, at least 0 and below 1 (default: that of\n'
+        'the configuration, config.evaluation.scaled_threshold or, for\n'
+        'dominant, config.evaluation.threshold; if negative, 0.5)',
+    },
+}
 
-    The network sees the whole photograph, see `shapes.classifier_size`. Probabilities are the
-    softmax of class scores averaged over all places. The box of a class is the tightest one round
-    the cells whose response is above the threshold, see `ops.boxes`.
+
+def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> Predictor:
+    """Makes the predictor of a classifier.
+
+    The network sees the whole photograph, see `whole_size`. Probabilities are the softmax of class
+    scores averaged over all places. The box of a class is the tightest one round the cells whose
+    response is above the threshold, see `ops.boxes`.
 
     Args:
-        trained: the checkpoint.
-        rule: which response: 'scaled', the score of the class scaled to [0, 1] in the image, or
-            'dominant', its probability where it is the most probable class (the paper's).
-        threshold: in [0, 1); None: `evaluation.scaled_threshold` or `evaluation.threshold` of the
-            configuration, or that of `THRESHOLDS` where these are negative.
+        checkpoint: the checkpoint.
+        options: values of `FLAGS`, or None. `rule`: which response: 'scaled' (None), the score of
+            the class scaled to [0, 1] in the image, or 'dominant', its probability where it is the
+            most probable class (the paper's). `threshold`, in [0, 1); None:
+            `evaluation.scaled_threshold` or `evaluation.threshold` of the configuration, or that of
+            `THRESHOLDS` where these are negative.
 
     Returns:
         A `Predictor`.
 
     Source: sections 3 and 5.2 and figure 7 of the paper.
     """
-    threshold = default_threshold(trained.config, rule) if threshold is None else threshold
+    model, config = checkpoint.model, checkpoint.config
+    rule, threshold = options['rule'] or 'scaled', options['threshold']
+    threshold = default_threshold(config, rule) if threshold is None else threshold
     run = jax.jit(
-        functools.partial(
-            answers, trained.model, trained.config.data, rule=rule, threshold=threshold
-        ),
+        functools.partial(forward, model, config.data, rule=rule, threshold=threshold),
         compiler_options=convolutions.compiler_options(),
     )
-    return predictors.Predictor(
-        size_of=lambda height, width: shapes.classifier_size(height, width, trained.config.data),
-        answers=functools.partial(run, trained.variables),
-        write=functools.partial(write, trained.class_names, trained.model.table.stride),
+    return Predictor(
+        size_of=lambda height, width: whole_size(height, width, config.data),
+        forward=functools.partial(run, checkpoint.variables),
+        write=functools.partial(write, checkpoint.class_names, model.table.stride),
         item=functools.partial(item, rule),
         notes=(
             f'Boxes surround where the response of a class is above {threshold:g}; rule: {rule}.',
@@ -66,17 +97,55 @@ def predictor(trained, *, rule='scaled', threshold=None):
             'magnitude is shown.',
         ),
         settings={'rule': rule, 'threshold': threshold},
+        config=config,
     )
 
 
-def default_threshold(config, rule):
+def whole_size(height: int, width: int, data: ml_collections.ConfigDict) -> tuple[int, int]:
+    """Returns the size at which a classifier sees a whole photograph.
+
+    Where the configuration crops (ImageNet), the shorter side becomes `data.resize_px`, as in
+    evaluation, and the longer side resize_px * ratio, the ratio being that of the sides, rounded
+    to eighths and at most 8. So there are few shapes to compile for, and a photograph is stretched
+    by less than 1/16. Where it does not crop, the photograph becomes a square of `data.image_size`.
+
+    Args:
+        height, width: of the photograph in pixels.
+        data: `config.data`.
+
+    Returns:
+        Height and width in pixels.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> data = recipes.classification().data
+        >>> whole_size(480, 640, data), whole_size(500, 375, data)
+        ((256, 352), (352, 256))
+    """
+    if not data.crop:
+        return data.image_size, data.image_size
+    eighths = min(round(8 * max(height, width) / min(height, width)), 8 * LONGEST)
+    short, long = data.resize_px, max(data.resize_px * eighths // 8, 1)
+    return (short, long) if height <= width else (long, short)
+
+
+def default_threshold(config: ml_collections.ConfigDict, rule: str) -> float:
     """Returns the threshold of a rule that the configuration has, else that of `THRESHOLDS`."""
     settings = config.evaluation
     given = {'scaled': settings.scaled_threshold, 'dominant': settings.threshold}[rule]
     return given if given >= 0 else THRESHOLDS[rule]
 
 
-def answers(model, data, variables, images, geometry, *, rule, threshold):
+def forward(
+    model: Network,
+    data: ml_collections.ConfigDict,
+    variables: Any,
+    images: jax.Array,
+    geometry: jax.Array,
+    *,
+    rule: str,
+    threshold: float,
+) -> dict[str, Any]:
     """Computes what is shown of a batch.
 
     Args:
@@ -93,14 +162,18 @@ def answers(model, data, variables, images, geometry, *, rule, threshold):
         of the photograph, [B, K, 4], zeros where there is none; `map` [B, h', w'], the response
         to the best class; `levels`, {name: (strongest map, its channel)}.
     """
-    profiles, response, _ = RULES[rule]
-    images = maps.normalized(images, data)
-    levels = model.apply(variables, images, method='levels')
-    scores = model.apply(variables, images, method='class_maps')  # shares the levels' operations
+    maxima, response, _ = RULES[rule]
+    images = preprocessing.normalize(images, data.mean, data.std)
+    levels: Any = model.apply(variables, images, method='levels')
+    scores: Any = model.apply(
+        variables, images, method='class_maps'
+    )  # shares the levels' operations
     probabilities, classes = jax.lax.top_k(
         jax.nn.softmax(scores.mean((1, 2))), min(BEST, model.num_classes)
     )
-    cells, _ = boxes.cell_boxes(*profiles(scores, classes), jnp.array([threshold], jnp.float32))
+    row_maxima, col_maxima = maxima(scores, classes)
+    thresholds = jnp.array([threshold], jnp.float32)
+    cells, _ = boxes.cell_boxes(row_maxima, col_maxima, thresholds)
     return {
         'classes': classes,
         'probabilities': probabilities,
@@ -110,14 +183,20 @@ def answers(model, data, variables, images, geometry, *, rule, threshold):
     }
 
 
-def write(class_names, stride, example, answer, output):
-    """Writes the pictures of one photograph and gives its line in predictions.jsonl."""
-    names = [class_names[place] for place in answer['classes']]
+def write(
+    class_names: Sequence[str],
+    stride: int,
+    example: Example,
+    answer: dict[str, Any],
+    output: pathlib.Path,
+) -> Record:
+    """Writes the pictures of one photograph and returns its record."""
+    names = [class_names[label] for label in answer['classes']]
     found = [
         box.round(2).tolist() if box.any() else None for box in answer['boxes'].astype(np.float64)
     ]
     drawn = [] if found[0] is None else [found[0]]
-    label = [f'{names[0]}: {percent(answer["probabilities"][0])}'] * len(drawn)
+    label = [f'{names[0]}: {outputs.percent(answer["probabilities"][0])}'] * len(drawn)
     region = covered(answer['map'].shape, stride, example)
     over = overlays.overlay_heatmap(example.pixels, answer['map'], region=region, low=0.0, high=1.0)
     save = functools.partial(outputs.save, output, example.source.name)
@@ -138,13 +217,13 @@ def write(class_names, stride, example, answer, output):
     }
 
 
-def covered(cells, stride, example):
+def covered(cells: Sequence[int], stride: int, example: Example) -> tuple[float, ...]:
     """Returns what a map covers of a photograph: y0, x0, y1, x1 in its pixels."""
     scale = np.divide(example.pixels.shape[:2], example.resized.shape[:2])
     return 0.0, 0.0, *(stride * np.array(cells) * scale).tolist()
 
 
-def item(rule, record, output):
+def item(rule: str, record: Record, output: pathlib.Path) -> page.Item:
     """Returns what the page shows of one photograph."""
     picture = functools.partial(outputs.picture, record, output)
     caption = RULES[rule][2].format(name=record['class_names'][0])
@@ -157,17 +236,7 @@ def item(rule, record, output):
         for name, channel in record['channels'].items()
     ]
     lines = [
-        (name, percent(probability))
+        (name, outputs.percent(probability))
         for name, probability in zip(record['class_names'], record['probabilities'])
     ]
     return page.Item(outputs.title(record), pictures, lines)
-
-
-def percent(share):
-    """Writes a share in percent.
-
-    Example:
-        >>> percent(.98214)
-        '98.2 %'
-    """
-    return f'{100 * share:.1f} %'

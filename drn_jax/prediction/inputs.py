@@ -1,13 +1,20 @@
-"""The photographs that a command is given, and the directory that it writes."""
+"""The photographs that a command is given, found and read in batches, and their label maps."""
 
-import contextlib
 import os
 import pathlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from drn_jax.errors import InputError, check_local
+import numpy as np
+from PIL import Image
+
+from drn_jax.errors import InputError
+from drn_jax.ops import confusion
+from drn_jax.pictures.photographs import read_photograph
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif', '.ppm', '.pgm')
+HELD_BYTES = 1 << 29  # of photographs that wait for others of their shape
+LAG_BATCHES = 16  # no photograph waits while more than this many batches are read
 
 
 class Photograph(NamedTuple):
@@ -23,7 +30,9 @@ class Photograph(NamedTuple):
     path: pathlib.Path
 
 
-def find_photographs(given, output=None):
+def find_photographs(
+    given: Sequence[str | os.PathLike], output: str | os.PathLike | None = None
+) -> list[Photograph]:
     """Finds image files: those given, and those in folders and all folders below, sorted.
 
     In folders, files count whose ending is in `SUFFIXES`, in capitals or not; what begins with a
@@ -34,7 +43,7 @@ def find_photographs(given, output=None):
         output: a directory that is left out, because results of an earlier call may lie in it.
 
     Returns:
-        A list of `Photograph`, in the order given.
+        The photographs, in the order given.
 
     Raises:
         InputError: a path does not exist, a folder holds no images, or two have the same name.
@@ -48,7 +57,7 @@ def find_photographs(given, output=None):
         >>> [photograph.name for photograph in find_photographs([folder])]
         ['a', 'b/c']
     """
-    found = {}
+    found: dict[str, Photograph] = {}
     for path in map(pathlib.Path, given):
         if not path.exists():
             raise InputError(f'{path} does not exist; give image files or folders of them')
@@ -65,7 +74,7 @@ def find_photographs(given, output=None):
 
 
 def _in_folder(folder, output):
-    """Returns the photographs in a folder and below."""
+    """Finds the photographs in a folder and below."""
     left_out = None if output is None else pathlib.Path(output).resolve()
     paths = []
     for directory, folders, files in os.walk(folder):
@@ -87,69 +96,190 @@ def _in_folder(folder, output):
     ]
 
 
-def check_output(output, overwrite):
-    """Refuses a directory that holds something, before anything is computed.
+class Example(NamedTuple):
+    """A photograph that was read.
+
+    Attributes:
+        position: among the photographs given.
+        source: its name and path.
+        pixels: [H, W, 3], uint8, at full size.
+        resized: [h, w, 3], uint8, what the network sees.
+    """
+
+    position: int
+    source: Photograph
+    pixels: np.ndarray
+    resized: np.ndarray
+
+    @property
+    def geometry(self) -> np.ndarray:
+        """Where the network's input lies in the photograph, as `boxes.GEOMETRY` names it."""
+        return np.array([*self.pixels.shape[:2], *self.resized.shape[:2], 0, 0], np.int32)
+
+
+class Unreadable(NamedTuple):
+    """A file that is no photograph.
+
+    Attributes:
+        position: among the photographs given.
+        source: its name and path.
+        reason: one sentence.
+    """
+
+    position: int
+    source: Photograph
+    reason: str
+
+
+def batches(
+    photographs: Sequence[Photograph],
+    size_of: Callable[[int, int], tuple[int, int]],
+    batch_size: int,
+    *,
+    held_bytes: int = HELD_BYTES,
+    lag: int = LAG_BATCHES,
+) -> Iterator[list[Example] | Unreadable]:
+    """Reads photographs and puts those together that the network sees at one size.
+
+    A batch is handed out when it is full, when what waits takes more than `held_bytes`, or when
+    its first photograph was read `lag` batches ago; the rest at the end.
 
     Args:
-        output: the directory.
-        overwrite: whether files in it may be replaced.
+        photographs: of `find_photographs`.
+        size_of: (height, width) -> height and width that the network sees.
+        batch_size: photographs in a full batch.
+        held_bytes: of photographs that wait.
+        lag: in batches.
 
-    Raises:
-        InputError: it holds something and `overwrite` is False, it is a file, or it is not local.
+    Yields:
+        Lists of up to `batch_size` `Example`s with `resized` of one shape, and `Unreadable`s.
     """
-    check_local(output)
-    output = pathlib.Path(output)
-    try:
-        exists, is_file = output.exists(), output.exists() and not output.is_dir()
-        filled = exists and not is_file and any(output.iterdir())
-    except OSError as error:
-        raise InputError(
-            f'--output={output} cannot be looked into ({error.strerror}); name another directory'
-        ) from error
-    if is_file:
-        raise InputError(f'--output={output} is a file; name a directory')
-    if filled and not overwrite:
-        raise InputError(
-            f'--output={output} is not empty; name another directory, or add '
-            '--overwrite to replace files of the same names in it'
-        )
+    waiting: dict[tuple[int, int], list[Example]] = {}
+    for position, source in enumerate(photographs):
+        try:
+            pixels = read_photograph(source.path)
+        except InputError as error:
+            yield Unreadable(position, source, str(error))
+            continue
+        size = size_of(*pixels.shape[:2])
+        group = waiting.setdefault(size, [])
+        group.append(Example(position, source, pixels, resize(pixels, size)))
+        if len(group) == batch_size:
+            yield waiting.pop(size)
+        while waiting and _held(waiting) > held_bytes:
+            yield waiting.pop(max(waiting, key=lambda size: len(waiting[size])))
+        # Dicts keep their order, so the first group holds the oldest photograph.
+        while waiting and position - next(iter(waiting.values()))[0].position >= lag * batch_size:
+            yield waiting.pop(next(iter(waiting)))
+    yield from waiting.values()
 
 
-def make_output(output):
-    """Makes a directory, and those above it.
+def _held(waiting):
+    return sum(example.pixels.nbytes for group in waiting.values() for example in group)
+
+
+def stack(examples: list[Example], batch_size: int) -> np.ndarray:
+    """Makes an array of a batch, padded with copies of its last photograph.
+
+    Args:
+        examples: up to `batch_size` of one shape.
+        batch_size: rows of the array.
 
     Returns:
-        Its `pathlib.Path`.
-
-    Raises:
-        InputError: it cannot be made or written.
+        [batch_size, h, w, 3], uint8.
     """
-    output = pathlib.Path(output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f'--output={output} cannot be made ({error.strerror}); name another directory'
-        ) from error
-    if not os.access(output, os.W_OK):
-        raise InputError(f'--output={output} cannot be written; name another directory')
-    return output
+    rows = [example.resized for example in examples]
+    return np.stack(rows + rows[-1:] * (batch_size - len(rows)))
 
 
-@contextlib.contextmanager
-def writing(output):
-    """Turns the errors of a full disk and the like into one sentence.
+def resize(photograph: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes a photograph, bilinearly and averaging where it shrinks, as evaluation does.
 
     Args:
-        output: the directory that is written.
+        photograph: [H, W, 3], uint8.
+        size: height and width in pixels.
+
+    Returns:
+        [height, width, 3], uint8; the photograph itself where it has that size.
+    """
+    if photograph.shape[:2] == tuple(size):
+        return photograph
+    return np.asarray(Image.fromarray(photograph).resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def find_labels(
+    given: str | os.PathLike, photographs: Sequence[Photograph]
+) -> dict[str, pathlib.Path]:
+    """Finds the label map of each photograph.
+
+    Args:
+        given: a folder whose files have the names of the photographs, or, for one photograph, a
+            file.
+        photographs: of `find_photographs`.
+
+    Returns:
+        {name of the photograph: path}.
 
     Raises:
-        InputError: writing failed.
+        InputError: a photograph has none.
+    """
+    path = pathlib.Path(given)
+    if not path.is_dir():
+        if len(photographs) != 1:
+            raise InputError(
+                f'--labels={given} is no folder, but there are {len(photographs)} '
+                'photographs; give a folder with a label map of the same name for '
+                'each'
+            )
+        if not path.exists():
+            raise InputError(f'--labels={given} does not exist; give a label map or a folder')
+        return {photographs[0].name: path}
+    found = {label.name: label.path for label in find_photographs([path])}
+    missing = [photograph.name for photograph in photographs if photograph.name not in found]
+    if missing:
+        raise InputError(
+            f'--labels={given} lacks label maps for {len(missing)} of '
+            f'{len(photographs)} photographs, for example {missing[0]!r}; they have '
+            'the names of the photographs'
+        )
+    return found
+
+
+def read_labels(path: pathlib.Path, shape: Sequence[int], classes: int) -> np.ndarray:
+    """Reads a label map: the class of every pixel, 255 where there is none.
+
+    Args:
+        path: an image file of 8 bits, gray or with a palette.
+        shape: height and width that it must have.
+        classes: how many there are.
+
+    Returns:
+        [H, W], uint8.
+
+    Raises:
+        InputError: it cannot be read, or has another kind, size or values; the file is named.
     """
     try:
-        yield
-    except OSError as error:
+        with Image.open(path) as image:
+            mode, labels = image.mode, np.array(image)
+    except Exception as error:  # decoders raise many kinds
         raise InputError(
-            f'writing to --output={output} failed ({error.strerror or error}); make '
-            'room, or name another directory'
+            f'{path} cannot be read as an image ({error}); give a label map'
         ) from error
+    if mode not in ('L', 'P'):
+        raise InputError(
+            f'{path} has the mode {mode}, but a label map has one byte for each '
+            'pixel, the number of its class; save it as gray PNG'
+        )
+    if labels.shape != tuple(shape):
+        raise InputError(
+            f'{path} has {labels.shape[0]} x {labels.shape[1]} pixels, but its '
+            f'photograph {shape[0]} x {shape[1]}; give them one size'
+        )
+    unknown = np.unique(labels[(labels >= classes) & (labels != confusion.IGNORE)])
+    if len(unknown):
+        raise InputError(
+            f'{path} has the label {unknown[0]}, but classes are 0 to {classes - 1}, '
+            f'and {confusion.IGNORE} is none; map its labels first'
+        )
+    return labels

@@ -1,28 +1,16 @@
 """The maps inside a network that people look at."""
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from drn_jax.tasks import preprocessing
+from drn_jax.models.networks import Network
+from drn_jax.ops.scores import minmax_scale
 
 
-def normalized(images, data):
-    """Returns what the network sees: (image / 255 - mean) / std.
-
-    Args:
-        images: [B, H, W, 3], uint8.
-        data: `config.data`; uses `mean` and `std`.
-
-    Returns:
-        [B, H, W, 3], float32.
-    """
-    return preprocessing.preprocess(
-        {'image': images}, None, False, mean=data.mean, std=data.std, augmentation=None
-    )['image']
-
-
-def strongest(maps):
+def strongest(maps: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns the feature map with the highest average activation magnitude.
 
     Args:
@@ -42,14 +30,14 @@ def strongest(maps):
     return of_channel(maps, channel), channel
 
 
-def of_channel(maps, channel):
+def of_channel(maps: jax.Array, channel: jax.Array) -> jax.Array:
     """Returns one channel of every example: [B, h, w, C] and [B] -> [B, h, w], float32."""
     return jnp.take_along_axis(maps, channel[:, None, None, None], axis=-1)[..., 0].astype(
         jnp.float32
     )
 
 
-def probability(maps, classes):
+def probability(maps: jax.Array, classes: jax.Array) -> jax.Array:
     """Returns the probability of a class at every cell: the softmax of the class scores.
 
     Args:
@@ -64,7 +52,7 @@ def probability(maps, classes):
     return jnp.exp(of_channel(maps, classes) - jax.nn.logsumexp(maps, axis=-1))
 
 
-def scaled_score(maps, classes):
+def scaled_score(maps: jax.Array, classes: jax.Array) -> jax.Array:
     """Returns the score of a class at every cell, scaled to [0, 1] in the image.
 
     Args:
@@ -72,14 +60,12 @@ def scaled_score(maps, classes):
         classes: one for each example, [B], int32.
 
     Returns:
-        [B, h, w], float32; 0 where the score is the same everywhere.
+        [B, h, w], float32; see `minmax_scale`.
     """
-    score = of_channel(maps, classes)
-    low, high = (reduce(score, (1, 2), keepdims=True) for reduce in (jnp.min, jnp.max))
-    return (score - low) / jnp.where(high > low, high - low, 1)
+    return minmax_scale(of_channel(maps, classes), (1, 2))
 
 
-def entering_level3(model, levels):
+def entering_level3(model: Network, levels: Mapping[str, jax.Array]) -> jax.Array:
     """Returns what enters the first convolution of level 3: level 2, in DRN-A and ResNet pooled.
 
     Args:

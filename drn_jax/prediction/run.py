@@ -1,20 +1,51 @@
-"""One pass over photographs: batches through the network, results to files, in the order given."""
+"""One run over photographs: batches through the network, results to files, in the order given."""
 
 import concurrent.futures
 import json
+import operator
 import os
-from typing import NamedTuple
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
+import ml_collections
 import numpy as np
 
 from drn_jax.distributed import memory, meshes
 from drn_jax.pictures import page
-from drn_jax.prediction import batches
+from drn_jax.prediction import inputs
+from drn_jax.prediction.inputs import Example, Photograph
+
+Record = dict[str, Any]  # what predictions.jsonl says of a photograph
+
+
+class Predictor(NamedTuple):
+    """What the run over photographs needs to know of a checkpoint: where predictions differ.
+
+    Attributes:
+        size_of: (height, width) of a photograph -> height and width that the network sees.
+        forward: (images uint8 [B, h, w, 3], geometry int32 [B, 6]) -> a tree of arrays [B, ...],
+            on the devices.
+        write: (example, its row of these as NumPy arrays, output directory) -> its record;
+            `files` in it holds the pictures written, {kind: path below output}.
+        item: (record, output directory) -> the `page.Item`.
+        notes: lines at the head of the page.
+        settings: what answers depend on besides the configuration, for report.json.
+        config: the configuration, with the options that are fields of it.
+    """
+
+    size_of: Callable[[int, int], tuple[int, int]]
+    forward: Callable[[jax.Array, jax.Array], Any]
+    write: Callable[[Example, Any, pathlib.Path], Record]
+    item: Callable[[Record, pathlib.Path], page.Item]
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+    config: ml_collections.ConfigDict
 
 
 class Summary(NamedTuple):
-    """How a pass ended.
+    """How a run ended.
 
     Attributes:
         examples: photographs that were answered.
@@ -25,7 +56,17 @@ class Summary(NamedTuple):
     unreadable: dict[str, str]
 
 
-def predict(photographs, predictor, mesh, output, *, batch_size, title, notes=(), update=None):
+def predict(
+    photographs: Sequence[Photograph],
+    predictor: Predictor,
+    mesh: jax.sharding.Mesh,
+    output: pathlib.Path,
+    *,
+    batch_size: int,
+    title: str,
+    notes: Sequence[str] = (),
+    update: Callable[[], None] | None = None,
+) -> Summary:
     """Answers photographs and writes pictures, `predictions.jsonl` and `index.html`.
 
     Lines and the page are written as results come, in the order of the photographs, so memory
@@ -47,7 +88,8 @@ def predict(photographs, predictor, mesh, output, *, batch_size, title, notes=()
     Raises:
         InputError: a batch does not fit into memory.
     """
-    unreadable, examples = {}, 0
+    unreadable: dict[str, str] = {}
+    examples = 0
     # Written in place: where a long call is stopped, the lines so far stay.
     with open(output / 'predictions.jsonl', 'w', encoding='utf-8') as lines:
 
@@ -68,30 +110,32 @@ def predict(photographs, predictor, mesh, output, *, batch_size, title, notes=()
     return Summary(examples, unreadable)
 
 
-def results(photographs, predictor, mesh, output, batch_size):
-    """Returns pairs of place and record as batches are done; those of one batch together."""
+def results(
+    photographs: Sequence[Photograph],
+    predictor: Predictor,
+    mesh: jax.sharding.Mesh,
+    output: pathlib.Path,
+    batch_size: int,
+) -> Iterator[tuple[int, Record]]:
+    """Yields pairs of position and record as batches are done; those of one batch together."""
     # Drawing and compressing pictures takes the host longer than reading them.
     with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
-        for batch in batches.batches(photographs, predictor.size_of, batch_size):
-            if isinstance(batch, batches.Unreadable):
-                yield (
-                    batch.place,
-                    {
-                        'name': batch.source.name,
-                        'file': str(batch.source.path),
-                        'error': batch.reason,
-                    },
-                )
+        for batch in inputs.batches(photographs, predictor.size_of, batch_size):
+            if isinstance(batch, inputs.Unreadable):
+                name, file = batch.source.name, str(batch.source.path)
+                yield batch.position, {'name': name, 'file': file, 'error': batch.reason}
                 continue
-            answers = compute(batch, predictor, mesh, batch_size)
-            rows = [jax.tree.map(lambda array: array[row], answers) for row in range(len(batch))]
+            found = compute(batch, predictor, mesh, batch_size)
+            rows = [jax.tree.map(operator.itemgetter(row), found) for row in range(len(batch))]
             yield from zip(
-                [example.place for example in batch],
+                [example.position for example in batch],
                 pool.map(predictor.write, batch, rows, [output] * len(batch)),
             )
 
 
-def compute(examples, predictor, mesh, batch_size):
+def compute(
+    examples: list[Example], predictor: Predictor, mesh: jax.sharding.Mesh, batch_size: int
+) -> Any:
     """Runs the network on one batch.
 
     Args:
@@ -101,33 +145,34 @@ def compute(examples, predictor, mesh, batch_size):
         batch_size: rows on the devices.
 
     Returns:
-        The predictor's answers as NumPy arrays, `batch_size` rows.
+        What `predictor.forward` gives as NumPy arrays, `batch_size` rows.
 
     Raises:
         InputError: the memory does not suffice.
     """
     geometry = np.stack([example.geometry for example in examples])
     geometry = np.pad(geometry, [(0, batch_size - len(examples)), (0, 0)], mode='edge')
-    images = batches.stack(examples, batch_size)
+    images = inputs.stack(examples, batch_size)
     with memory.explain_out_of_memory(memory.images(images.shape), memory.PREDICT):
         return jax.device_get(
-            predictor.answers(*jax.device_put((images, geometry), meshes.batch_sharding(mesh)))
+            predictor.forward(*jax.device_put((images, geometry), meshes.batch_sharding(mesh)))
         )
 
 
-def in_order(results):
-    """Returns records in the order of their places, as soon as all before them are there.
+def in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
+    """Yields records in the order of their positions, as soon as all before them are there.
 
     Args:
-        results: pairs of place and record, each place from 0 on once.
+        results: pairs of position and record, each position from 0 on once.
 
     Example:
         >>> list(in_order([(1, 'b'), (0, 'a'), (2, 'c')]))
         ['a', 'b', 'c']
     """
-    early, wanted = {}, 0
-    for place, record in results:
-        early[place] = record
+    early: dict[int, Any] = {}
+    wanted = 0
+    for position, record in results:
+        early[position] = record
         while wanted in early:
             yield early.pop(wanted)
             wanted += 1

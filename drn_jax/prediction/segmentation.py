@@ -1,44 +1,76 @@
 """Predictions of a segmentation network: a class for every pixel."""
 
 import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from PIL import Image
 
+from drn_jax import flag_types
+from drn_jax.distributed import memory
 from drn_jax.errors import InputError
 from drn_jax.models import convolutions
 from drn_jax.pictures import overlays, page
-from drn_jax.prediction import maps, outputs, predictors, shapes
-from drn_jax.prediction.classification import percent
-from drn_jax.tasks import segmentation
+from drn_jax.prediction import inputs, outputs
+from drn_jax.prediction.checkpoint import LoadedCheckpoint
+from drn_jax.prediction.inputs import Example
+from drn_jax.prediction.run import Predictor, Record
+from drn_jax.tasks import preprocessing, segmentation
+
+BATCH_SIZE = 1  # photographs at a time, for each device
+# The options of `predictor`, with what argparse wants to know of their flags.
+FLAGS: dict[str, dict[str, Any]] = {
+    'size': {
+        'type': flag_types.height_and_width,
+        'metavar': 'HxW',
+        'help': 'segmentation: height and width that the network sees (default:\n'
+        'those of the photograph)',
+    },
+    'short_side': {
+        'type': flag_types.positive,
+        'metavar': 'PX',
+        'help': 'segmentation: length of the shorter side that the network sees',
+    },
+    'tile_px': {
+        'type': flag_types.positive,
+        'metavar': 'PX',
+        'help': 'segmentation: side of tiles that are computed one by one, with the\n'
+        'same result, where photographs do not fit into memory',
+    },
+}
 
 
-def predictor(trained, *, size=None, short_side=None):
-    """Returns the predictor of a segmentation network.
+def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> Predictor:
+    """Makes the predictor of a segmentation network.
 
     Photographs keep their size unless one is asked for; then labels are computed at that size and
     enlarged to the photograph by repeating them. `config.evaluation` gives scales, mirroring and
     tiles.
 
     Args:
-        trained: the checkpoint.
-        size: height and width that the network sees, or None.
-        short_side: length of the shorter side that it sees, or None.
+        checkpoint: the checkpoint.
+        options: values of `FLAGS`, or None. `size`: height and width that the network sees;
+            `short_side`: length of the shorter side that it sees; `tile_px`: in place of
+            `evaluation.tile_px`.
 
     Returns:
         A `Predictor`.
 
     Raises:
-        InputError: there are more classes than a label map of bytes can hold, or tiles do not fit
-            the stride.
+        InputError: both sizes are given, there are more classes than a label map of bytes can
+            hold, or tiles do not fit the stride.
 
     Source: section 5.3 of the paper.
     """
-    check(trained)
-    run = jax.jit(
-        functools.partial(answers, trained), compiler_options=convolutions.compiler_options()
-    )
+    size, short_side = options['size'], options['short_side']
+    if options['tile_px']:
+        config = checkpoint.config.copy_and_resolve_references()
+        config.evaluation.tile_px = options['tile_px']
+        checkpoint = checkpoint._replace(config=config)
+    run = _compiled(checkpoint, size, short_side)
     resized = (
         f'Photographs are resized to {size[0]} x {size[1]} (height x width).'
         if size
@@ -46,59 +78,104 @@ def predictor(trained, *, size=None, short_side=None):
         if short_side
         else 'The network sees photographs at full size.'
     )
-    return predictors.Predictor(
+    return Predictor(
         size_of=functools.partial(seen_size, size, short_side),
-        answers=lambda images, geometry: run(trained.variables, images),
-        write=functools.partial(write, trained.class_names, trained.palette),
-        item=functools.partial(item, dict(zip(trained.class_names, trained.palette))),
+        forward=lambda images, geometry: run(images),
+        write=functools.partial(write, checkpoint.class_names, checkpoint.palette),
+        item=functools.partial(item, dict(zip(checkpoint.class_names, checkpoint.palette))),
         notes=(resized,),
         settings={'size': size, 'short_side': short_side},
+        config=checkpoint.config,
     )
 
 
-def check(trained):
-    """Refuses what cannot be computed, before it is compiled.
+def label_fn(
+    checkpoint: LoadedCheckpoint, options: Mapping[str, Any]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Makes the function that labels one photograph, for figures.
+
+    Args:
+        checkpoint: the checkpoint.
+        options: `size` and `short_side`, as in `predictor`.
+
+    Returns:
+        uint8 [H, W, 3] -> uint8 [H, W], the class of every pixel.
 
     Raises:
-        InputError: see `predictor`.
+        InputError: as in `predictor`.
     """
-    stride, tile_px = trained.model.table.stride, trained.config.evaluation.tile_px
-    if trained.model.num_classes > 255:
+    size, short_side = options['size'], options['short_side']
+    run = _compiled(checkpoint, size, short_side)
+
+    def label(photograph):
+        seen = seen_size(size, short_side, *photograph.shape[:2])
+        with memory.explain_out_of_memory(memory.images((1, *seen)), memory.PREDICT):
+            found = jax.device_get(run(inputs.resize(photograph, seen)[None]))
+        return full_size(found['labels'][0], photograph.shape)
+
+    return label
+
+
+def _compiled(checkpoint, size, short_side):
+    """Refuses what cannot be computed, before it is compiled, and returns images -> answers."""
+    stride, tile_px = checkpoint.model.table.stride, checkpoint.config.evaluation.tile_px
+    if size and short_side:
+        raise InputError('--size and --short_side exclude each other; give one of them')
+    if checkpoint.model.num_classes > 255:
         raise InputError(
-            f'the network has {trained.model.num_classes} classes, but a label map '
+            f'the network has {checkpoint.model.num_classes} classes, but a label map '
             'holds 255; use one with fewer'
         )
     if tile_px % stride:
         raise InputError(
             f'--tile_px={tile_px} is no multiple of the stride of '
-            f'{trained.model.variant}, {stride}; give one, or 0 for whole images'
+            f'{checkpoint.model.variant}, {stride}; give one, or 0 for whole images'
         )
+    run = jax.jit(
+        functools.partial(forward, checkpoint), compiler_options=convolutions.compiler_options()
+    )
+    return functools.partial(run, checkpoint.variables)
 
 
-def seen_size(size, short_side, height, width):
-    """Returns the size at which the network sees a photograph."""
+def seen_size(
+    size: Sequence[int] | None, short_px: int | None, height: int, width: int
+) -> tuple[int, int]:
+    """Returns the size at which the network sees a photograph.
+
+    Args:
+        size: height and width asked for, or None.
+        short_px: length of the shorter side asked for, at an unchanged ratio, or None.
+        height, width: of the photograph in pixels.
+
+    Example:
+        >>> seen_size(None, None, 427, 640), seen_size(None, 256, 427, 640)
+        ((427, 640), (256, 384))
+    """
     if size:
-        return tuple(size)
-    return shapes.short_side_size(height, width, short_side) if short_side else (height, width)
+        return size[0], size[1]
+    scale = short_px / min(height, width) if short_px else 1
+    return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
-def answers(trained, variables, images):
-    """Returns every pixel its class: uint8 [B, h, w, 3] -> {'labels': uint8 [B, h, w]}."""
-    settings = trained.config.evaluation
+def forward(
+    checkpoint: LoadedCheckpoint, variables: Any, images: jax.Array
+) -> dict[str, jax.Array]:
+    """Computes the class of every pixel: uint8 [B, h, w, 3] -> {'labels': uint8 [B, h, w]}."""
+    config = checkpoint.config
     return {
         'labels': segmentation.predict(
-            trained.model,
+            checkpoint.model,
             variables,
-            {'image': maps.normalized(images, trained.config.data)},
-            scales=tuple(settings.scales),
-            mirror=settings.mirror,
-            tile_px=settings.tile_px,
-            border=trained.config.model.upsample_border,
+            {'image': preprocessing.normalize(images, config.data.mean, config.data.std)},
+            scales=tuple(config.evaluation.scales),
+            mirror=config.evaluation.mirror,
+            tile_px=config.evaluation.tile_px,
+            border=config.model.upsample_border,
         )
     }
 
 
-def full_size(labels, shape):
+def full_size(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Enlarges a label map to a photograph by repeating labels.
 
     Args:
@@ -112,17 +189,23 @@ def full_size(labels, shape):
     return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
 
 
-def write(class_names, palette, example, answer, output):
-    """Writes the pictures of one photograph and gives its line in predictions.jsonl."""
+def write(
+    class_names: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    example: Example,
+    answer: dict[str, Any],
+    output: pathlib.Path,
+) -> Record:
+    """Writes the pictures of one photograph and returns its record."""
     labels = full_size(answer['labels'], example.pixels.shape)
     save = functools.partial(outputs.save, output, example.source.name)
-    shares = np.bincount(labels.ravel(), minlength=len(class_names)) / labels.size
+    fractions = np.bincount(labels.ravel(), minlength=len(class_names)) / labels.size
     return {
         **outputs.record(example),
         'shares': {
-            class_names[place]: round(float(shares[place]), 6)
-            for place in np.argsort(-shares, kind='stable')
-            if shares[place]
+            class_names[label]: round(float(fractions[label]), 6)
+            for label in np.argsort(-fractions, kind='stable')
+            if fractions[label]
         },
         'files': {
             'labels': save('labels', labels),
@@ -132,7 +215,7 @@ def write(class_names, palette, example, answer, output):
     }
 
 
-def item(colors, record, output):
+def item(colors: Mapping[str, Sequence[int]], record: Record, output: pathlib.Path) -> page.Item:
     """Returns what the page shows of one photograph."""
     picture = functools.partial(outputs.picture, record, output)
     pictures = [
@@ -142,5 +225,5 @@ def item(colors, record, output):
     return page.Item(
         outputs.title(record),
         pictures,
-        [(name, percent(share), colors[name]) for name, share in record['shares'].items()],
+        [(name, outputs.percent(share), colors[name]) for name, share in record['shares'].items()],
     )

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from clu import metric_writers
 
-from drn_jax.errors import InputError, first_line
+from drn_jax.errors import InputError, one_line
 from drn_jax.reporting import progress, reports
 
 FOLDER = 'tensorboard'
@@ -91,8 +91,8 @@ class TrainLogger:
             self._writer.flush()
         except Exception as error:  # TensorFlow and CLU raise many kinds
             raise InputError(
-                f'{self._folder} cannot be written ({first_line(error)}); see that there is room '
-                'and that the storage works, then give the same command again'
+                f'{self._folder} cannot be written ({one_line(error, short=True)}); see that there '
+                'is room and that the storage works, then give the same command again'
             ) from error
 
     def metrics(self, step, metrics, shown):

@@ -1,10 +1,10 @@
 """The problems that a network is trained for or evaluated on, a row of `TASKS` each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from drn_jax import fields, published, recipes
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, as_input_error
 from drn_jax.models import networks
 from drn_jax.tasks import classification, localization, segmentation
 from drn_jax.tasks.task import Task
@@ -30,7 +30,7 @@ class TaskKind(NamedTuple):
     network: str
     evaluates: tuple[str, ...]
     predictor: str = ''
-    published: dict[str, tuple[tuple[str, ...], dict[str, tuple[float, ...]]]] = {}
+    published: Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[float, ...]]]] = {}
 
 
 TASKS = {
@@ -93,6 +93,19 @@ def kind_of(config) -> TaskKind:
     return kind
 
 
+def create_task(config, model) -> Task:
+    """Creates the task that a configuration names.
+
+    Args:
+        config: the configuration of the run.
+        model: a network of `drn_jax.create_model`.
+
+    Raises:
+        InputError: the task is unknown, or a field of it cannot be used.
+    """
+    return kind_of(config).create(config, model)
+
+
 def create_network(config) -> networks.Network:
     """Creates the network that a configuration describes.
 
@@ -103,16 +116,17 @@ def create_network(config) -> networks.Network:
         InputError: a field of `config.model` cannot be used.
     """
     settings = config.model
-    return networks.create_model(
-        settings.variant,
-        num_classes=settings.num_classes,
-        task=kind_of(config).network,
-        width=settings.width,
-        dtype=settings.dtype,
-        first_block=settings.first_block,
-        rematerialize=settings.rematerialize,
-        convolution=settings.convolution,
-    )
+    with as_input_error(field='config.model'):
+        return networks.create_model(
+            settings.variant,
+            num_classes=settings.num_classes,
+            task=kind_of(config).network,
+            width=settings.width,
+            dtype=settings.dtype,
+            first_block=settings.first_block,
+            rematerialize=settings.rematerialize,
+            convolution=settings.convolution,
+        )
 
 
 def published_metrics(config) -> dict[str, float]:
@@ -141,4 +155,12 @@ def published_metrics(config) -> dict[str, float]:
     return {name: round(number / 100, 6) for name, number in zip(names, percents)}
 
 
-__all__ = ['TASKS', 'Task', 'TaskKind', 'create_network', 'kind_of', 'published_metrics']
+__all__ = [
+    'TASKS',
+    'Task',
+    'TaskKind',
+    'create_network',
+    'create_task',
+    'kind_of',
+    'published_metrics',
+]

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from drn_jax.ops.scores import label_rank
 from drn_jax.tasks import preprocessing, task
 
 
@@ -101,9 +102,6 @@ def predict(model, variables, batch, *, average='probabilities'):
 def counts(predictions, batch):
     """Counts the real examples and those whose class is not among the first one or five.
 
-    A class that scores as high as the right one counts as placed before it, and so does a score
-    that is not a number, so a network that answers nothing gets nothing right.
-
     Args:
         predictions: `1crop` and perhaps `10crop`, [B, classes].
         batch: `label` int32 [B], `mask` bool [B].
@@ -122,10 +120,9 @@ def counts(predictions, batch):
     for suffix, scores in (('', predictions['1crop']), ('_10crop', predictions.get('10crop'))):
         if scores is None:
             continue
-        of_label = jnp.take_along_axis(scores, batch['label'][:, None], axis=-1)
-        place = (~(scores < of_label)).sum(-1)  # 1 is the best
+        rank = label_rank(scores, batch['label'])
         for k in (1, 5):
-            wrong = (place > k) & batch['mask']
+            wrong = (rank > k) & batch['mask']
             result[f'top{k}_error{suffix}'] = wrong.sum(dtype=jnp.int32)
     return result
 

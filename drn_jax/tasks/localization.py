@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from drn_jax.ops import boxes, contours, gridding, resize
+from drn_jax.ops.scores import label_rank, minmax_scale
 from drn_jax.tasks import classification
 
-RULES = ('dominant', 'scaled')
+RULES = {'dominant': boxes.argmax_row_col_maxima, 'scaled': boxes.minmax_row_col_maxima}
 SIZES = {
     'small': 0.1,
     'medium': 0.4,
@@ -22,7 +23,10 @@ SCALED_THRESHOLDS = np.arange(100, dtype=np.float32) / 100
 DOMINANT_THRESHOLDS = np.concatenate(
     [np.arange(50) / 50, 1 - 10 ** -np.linspace(1.75, 6.75, 51)]
 ).astype(np.float32)
-THRESHOLDS = {'dominant': DOMINANT_THRESHOLDS, 'scaled': SCALED_THRESHOLDS}
+THRESHOLDS: dict[str, np.ndarray] = {
+    'dominant': DOMINANT_THRESHOLDS,
+    'scaled': SCALED_THRESHOLDS,
+}
 UNIT = 1 << 16  # shares are counted in whole numbers of 1 / UNIT
 PIXEL_BINS = 100
 
@@ -121,7 +125,7 @@ def predict(model, classify, variables, batch):
     scores = {
         name: gridding.gridding_score(levels[name], period)
         for name, period in grid_periods(model).items()
-        if gridding.applicable(*levels[name].shape[1:3], period)
+        if gridding.applicable(levels[name].shape[1], levels[name].shape[2], period)
     }
     of_label = jnp.take_along_axis(maps, batch['label'][:, None, None, None], axis=-1)[..., 0]
     return {**classify(variables, batch), 'maps': maps, 'score': of_label, 'gridding': scores}
@@ -167,11 +171,9 @@ def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=
     has_box = (truth[..., 2:] > truth[..., :2]).all(-1).any(-1)
     real = batch['mask'] & has_box
     image_size = geometry[:, :2].astype(jnp.float32)
-    scores = predictions.get('10crop', predictions['1crop'])
-    of_label = jnp.take_along_axis(scores, batch['label'][:, None], axis=-1)
-    place = (~(scores < of_label)).sum(-1)  # 1 is the best
-    share = ((truth[..., 2:] - truth[..., :2]).prod(-1) / image_size.prod(-1)[:, None]).max(1)
-    size = (share[:, None] > jnp.array(list(SIZES.values()))).sum(-1).clip(max=len(SIZES) - 1)
+    rank = label_rank(predictions.get('10crop', predictions['1crop']), batch['label'])
+    fraction = ((truth[..., 2:] - truth[..., :2]).prod(-1) / image_size.prod(-1)[:, None]).max(1)
+    size = (fraction[:, None] > jnp.array(list(SIZES.values()))).sum(-1).clip(max=len(SIZES) - 1)
     of_size = jax.nn.one_hot(size, len(SIZES), dtype=jnp.int32) * real[:, None]
     largest = jnp.take_along_axis(
         truth, (truth[..., 2:] - truth[..., :2]).prod(-1).argmax(1)[:, None, None], axis=1
@@ -190,16 +192,15 @@ def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=
             jnp.round((largest[:, 2:] - largest[:, :2]) / image_size * UNIT).astype(jnp.int32)
         ),
     }
-    profiles = {'dominant': boxes.argmax_row_col_maxima, 'scaled': boxes.minmax_row_col_maxima}
-    for rule in RULES:
-        rows, columns = profiles[rule](predictions['maps'], batch['label'][:, None])
+    for rule, row_col_maxima in RULES.items():
+        rows, columns = row_col_maxima(predictions['maps'], batch['label'][:, None])
         cells, found = boxes.cell_boxes(rows[:, 0], columns[:, 0], thresholds[rule])
         ious = overlap(boxes.image_boxes(cells, model.table.stride, geometry))
         right = (ious > 0.5).astype(jnp.int32)
         result |= {
             f'{rule}/gt_known': total(right),
-            f'{rule}/top1': total(right * (place == 1)[:, None]),
-            f'{rule}/top5': total(right * (place <= 5)[:, None]),
+            f'{rule}/top1': total(right * (rank == 1)[:, None]),
+            f'{rule}/top5': total(right * (rank <= 5)[:, None]),
             f'{rule}/empty': total(~found),
             f'{rule}/iou': total(jnp.round(ious * UNIT).astype(jnp.int32)),
             f'{rule}/size': jnp.einsum('bs,bt->st', of_size, right),
@@ -218,11 +219,10 @@ def counts(count_classes, model, thresholds, predictions, batch, *, centred_box=
     )
 
 
-def _pixel_counts(scores, objects, stride, real):
+def _pixel_counts(score, objects, stride, real):
     """Counts the pixels of objects, and the others, by the scaled score of the right class."""
-    upsampled = resize.upsample(scores[..., None], *objects.shape[1:], stride=stride)[..., 0]
-    low, high = (reduce(upsampled, (1, 2), keepdims=True) for reduce in (jnp.min, jnp.max))
-    scaled = (upsampled - low) / jnp.where(high > low, high - low, 1)
+    upsampled = resize.upsample(score[..., None], *objects.shape[1:], stride=stride)[..., 0]
+    scaled = minmax_scale(upsampled, (1, 2))
     bins = jnp.clip((scaled * PIXEL_BINS).astype(jnp.int32), 0, PIXEL_BINS - 1)
     inside = (objects > 0) & real[:, None, None]
     outside = (objects == 0) & real[:, None, None]
@@ -261,7 +261,7 @@ def host_counts(stride, predictions, batch):
     for row in np.flatnonzero(batch['mask'] & has_box):
         scaled = contours.scaled_map(predictions['score'][row], *images.shape[-3:-1], stride=stride)
         found = contours.contours(scaled, SCALED_THRESHOLDS)
-        placed = np.asarray(_in_image(found.boxes, batch['geometry'][row]))
+        placed = boxes.image_boxes(found.boxes[None], 1, batch['geometry'][row][None])[0]
         truth = np.asarray(batch['boxes'][row], np.float32)
         ious = boxes.iou(placed[:, None], truth[None]).max(-1, initial=0)
         best = np.zeros((2, steps), np.float32)
@@ -270,14 +270,6 @@ def host_counts(stride, predictions, batch):
         result['max_box_acc'] += best[0] >= 0.5
         result['max_box_acc_v2'] += best[1] >= np.array(OVERLAPS, np.float32)[:, None]
     return result
-
-
-def _in_image(found, geometry):
-    """`boxes.image_boxes` of one image's boxes in pixels of the input, without a device."""
-    size, resized, crop = (
-        np.tile(geometry[first : first + 2].astype(np.float32), 2) for first in (0, 2, 4)
-    )
-    return np.clip((found.astype(np.float32) + crop) * size / resized, 0, size)
 
 
 def calibrate(located, thresholds, given, summed):
@@ -335,7 +327,7 @@ def report(thresholds, chosen, summed):
             continue
         place, prefix = chosen[rule], '' if rule == 'dominant' else f'{rule}/'
 
-        def at(name):
+        def at(name, rule=rule, place=place):
             return summed[f'{rule}/{name}'][..., place]
 
         metrics |= {

@@ -1,11 +1,27 @@
 """What every task does to a batch before the network sees it: augmentation and normalization."""
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from drn_jax.ops import color
+
+
+def normalize(images: jax.Array, mean: Sequence[float], std: Sequence[float]) -> jax.Array:
+    """Computes what the network sees: (image / 255 - mean) / std.
+
+    Args:
+        images: [..., H, W, 3], uint8.
+        mean: mean of each channel, white being 1.
+        std: standard deviation of each channel, white being 1.
+
+    Returns:
+        [..., H, W, 3], float32.
+    """
+    images = images.astype(jnp.float32) / 255
+    return (images - jnp.array(mean, jnp.float32)) / jnp.array(std, jnp.float32)
 
 
 @jax.named_scope('augmentation')  # by which plans and profiles find its operations
@@ -28,10 +44,10 @@ def preprocess(batch, key, train, *, mean, std, augmentation):
     Returns:
         The batch with `image` float32, (image / 255 - mean) / std.
     """
+    if not train:
+        return {**batch, 'image': normalize(batch['image'], mean, std)}
     images = batch['image'].astype(jnp.float32) / 255
     mean, std = jnp.array(mean, jnp.float32), jnp.array(std, jnp.float32)
-    if not train:
-        return {**batch, 'image': (images - mean) / std}
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
     mirror_keys, color_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
     if augmentation.mirror:

@@ -183,9 +183,10 @@ def predict(model, variables, batch, *, scales=(1.0,), mirror=False, tile_px=0, 
             mirrored.append(flipped)
 
     def best(*scores):
-        if len(scores) > 1:
-            scores = [sum(jax.nn.log_softmax(each) for each in scores)]
-        return scores[0].argmax(-1).astype(jnp.uint8)
+        if len(scores) == 1:
+            return scores[0].argmax(-1).astype(jnp.uint8)
+        total = functools.reduce(jnp.add, map(jax.nn.log_softmax, scores))
+        return total.argmax(-1).astype(jnp.uint8)
 
     tiles = resize.map_upsampled(
         best, maps, *size, strides=strides, mirrored=mirrored, border=border

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 
 
@@ -35,7 +34,7 @@ class Task(NamedTuple):
 
     batch_keys: tuple[str, ...]
     metrics: tuple[str, ...]
-    model: nn.Module
+    model: Any
     preprocess: Callable[..., Any]
     forward: Callable[..., Any]
     loss: Callable[..., Any] | None

@@ -61,7 +61,8 @@ def evaluator(experiment, *, split=None, take=None):
             split=split,
             process=(jax.process_index(), jax.process_count()),
         )
-        waiting, on_host = collections.deque(), []  # batches that are fed; counts of this process
+        waiting: collections.deque = collections.deque()  # batches that are fed
+        on_host: list[dict] = []  # counts of this process
 
         def counts(batch):
             result, predictions = step(variables, batch)
@@ -183,7 +184,8 @@ def sum_counts(counts):
         >>> sum_counts([{'examples': np.int32(2)}, {'examples': np.int32(3)}])
         {'examples': 5}
     """
-    summed, waiting = {}, {}
+    summed: dict = {}
+    waiting: dict = {}
     for batch in itertools.chain(counts, [{}]):
         for name, number in jax.device_get(waiting).items():
             summed[name] = summed.get(name, 0) + np.asarray(number, np.int64)

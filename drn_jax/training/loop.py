@@ -170,8 +170,8 @@ def flush(recorder, saved, write):
             'there is no checkpoint yet; start again with'
             if good is None
             else (
-                f'the last good checkpoint is step {good} in {saved.directory}; start from it, with '
-                f'--config.init_from={saved.directory / str(good)}, another --workdir and'
+                f'the last good checkpoint is step {good} in {saved.directory}; start from it, '
+                f'with --config.init_from={saved.directory / str(good)}, another --workdir and'
             )
         )
         raise InputError(

@@ -29,7 +29,7 @@ def state_of(step, size=3):
         'params': {'w': np.full(size, step, np.float32)},
         'batch_stats': {'mean': np.full(2, step, np.float32)},
     }
-    optimizer = states.create_optimizer(CONFIG, 0.1).init(variables['params'])
+    optimizer = states.create_optimizer(CONFIG.optimizer, 0.1).init(variables['params'])
     return jax.device_put(
         states.TrainState(np.int32(step), variables, optimizer),
         meshes.replicated(meshes.create_mesh(1)),

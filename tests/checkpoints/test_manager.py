@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import drn_jax
-from drn_jax import recipes
+from drn_jax import recipes, tasks
 from drn_jax.checkpoints import manager, manifests, restore
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
-from drn_jax.training import configurations, states
+from drn_jax.training import states
 
 # What a network of this size costs to compile is what these tests would otherwise take.
 VARIANT, WIDTH = 'resnet_18', 1 / 16
@@ -27,7 +27,7 @@ def config_of(**changes):
 def state_of(config, step=0, devices=8, offset=0.0):
     """Returns a state whose every value is known, without compiling the network."""
     mesh = meshes.create_mesh(devices)
-    model = configurations.model_of(config)
+    model = tasks.create_network(config)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     leaves, tree = jax.tree.flatten(shapes)
     variables = jax.tree.unflatten(
@@ -37,7 +37,7 @@ def state_of(config, step=0, devices=8, offset=0.0):
             for i, leaf in enumerate(leaves)
         ],
     )
-    optimizer = states.create_optimizer(config, 0.1)
+    optimizer = states.create_optimizer(config.optimizer, 0.1)
     state = states.TrainState(np.int32(step), variables, optimizer.init(variables['params']))
     return jax.device_put(state, meshes.replicated(mesh))
 

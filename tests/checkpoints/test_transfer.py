@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from training import tiny
 from checkpoints.test_manager import config_of, save, state_of
+from training import tiny
 
-from drn_jax.checkpoints import transfer
+from drn_jax.checkpoints import restore, transfer
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
 from drn_jax.training import states, steps
@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 
 def test_everything_is_taken_by_the_same_network(run):
     initial = state_of(config_of()).variables
-    found, report = transfer.start_from(run, initial)
+    found, report = transfer.start_from(restore.find(run), initial)
     jax.tree.map(np.testing.assert_array_equal, found, state_of(config_of(), offset=7).variables)
     assert jax.tree.structure(found) == jax.tree.structure(initial)
     assert not report.new and not report.unused
@@ -32,7 +32,7 @@ def test_everything_is_taken_by_the_same_network(run):
 
 def test_a_head_of_another_size_stays_new(run):
     initial = state_of(config_of(**{'model.num_classes': 3})).variables
-    found, report = transfer.start_from(run, initial)
+    found, report = transfer.start_from(restore.find(run), initial)
     wanted = state_of(config_of(), offset=7).variables
     for part, source in (('head', initial), ('stem', wanted)):
         jax.tree.map(np.testing.assert_array_equal, found['params'][part], source['params'][part])
@@ -46,12 +46,7 @@ def test_a_head_of_another_size_stays_new(run):
 def test_another_backbone_is_refused(run):
     initial = state_of(config_of(**{'model.variant': 'resnet_34'})).variables
     with pytest.raises(InputError, match='holds resnet_18, width 0.0625, which is another network'):
-        transfer.start_from(run, initial)
-
-
-def test_a_directory_without_a_checkpoint(tmp_path):
-    with pytest.raises(InputError, match='holds no finished checkpoint'):
-        transfer.start_from(tmp_path, {})
+        transfer.start_from(restore.find(run), initial)
 
 
 def one_step(**changes):
@@ -59,7 +54,7 @@ def one_step(**changes):
     config = tiny.tiny_config()
     config.update_from_flattened_dict(changes)
     task, mesh = tiny.tiny_task(config), meshes.create_mesh(1)
-    optimizer = states.create_optimizer(config, 0.1)
+    optimizer = states.create_optimizer(config.optimizer, 0.1)
     state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
     before = jax.device_get(state.variables)
     state, _ = steps.train_step(task, optimizer, mesh)(

@@ -9,8 +9,7 @@ from data.imagenet_tars import jpeg
 from data.number_sources import NumberSource
 
 from drn_jax import recipes
-from drn_jax.data import Source, digit_scenes, evaluation_batches, open_source
-from drn_jax.data import box_sources as box_sources
+from drn_jax.data import Source, box_sources, digit_scenes, evaluation_batches, open_source
 from drn_jax.data.box_sources import FeatureBoxSource, TableBoxSource
 from drn_jax.errors import InputError
 
@@ -45,7 +44,7 @@ class ShapeSource(Source):
 class MaskSource(ShapeSource):
     """White boxes in black images, which are their own masks."""
 
-    labels, masks, box_places = 'boxes', True, 1
+    label_kind, masks, box_places = 'boxes', True, 1
 
     def __init__(self):
         super().__init__()

@@ -16,7 +16,7 @@ CLASSES = ('ant', 'bee', 'cat')
 def data(tmp_path):
     """Twelve training images of three classes, four of two classes for validation."""
     for split, classes, count in (('train', CLASSES, 4), ('validation', CLASSES[1:], 2)):
-        for label, name in enumerate(classes):
+        for name in classes:
             for number in range(count):
                 path = tmp_path / split / name / f'{number}.{"jpeg" if number % 2 else "jpg"}'
                 path.parent.mkdir(parents=True, exist_ok=True)

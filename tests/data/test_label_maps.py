@@ -13,7 +13,7 @@ from data.own_maps import (
     write_lists,
     write_pair,
 )
-from data.test_prepared_maps import map_settings
+from data.test_tfds_label_maps import map_settings
 
 from drn_jax import cityscapes
 from drn_jax.data import evaluation_batches, open_pairs, open_source, training_batches
@@ -248,11 +248,13 @@ IMAGES = [f'photos/train{number}.png' for number in range(4)]
         (lambda root: (root / 'train_labels.txt').unlink(), '^train_labels.txt is missing in .*; '),
         (
             lists(train_images=IMAGES[:3]),
-            '^train_images.txt names 3 images but train_labels.txt 4 label maps, in .*; line i of both',
+            '^train_images.txt names 3 images but train_labels.txt 4 label maps, '
+            'in .*; line i of both',
         ),
         (
             lists(train_images=[*IMAGES[:3], '../secret.png']),
-            "^path 4 of train_images.txt, '../secret.png', leads out of '.*'; give paths inside it, rel",
+            "^path 4 of train_images.txt, '../secret.png', leads out of '.*'; give "
+            'paths inside it, rel',
         ),
         (
             lists(train_images=[*IMAGES[:3], 'photos/../../a.png']),
@@ -268,23 +270,26 @@ IMAGES = [f'photos/train{number}.png' for number in range(4)]
         ),
         (
             lambda root: write(root, 'masks/val0_m.png', np.zeros((6, 8), np.uint8)),
-            '/photos/val0.png has 12 x 16 pixels, .*/masks/val0_m.png 6 x 8; both must have the same$',
+            '/photos/val0.png has 12 x 16 pixels, .*/masks/val0_m.png 6 x 8; both '
+            'must have the same$',
         ),
         (
             lambda root: write_pair(root, 'photos/train3.png', 'masks/train3_m.png', value=3),
-            '^.*/masks/train3_m.png holds 192 pixels out of range, of the values 3; allowed are 0 to '
-            '2 and 255$',
+            '^.*/masks/train3_m.png holds 192 pixels out of range, of the values 3; allowed are '
+            '0 to 2 and 255$',
         ),
         (
             lambda root: [
                 write_pair(root, 'photos/train3.png', f'masks/train{number}_m.png', value=9)
                 for number in (1, 3)
             ],
-            r'^.*/train1_m.png holds .* \(2 files have problems; python -m drn_jax.check_data lists',
+            r'^.*/train1_m.png holds .* \(2 files have problems; python -m '
+            r'drn_jax.check_data lists',
         ),
         (
             lambda root: write(root, 'masks/val1_m.png', np.zeros((12, 16), np.uint16)),
-            '^.*/masks/val1_m.png has 16 bits or more; a label map has one channel of 8 bits, which',
+            '^.*/masks/val1_m.png has 16 bits or more; a label map has one channel '
+            'of 8 bits, which',
         ),
         (
             lambda root: write(root, 'masks/val1_m.png', np.zeros((12, 16, 3), np.uint8)),

@@ -19,7 +19,7 @@ def test_too_large_an_array_is_one_sentence():
 
 def test_other_errors_pass():
     with pytest.raises(ZeroDivisionError), memory.explain_out_of_memory('images', memory.PREDICT):
-        1 // 0
+        raise ZeroDivisionError
 
 
 def test_batches_beyond_the_memory_of_the_machine_are_refused():
@@ -36,6 +36,6 @@ def test_a_step_beyond_the_memory_of_the_machine_is_refused_before_it_runs(monke
     step = jax.jit(lambda x: (x @ x.T).sum())
     x = jnp.ones((512, 4))
     assert memory.compile_checked(step, x)(x) == 512 * 512 * 4
-    monkeypatch.setattr(memory, 'of_host', lambda: 1000)
+    monkeypatch.setattr(memory, 'host_memory_bytes', lambda: 1000)
     with pytest.raises(InputError, match='^a step takes 0 GiB, but this machine has 0; give a '):
         memory.compile_checked(step, x)

@@ -41,7 +41,7 @@ def test_processes_share_all_of_their_devices(monkeypatch):
     assert meshes.create_mesh(8).shape == {'data': 8, 'spatial': 1}
     with pytest.raises(InputError, match='devices is 3, but 2 processes share all of their 8 dev'):
         meshes.create_mesh(3)
-    with pytest.raises(InputError, match='space is 8, but each process has 4 devices'):
+    with pytest.raises(InputError, match='spatial is 8, but each process has 4 devices'):
         meshes.create_mesh(spatial=8)
 
 

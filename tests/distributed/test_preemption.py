@@ -39,8 +39,8 @@ def test_a_process_in_which_nothing_happens_is_ended(capsys):
         assert statuses == [1]
     error = capsys.readouterr().err
     assert error.startswith(
-        'error: nothing has happened for 0 s after step 7, and config.hang_seco'
-        'nds is 0.2; give the same command again, it goes on at the last check'
+        'error: nothing has happened for 0 s after step 7, and config.watchdog_'
+        'seconds is 0.2; give the same command again, it goes on at the last check'
     )
 
 

@@ -1,4 +1,4 @@
-"""Narrow networks with random weights, as `sources.read` would give them."""
+"""Narrow networks with random weights, as `forward.read_source` would give them."""
 
 import json
 import zipfile
@@ -6,9 +6,8 @@ import zipfile
 import jax
 from models.fills import random_variables
 
-from drn_jax import recipes
-from drn_jax.exporting import cards, sources
-from drn_jax.training import configurations
+from drn_jax import recipes, tasks
+from drn_jax.exporting import forward, signatures
 
 
 def source(
@@ -19,12 +18,12 @@ def source(
     config.model.num_classes, config.model.dtype = num_classes, dtype
     config.model.convolution = convolution
     config.data.class_names = ('road', 'car', 'sky')[:num_classes]
-    model = configurations.model_of(config)
-    return sources.Source(model, jax.device_get(random_variables(model)), config, 5)
+    model = tasks.create_network(config)
+    return forward.ExportSource(model, jax.device_get(random_variables(model)), config, 5)
 
 
 def card(source, signature, form, platforms=()):
-    return cards.make(source, signature, form, platforms)
+    return signatures.make_card(source, signature, form, platforms)
 
 
 def change_card(path, **changes):

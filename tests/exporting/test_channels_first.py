@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from exporting import narrow
 
+import drn_jax
 from drn_jax.exporting import channels_first
 
 
@@ -15,7 +16,7 @@ def test_channels_first_answers_as_the_network(variant, method):
     wanted = jax.jit(source.model.apply, static_argnames='method')(
         source.variables, images, method=method
     )
-    found = jax.jit(lambda x: channels_first.apply(source.model, source.variables, x, method))(
-        images
-    )
+    model, variables = drn_jax.optimize_for_inference(source.model, source.variables)
+    params = jax.device_get(variables['params'])
+    found = jax.jit(lambda x: channels_first.apply(model, params, x, method))(images)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())

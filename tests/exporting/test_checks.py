@@ -31,7 +31,7 @@ def test_the_bound_is_a_share_of_the_largest_answer(monkeypatch, source, scale, 
     other = artifact(lambda images: wanted[: len(images)] * scale + offset, signature, source)
     monkeypatch.setattr(artifacts, 'load_exported', lambda path: other)
     monkeypatch.setattr(
-        checks.answers,
+        checks.forward,
         'of_model',
         lambda *_: lambda images: jax.numpy.asarray(wanted[: len(images)]),
     )

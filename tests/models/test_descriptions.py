@@ -3,7 +3,6 @@ import pytest
 from fills import shapes
 
 import drn_jax
-from drn_jax.errors import InputError
 from drn_jax.models.descriptions import Row, description
 
 # variant: parameters, 10^9 multiply-accumulates at 224 pixels, receptive field in pixels
@@ -116,7 +115,7 @@ def test_prints_a_table():
     ],
 )
 def test_errors_quote_what_was_given(options, text):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(ValueError) as error:
         description('drn_c_26', **options)
     assert text in str(error.value)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import drn_jax
-from drn_jax.errors import InputError
 from drn_jax.models import convolutions, layers, variants
 from drn_jax.ops import conv
 
@@ -101,26 +100,26 @@ def test_twice_is_once():
 def test_foreign_variables_are_refused():
     model, _, _ = network('drn_c_26')
     _, variables, _ = network('drn_c_26', num_classes=3)
-    with pytest.raises(InputError, match=r'variables are not those of the model \(drn_c_26, width'):
+    with pytest.raises(ValueError, match=r'variables are not those of the model \(drn_c_26, width'):
         drn_jax.optimize_for_inference(model, variables)
 
 
 def test_an_optimized_network_with_other_variables_is_refused():
     model, variables, _ = network('drn_c_26')
     fast, _ = drn_jax.optimize_for_inference(model, variables)
-    with pytest.raises(InputError, match='is optimized for inference, its variables are not'):
+    with pytest.raises(ValueError, match='is optimized for inference, its variables are not'):
         drn_jax.optimize_for_inference(fast, variables)
 
 
 def test_an_optimized_network_does_not_train():
     model, variables, images = network('drn_c_26')
     fast, folded = drn_jax.optimize_for_inference(model, variables)
-    with pytest.raises(InputError, match='optimized for inference and cannot train'):
+    with pytest.raises(ValueError, match='optimized for inference and cannot train'):
         fast.apply(folded, images, train=True)
 
 
 def test_unknown_convolution():
-    with pytest.raises(InputError, match="convolution 'fft' is unknown; known: auto, native, ph"):
+    with pytest.raises(ValueError, match="convolution 'fft' is unknown; known: auto, native, ph"):
         drn_jax.create_model('drn_c_26', convolution='fft')
 
 

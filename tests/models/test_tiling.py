@@ -6,7 +6,6 @@ import pytest
 from models import fills
 
 import drn_jax
-from drn_jax.errors import InputError
 from drn_jax.models import tiling
 
 
@@ -47,5 +46,5 @@ def test_all_windows_lie_inside_and_see_their_halo():
 
 def test_a_tile_that_is_no_multiple_of_the_stride_is_named():
     model = drn_jax.create_model('drn_c_26')
-    with pytest.raises(InputError, match='tiles of 100 pixels .* multiple of the stride .* 8'):
+    with pytest.raises(ValueError, match='tiles of 100 pixels .* multiple of the stride .* 8'):
         tiling.tiled_class_maps(model, {}, np.zeros((1, 64, 64, 3)), 100)

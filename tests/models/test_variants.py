@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from drn_jax.errors import InputError
 from drn_jax.models import variants
 
 
@@ -159,14 +158,14 @@ def test_width_scales_every_level():
     ],
 )
 def test_errors_quote_what_was_given(arguments, text):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(ValueError) as error:
         variants.lookup(*arguments)
     assert text in str(error.value)
 
 
 @pytest.mark.parametrize('value', [1.5, -1, '3', None])
 def test_whole_number_refuses(value):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(ValueError) as error:
         variants.whole_number('size', value, least=0)
     assert str(error.value) == f'size {value!r} must be a whole number, 0 or above'
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from drn_jax.errors import InputError
 from drn_jax.ops import boxes
 
 THRESHOLDS = np.r_[-1, 0, np.linspace(0.05, 0.95, 19), 1 - 10.0 ** -np.arange(2, 7), 1].astype('f4')
@@ -71,15 +70,15 @@ def test_boxes_by_hand():
 
 @pytest.mark.parametrize('spread', [0.5, 3, 30])
 @pytest.mark.parametrize(
-    'profiles, by_loop',
+    'row_col_maxima, by_loop',
     [
         (boxes.argmax_row_col_maxima, responses_by_loop),
         (boxes.minmax_row_col_maxima, scaled_by_loop),
     ],
 )
-def test_boxes_equal_a_loop_for_every_threshold(profiles, by_loop, spread):
+def test_boxes_equal_a_loop_for_every_threshold(row_col_maxima, by_loop, spread):
     maps, classes = random_maps(spread), np.array([[0, 1, 2, 3, 3], [3, 2, 0, 1, 1]])
-    rows, columns = jax.jit(profiles)(maps, classes)
+    rows, columns = jax.jit(row_col_maxima)(maps, classes)
     cells, found = jax.jit(boxes.cell_boxes)(rows, columns, THRESHOLDS)
     assert cells.shape == (2, 5, len(THRESHOLDS), 4) and found.shape == cells.shape[:-1]
     for b, k in np.ndindex(2, 5):
@@ -188,9 +187,9 @@ def test_overlap_of_all_pairs_and_of_host_arrays():
 
 def test_bad_shapes_are_named():
     maps = jnp.zeros((2, 3, 3, 4))
-    with pytest.raises(InputError, match=r'maps \(2, 3, 3, 4\) and classes \(2,\) do not fit'):
+    with pytest.raises(ValueError, match=r'maps \(2, 3, 3, 4\) and classes \(2,\) do not fit'):
         boxes.argmax_row_col_maxima(maps, jnp.array([0, 1]))
-    with pytest.raises(InputError, match=r'classes \(1, 1\) do not fit; give \[B, h, w, C\]'):
+    with pytest.raises(ValueError, match=r'classes \(1, 1\) do not fit; give \[B, h, w, C\]'):
         boxes.minmax_row_col_maxima(maps, jnp.array([[0]]))
-    with pytest.raises(InputError, match=r'geometry \(2, 4\) do not fit; give .* \[B, 6\]'):
+    with pytest.raises(ValueError, match=r'geometry \(2, 4\) do not fit; give .* \[B, 6\]'):
         boxes.image_boxes(jnp.zeros((2, 4)), 8, jnp.zeros((2, 4)))

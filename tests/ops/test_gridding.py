@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from drn_jax.errors import InputError
 from drn_jax.ops import gridding
 
 SIZES = [(8, 8), (12, 12), (28, 28), (9, 15), (11, 30)]
@@ -14,6 +13,18 @@ SIZES = [(8, 8), (12, 12), (28, 28), (9, 15), (11, 30)]
 def score(array, period):
     """Score of one map."""
     return float(gridding.gridding_score(jnp.asarray(array)[None, :, :, None], period)[0])
+
+
+def grid_fraction(height, width, period):
+    """How many of the frequencies, but for the mean, lie near the grid's."""
+    near, low = [], []
+    for size in (height // period * period, width // period * period):
+        k = np.arange(size)
+        k = np.minimum(k, size - k)
+        near.append((4 * np.abs(k * period - np.round(k * period / size) * size) < size).sum())
+        low.append((4 * period * k < size).sum())
+    cells = (height // period * period) * (width // period * period)
+    return (np.prod(near) - np.prod(low)) / (cells - 1)
 
 
 def board(height, width):
@@ -66,13 +77,13 @@ def test_waves_between_grid_frequencies_score_zero():
 
 
 @pytest.mark.parametrize('height, width', SIZES)
-def test_white_noise_scores_its_share_of_the_frequencies(height, width):
+def test_white_noise_scores_its_fraction_of_the_frequencies(height, width):
     noise = jax.random.normal(jax.random.key(0), (2, height, width, 2000))
     for period in (2, 4):
         if gridding.applicable(height, width, period):
             np.testing.assert_allclose(
                 gridding.gridding_score(noise, period),
-                gridding.noise_share(height, width, period),
+                grid_fraction(height, width, period),
                 rtol=0.06,
             )
 
@@ -117,12 +128,10 @@ def test_not_applicable_is_nan(height, width, period):
     assert not gridding.applicable(height, width, period)
     found = gridding.gridding_score(jnp.ones((2, height, width, 3)), period)
     assert found.shape == (2,) and np.isnan(found).all()
-    with pytest.raises(InputError, match=f'{height} x {width} cells cannot show a grid of period'):
-        gridding.noise_share(height, width, period)
 
 
 def test_bad_input_is_named():
-    with pytest.raises(InputError, match='period 0 must be at least 1 cell'):
+    with pytest.raises(ValueError, match='period 0 must be at least 1 cell'):
         gridding.gridding_score(jnp.ones((1, 8, 8, 1)), 0)
-    with pytest.raises(InputError, match=r'maps \(8, 8, 1\) must be \[B, h, w, C\]'):
+    with pytest.raises(ValueError, match=r'maps \(8, 8, 1\) must be \[B, h, w, C\]'):
         gridding.gridding_score(jnp.ones((8, 8, 1)), 2)

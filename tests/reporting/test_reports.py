@@ -23,7 +23,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(reports, 'time', clock)
+    monkeypatch.setattr(progress, 'time', clock)
     monkeypatch.setattr(writers, 'time', clock)
     return clock
 

@@ -183,24 +183,9 @@ def test_ten_crops_average_logits_where_asked(config):
     )
 
 
-@pytest.mark.parametrize(
-    'field, value, message',
-    [
-        ('evaluation.crops', 5, r'config.evaluation.crops is 5; use 1 or 10'),
-        ('evaluation.average', 'votes', r"'votes' is unknown; known: probabilities, logits"),
-        ('loss.label_smoothing', 1.0, r'label_smoothing is 1.0; it lies in \[0, 1\)'),
-        ('task', 'detection', r"config.task 'detection' is unknown; known: classification"),
-    ],
-)
-def test_bad_settings_are_named(config, field, value, message):
-    config.update_from_flattened_dict({field: value})
-    with pytest.raises(InputError, match=message):
-        tasks.create_task(config, None)
-
-
-def test_ten_crops_need_mirroring(config):
-    config.evaluation.crops, config.augmentation.mirror = 10, False
-    with pytest.raises(InputError, match='half of the ten crops are mirrored'):
+def test_an_unknown_task_is_named(config):
+    config.task = 'detection'
+    with pytest.raises(InputError, match="config.task 'detection' is unknown; known: class"):
         tasks.create_task(config, None)
 
 
@@ -209,7 +194,7 @@ def test_groups_of_images_have_their_own_batch_statistics():
     config.model.batch_norm_group_size = 2
     whole, grouped = tiny.tiny_task(tiny.tiny_config()), tiny.tiny_task(config)
     variables = tiny.tiny_variables(whole)
-    batch = whole.prepare(tiny.tiny_batch(size=8), jax.random.key(0), True)
+    batch = whole.preprocess(tiny.tiny_batch(size=8), jax.random.key(0), True)
     logits, stats = grouped.forward(variables, batch)
     # What a device without synchronized statistics gives for its two images.
     alone = [whole.forward(variables, {'image': batch['image'][i : i + 2]}) for i in (0, 2, 4, 6)]

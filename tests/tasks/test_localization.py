@@ -8,7 +8,6 @@ from models import fills
 
 import drn_jax
 from drn_jax import recipes, tasks
-from drn_jax.errors import InputError
 from drn_jax.tasks import localization
 
 
@@ -229,17 +228,3 @@ def test_given_thresholds_are_used(config, model):
     )
     assert metrics['threshold'] == 0.25
     assert not any(name.startswith('scaled/') for name in metrics)
-
-
-@pytest.mark.parametrize(
-    'field, value, message',
-    [
-        ('evaluation.maps', 'all', "config.evaluation.maps 'all' is unknown; known: crop, whole"),
-        ('evaluation.threshold', 1.0, 'the threshold of the dominant rule is 1.0; .* below 1'),
-        ('evaluation.scaled_threshold', 2.0, 'the threshold of the scaled rule is 2.0'),
-    ],
-)
-def test_settings_that_cannot_be_used_are_named(config, model, field, value, message):
-    config.update_from_flattened_dict({field: value})
-    with pytest.raises(InputError, match=message):
-        create(config, model)

@@ -161,7 +161,7 @@ def test_tiled_prediction_is_that_of_whole_images(config, model, variables):
     whole = tasks.create_task(config, model)
     config.evaluation.tile_px = 64
     tiled = tasks.create_task(config, model)
-    batch = whole.prepare(batch_of(1, side=610), None, False)
+    batch = whole.preprocess(batch_of(1, side=610), None, False)
     found, wanted = (np.asarray(jax.jit(task.predict)(variables, batch)) for task in (tiled, whole))
     assert (found == wanted).mean() > 0.9999
 
@@ -189,12 +189,6 @@ def test_without_a_labeled_pixel_there_is_no_mean():
 @pytest.mark.parametrize(
     'field, value, message',
     [
-        (
-            'model.upsample_border',
-            'wrap',
-            "config.model.upsample_border 'wrap' is unknown; known: extend, fade",
-        ),
-        ('evaluation.scales', (), 'config.evaluation.scales is empty'),
         (
             'evaluation.tile_px',
             100,

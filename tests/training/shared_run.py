@@ -11,7 +11,6 @@ import os
 import pathlib
 import signal
 import types
-from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -19,9 +18,8 @@ import jax.numpy as jnp
 from data.number_sources import NumberSource
 from training import tiny
 
-from drn_jax import commands, data, recipes, tasks
-from drn_jax.distributed import meshes
-from drn_jax.training import configurations, evaluation, loop, setups
+from drn_jax import commands, data, experiments, recipes, tasks
+from drn_jax.training import evaluation, loop
 
 
 class TinyMaps(nn.Module):
@@ -64,8 +62,8 @@ def digits(data_dir, devices):
 
 def train(config, directory):
     """Trains the tiny network; gives the metrics."""
-    with mock.patch.object(configurations, 'model_of', lambda config: tiny.TinyNetwork()):
-        return loop.train(config, directory)
+    experiment = experiments.resolve(config, create_network=lambda config: tiny.TinyNetwork())
+    return loop.train(experiment, directory)
 
 
 def localize(config):
@@ -73,11 +71,10 @@ def localize(config):
     config.task = 'localization'
     model = TinyMaps()
     task = tasks.create_task(config, model)
-    setup = setups.Setup(
-        meshes.create_mesh(config.mesh.devices), data.open_source(config.data, 'boxes'), task
-    )
+    source = data.open_source(config.data, 'boxes')
+    experiment = tiny.experiment_of(config, source, task, config.mesh.devices)
     variables = jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, 8, 8, 3)))
-    return evaluation.evaluator(config, setup)(jax.device_get(variables))
+    return evaluation.evaluator(experiment)(jax.device_get(variables))
 
 
 def classify_damaged(devices):
@@ -92,10 +89,9 @@ def classify_damaged(devices):
         }
     )
     task = tiny.tiny_task(config)
-    setup = setups.Setup(
-        meshes.create_mesh(devices), NumberSource(train=9, validation=13, damaged=(2, 11)), task
-    )
-    return evaluation.evaluator(config, setup)(jax.device_get(tiny.tiny_variables(task)))
+    source = NumberSource(train=9, validation=13, damaged=(2, 11))
+    experiment = tiny.experiment_of(config, source, task, devices)
+    return evaluation.evaluator(experiment)(jax.device_get(tiny.tiny_variables(task)))
 
 
 def run(directory, data_dir, devices=0):

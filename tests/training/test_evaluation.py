@@ -3,8 +3,7 @@
 from data.number_sources import NumberSource
 from training import tiny
 
-from drn_jax.distributed import meshes
-from drn_jax.training import evaluation, setups
+from drn_jax.training import evaluation
 
 
 def test_images_that_cannot_be_read_are_counted_and_named():
@@ -18,7 +17,7 @@ def test_images_that_cannot_be_read_are_counted_and_named():
         }
     )
     source, task = NumberSource(train=9, validation=7, damaged=(6, 2)), tiny.tiny_task(config)
-    evaluate = evaluation.evaluator(config, setups.Setup(meshes.create_mesh(1), source, task))
+    evaluate = evaluation.evaluator(tiny.experiment_of(config, source, task))
     result = evaluate(tiny.tiny_variables(task))
     assert result.metrics['examples'] == 5 and result.metrics['unreadable'] == 2
     assert result.unreadable == ['validation/2.jpg', 'validation/6.jpg']

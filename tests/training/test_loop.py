@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import drn_jax
-from drn_jax import recipes
+from drn_jax import experiments, recipes
 from drn_jax.errors import InputError
 from drn_jax.training import loop
 
@@ -42,7 +42,7 @@ def config(digit_scenes_dir):
 
 
 def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
-    metrics = loop.train(config, tmp_path / 'run', 'what was typed')
+    metrics = loop.train(experiments.resolve(config), tmp_path / 'run', 'what was typed')
     report = json.loads((tmp_path / 'run' / 'report.json').read_text())
     assert report['metrics'] == metrics and metrics['examples'] == 20
     assert 0 <= metrics['top5_error'] <= metrics['top1_error'] <= 1
@@ -63,12 +63,12 @@ def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
     assert str(tmp_path / 'run' / 'report.json') in printed
 
     written = (tmp_path / 'run' / 'report.json').stat().st_mtime_ns
-    assert loop.train(config, tmp_path / 'run') == metrics
+    assert loop.train(experiments.resolve(config), tmp_path / 'run') == metrics
     assert 'The run is complete: 4 of 4 steps are done.' in capsys.readouterr().out
     assert (tmp_path / 'run' / 'report.json').stat().st_mtime_ns == written
 
     config.steps = 6
-    loop.train(config, tmp_path / 'run')
+    loop.train(experiments.resolve(config), tmp_path / 'run')
     assert 'resuming at step 4 of 6' in capsys.readouterr().out
     model, variables = drn_jax.load(tmp_path / 'run', 6)
     logits = model.apply(variables, np.zeros((1, 96, 96, 3), np.float32))
@@ -76,7 +76,7 @@ def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
 
     config.seed = 5
     with pytest.raises(InputError, match='other settings: seed was 0 and is now 5'):
-        loop.train(config, tmp_path / 'run')
+        loop.train(experiments.resolve(config), tmp_path / 'run')
 
 
 def test_a_number_that_is_not_finite_stops_the_run_before_it_is_saved(config, tmp_path):
@@ -91,7 +91,7 @@ def test_a_number_that_is_not_finite_stops_the_run_before_it_is_saved(config, tm
         }
     )  # ruined between the steps 2 and 5
     with pytest.raises(InputError) as error:
-        loop.train(config, tmp_path)
+        loop.train(experiments.resolve(config), tmp_path)
     found = re.fullmatch(
         r'the (\w+) of step (\d+) is (nan|inf); the last good checkpoint is step (\d+) in (\S+); '
         r'start from it, with --config.init_from=\5/\4, another --workdir and a lower '
@@ -106,7 +106,10 @@ def test_a_number_that_is_not_finite_stops_the_run_before_it_is_saved(config, tm
 @pytest.mark.parametrize(
     'changes, message',
     [
-        ({'batch_size': 12}, 'config.batch_size is 12, which 8 devices do not divide'),
+        (
+            {'batch_size': 12, 'data.shards': 4},
+            'config.batch_size is 12, which 8 devices do not divide',
+        ),
         ({'evaluation.batch_size': 12}, 'config.evaluation.batch_size is 12'),
         ({'data.shards': 3}, 'config.data.shards 3'),
         (
@@ -129,7 +132,7 @@ def test_a_number_that_is_not_finite_stops_the_run_before_it_is_saved(config, tm
 def test_bad_settings_end_before_anything_is_written(config, tmp_path, changes, message):
     config.update_from_flattened_dict(changes)
     with pytest.raises(InputError, match=message):
-        loop.train(config, tmp_path / 'run')
+        loop.train(experiments.resolve(config), tmp_path / 'run')
     assert not list(tmp_path.glob('run/checkpoints/*')) and not list(tmp_path.glob('run/*.json'))
 
 
@@ -139,7 +142,8 @@ import json, os, signal, sys, zlib
 import jax
 jax.config.update('jax_num_cpu_devices', 8)
 from drn_jax import data
-from drn_jax.training import configurations, loop
+from drn_jax import experiments, fields, recipes
+from drn_jax.training import loop
 
 settings, workdir, log, kill_at = sys.argv[1:]
 real = data.training_batches
@@ -159,7 +163,8 @@ class Recorded:
         return batch
 
 data.training_batches = lambda *args, **kwargs: Recorded(real(*args, **kwargs))
-loop.train(configurations.from_dict(json.loads(settings)), workdir)
+config = fields.from_stored(json.loads(settings), recipes.classification())
+loop.train(experiments.resolve(config), workdir)
 """
 
 

@@ -50,8 +50,8 @@ def test_two_updates_equal_pytorchs():
     with jax.enable_x64(True):
         config = recipes.classification()
         task = tasks.create_task(config, Network(VARIANT, dtype='float64', convolution='native'))
-        task = task._replace(prepare=lambda batch, key, train: batch)  # normalized already
-        optimizer = states.create_optimizer(config, 0.1)
+        task = task._replace(preprocess=lambda batch, key, train: batch)  # normalized already
+        optimizer = states.create_optimizer(config.optimizer, 0.1)
         step = steps.train_step(task, optimizer, meshes.create_mesh(1))
         first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), variables())
         state = states.TrainState(jnp.int32(0), first, optimizer.init(first['params']))

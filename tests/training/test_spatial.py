@@ -6,10 +6,10 @@ import pytest
 from models import fills
 
 import drn_jax
-from drn_jax import recipes, tasks
+from drn_jax import experiments, recipes, tasks
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
-from drn_jax.training import loop, states, steps
+from drn_jax.training import states, steps
 
 
 def run(devices, spatial):
@@ -33,7 +33,10 @@ def run(devices, spatial):
         return features @ head, updates['batch_stats']
 
     task = tasks.create_task(config, backbone)._replace(forward=forward)
-    mesh, optimizer = meshes.create_mesh(devices, spatial), states.create_optimizer(config, 0.01)
+    mesh, optimizer = (
+        meshes.create_mesh(devices, spatial),
+        states.create_optimizer(config.optimizer, 0.01),
+    )
     variables = jax.tree.map(
         lambda leaf: np.asarray(leaf, np.float64), fills.random_variables(backbone)
     )
@@ -88,9 +91,9 @@ def test_rows_that_devices_cannot_share_are_refused():
         match='images of 840 rows cannot be split over '
         'config.mesh.spatial 4 .* use a multiple of 32',
     ):
-        loop.check_shares(config)
+        experiments.resolve(config)
     config.mesh.spatial = 3
     with pytest.raises(
         InputError, match='config.mesh.spatial is 3, but each process has 8 devices'
     ):
-        loop.check_shares(config)
+        experiments.resolve(config)

@@ -17,7 +17,7 @@ def run(devices, number, config=None):
     config = config or tiny.tiny_config()
     task = tiny.tiny_task(config)
     mesh = meshes.create_mesh(devices)
-    optimizer = states.create_optimizer(config, 0.1)
+    optimizer = states.create_optimizer(config.optimizer, 0.1)
     state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
     step = steps.train_step(task, optimizer, mesh)
     batches = meshes.prefetch_to_device(
@@ -37,7 +37,7 @@ def test_two_updates_equal_sgd_written_out(nesterov):
     config.optimizer.nesterov = nesterov
     task = tiny.tiny_task(config)
     mesh = meshes.create_mesh(1)
-    optimizer = states.create_optimizer(config, 0.1)
+    optimizer = states.create_optimizer(config.optimizer, 0.1)
     state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
     key = jax.random.key(2)
     step = steps.train_step(task, optimizer, mesh)
@@ -48,7 +48,7 @@ def test_two_updates_equal_sgd_written_out(nesterov):
         batch = tiny.tiny_batch(number)
         prepared = task.preprocess(batch, key, True)
 
-        def objective(params):
+        def objective(params, variables=variables, prepared=prepared):
             logits, stats = task.forward({**variables, 'params': params}, prepared)
             return task.loss(logits, prepared), stats
 
@@ -90,7 +90,7 @@ def test_a_dilated_network_learns_the_same_on_eight_devices():
         config = tiny.tiny_config()
         task = tasks.create_task(config, Network('drn_c_26', 10, width=1 / 16, dtype='float64'))
         mesh = meshes.create_mesh(devices)
-        optimizer = states.create_optimizer(config, 0.05)
+        optimizer = states.create_optimizer(config.optimizer, 0.05)
         first = jax.tree.map(
             lambda leaf: jax.numpy.asarray(leaf, 'float64'), fills.random_variables(task.model)
         )
@@ -111,7 +111,7 @@ def test_a_dilated_network_learns_the_same_on_eight_devices():
 def test_the_loss_falls_on_one_repeated_batch():
     config = tiny.tiny_config()
     task, mesh = tiny.tiny_task(config), meshes.create_mesh(1)
-    optimizer = states.create_optimizer(config, 0.1)
+    optimizer = states.create_optimizer(config.optimizer, 0.1)
     state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
     step, batch = steps.train_step(task, optimizer, mesh), tiny.tiny_batch()
     losses = []
@@ -167,13 +167,13 @@ def run_with_a_ruined_batch(max_consecutive_nonfinite, number=4):
     config.optimizer.max_consecutive_nonfinite = max_consecutive_nonfinite
     task = tiny.tiny_task(config)
     task = task._replace(
-        prepare=lambda batch, key, train: {
+        preprocess=lambda batch, key, train: {
             **batch,
             'image': batch['image'].astype(np.float32) / 255,
         }
     )
     mesh = meshes.create_mesh(8)
-    optimizer = states.create_optimizer(config, 0.1)
+    optimizer = states.create_optimizer(config.optimizer, 0.1)
     state = states.initialize(task.model, optimizer, jax.random.key(1), mesh)
     step = steps.train_step(task, optimizer, mesh, skip=max_consecutive_nonfinite > 0)
     found, logs = [], []

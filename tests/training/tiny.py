@@ -5,9 +5,11 @@ import types
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
-from drn_jax import recipes, tasks
+from drn_jax import experiments, recipes, tasks
+from drn_jax.distributed import meshes
 
 
 class TinyNetwork(nn.Module):
@@ -33,6 +35,17 @@ def tiny_config():
 def tiny_task(config):
     """Returns the classification task of `TinyNetwork`."""
     return tasks.create_task(config, TinyNetwork())
+
+
+def experiment_of(config, source, task, devices=1):
+    """Returns an experiment of these parts, to evaluate."""
+    return experiments.Experiment(
+        ml_collections.FrozenConfigDict(config),
+        tasks.kind_of(config),
+        meshes.create_mesh(devices),
+        source,
+        task,
+    )
 
 
 def tiny_batch(step=0, size=8, side=8):

@@ -2,18 +2,22 @@
 
 import logging
 import os
+from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
+from drn_jax.data.batch_specs import MARKS, Batch
+from drn_jax.data.cpu_tensorflow import tf
+from drn_jax.data.row_makers import Rows
+from drn_jax.data.source import Source
 from drn_jax.errors import InputError
 
 _logger = logging.getLogger(__name__)
 _NAMED = 5  # files that an error names
 
 
-class Batches:
-    """Iterates over batches of decoded images: dicts of NumPy arrays.
+class DecodedBatches(Iterator[Batch]):
+    """Iterates over batches of decoded images.
 
     The images of a batch are decoded by a small tf.data pipeline of their own, which leaves out
     what it cannot decode. Here such rows come back as blank rows with mask False, as do rows beyond
@@ -22,17 +26,15 @@ class Batches:
 
     Args:
         records: tf.data.Dataset of dicts of rows: what `Source.records` gives, and index, int64.
-        decode: function of a record that gives a row, a dict of tensors, or fails.
-        blank: function that gives a row without an image, a dict of the same keys, shapes and
-            types; of a batch of records, or of None where a batch has no images at all.
+        made: how rows are decoded, and what those hold that have no image.
         rows: of every batch.
         first_row: which rows of each element of `records` are decoded: at most `rows` from here on.
         steps: number of batches, padding where the records end before; None: as the records.
-        named: whether batches have `name`, str objects [rows], '' in padding.
+        named: whether batches have `name`.
         threads: images decoded at once; 0: as many as there are cores.
         source, split: what the records were read from.
-        max_unreadable_fraction: of the split's images; when more cannot be read, the iteration raises
-            InputError.
+        max_unreadable_fraction: of the split's images; when more cannot be read, the iteration
+            raises InputError.
 
     Attributes:
         unreadable: the images that could not be read so far, {name: index}.
@@ -40,26 +42,27 @@ class Batches:
 
     def __init__(
         self,
-        records,
-        decode,
+        records: tf.data.Dataset,
+        made: Rows,
         *,
-        blank,
-        rows,
-        first_row=0,
-        steps=None,
-        named=False,
-        threads,
-        source,
-        split,
-        max_unreadable_fraction,
+        rows: int,
+        first_row: int = 0,
+        steps: int | None = None,
+        named: bool = False,
+        threads: int,
+        source: Source,
+        split: str,
+        max_unreadable_fraction: float,
     ):
-        self.unreadable = {}
-        self._blank, self._rows, self._steps_left, self._named = blank, rows, steps, named
+        self.unreadable: dict[str, int] = {}
+        self._entries = made.entries
+        self._rows, self._steps_left, self._named = rows, steps, named
         self._source, self._split, self._max_share = source, split, max_unreadable_fraction
 
         def decode_rows(batch):
             part = {key: values[first_row : first_row + rows] for key, values in batch.items()}
-            return _decode_batch(part, decode, blank(batch), threads or os.cpu_count())
+            blank = _blank_row(made.entries(tf.unstack(batch['size'][0]) if made.sized else None))
+            return _decode_batch(part, made.decode, blank, threads or os.cpu_count())
 
         decoded = records.prefetch(1).map(
             decode_rows,
@@ -68,10 +71,7 @@ class Batches:
         )
         self._decoded = decoded.prefetch(2).as_numpy_iterator()
 
-    def __iter__(self):
-        return self
-
-    def __next__(self):
+    def __next__(self) -> Batch:
         if self._steps_left is not None:
             if not self._steps_left:
                 raise StopIteration
@@ -101,7 +101,7 @@ class Batches:
         if len(row) < self._rows:
             self._report(np.delete(decoded['name'], row), np.delete(index, row))
             blank = {key: values[-1] for key, values in decoded['decoded'].items()}
-            blank |= {'mask': np.array(False), 'index': np.array(0, np.uint32)}
+            blank |= {key: entry.dtype(entry.fill) for key, entry in MARKS.items()}
             for key, values in batch.items():
                 batch[key] = np.repeat(blank[key][None], self._rows, 0)
                 batch[key][row] = values
@@ -113,11 +113,12 @@ class Batches:
 
     def _no_images(self):
         """Returns what `_decode_batch` would of no records."""
+        blank = _blank_row(self._entries(None))
         return {
             'row': np.zeros(1, int),
             'index': np.zeros(0),
             'name': np.zeros(0, object),
-            'decoded': {key: np.asarray(value)[None] for key, value in self._blank(None).items()},
+            'decoded': {key: np.asarray(value)[None] for key, value in blank.items()},
         }
 
     def _report(self, names, indices):
@@ -129,7 +130,7 @@ class Batches:
                 self.unreadable[name] = int(index)
         self.check_unreadable(len(self.unreadable), list(self.unreadable))
 
-    def check_unreadable(self, number, names):
+    def check_unreadable(self, number: int, names: list[str]) -> None:
         """Raises InputError when so many images, of which some are named, are too many."""
         count = self._source.num_examples(self._split)
         if number > self._max_share * count:
@@ -138,8 +139,17 @@ class Batches:
                 f'{self._source.name!r} cannot be read, which is more than a share of '
                 f'{self._max_share:g}: {", ".join(names[:_NAMED])}'
                 f'{", ..." if number > _NAMED else ""}; '
-                'repair these files, or raise config.data.max_unreadable_fraction'
+                'repair these files, or raise config.data.max_unreadable_fraction',
+                field='config.data.max_unreadable_fraction',
             )
+
+
+def _blank_row(entries):
+    """Returns a row that has no image, a dict of tensors."""
+    return {
+        key: tf.zeros(entry.shape, entry.dtype) + tf.constant(entry.fill, entry.dtype)
+        for key, entry in entries.items()
+    }
 
 
 def _decode_batch(batch, decode, blank, threads):

@@ -1,9 +1,12 @@
 """Finds a data set by its name."""
 
+import ml_collections
+
 from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it with TFDS)
 from drn_jax.data.box_sources import FeatureBoxSource, TableBoxSource
 from drn_jax.data.folders import FolderSource
 from drn_jax.data.label_maps import LabelMapSource
+from drn_jax.data.source import Source
 from drn_jax.data.tfds_label_maps import CityscapesSource, DigitMapSource
 from drn_jax.data.tfds_sources import PreparedSource, is_prepared
 from drn_jax.errors import InputError
@@ -18,7 +21,7 @@ _PREPARED_MAPS = {
 _OWN_MAPS = 'label_maps'
 
 
-def open_source(data, label_kind='classes'):
+def open_source(data: ml_collections.ConfigDict, label_kind: str = 'classes') -> Source:
     """Opens the data set that a configuration names, and prepares it where that is possible.
 
     Args:
@@ -27,8 +30,8 @@ def open_source(data, label_kind='classes'):
             with its configuration if it has several (`digit_scenes/192`). For label maps, it is
             'cityscapes', 'digit_scenes' or 'digit_scenes/192', or 'label_maps' (data_dir holds
             info.json, see LabelMapSource).
-        label_kind: 'classes', one for each image; 'boxes', one and boxes for each, which the data set
-            has itself or `data.boxes` names; or 'maps', one for each pixel.
+        label_kind: 'classes', one for each image; 'boxes', one and boxes for each, which the data
+            set has itself or `data.boxes` names; or 'maps', one for each pixel.
 
     Returns:
         A Source.
@@ -44,26 +47,29 @@ def open_source(data, label_kind='classes'):
         if name not in _PREPARED_MAPS:
             raise InputError(
                 f'data set {name!r} has no label maps; for segmentation give '
-                f'config.data.name one of {", ".join(_PREPARED_MAPS)}, {_OWN_MAPS}'
+                f'config.data.name one of {", ".join(_PREPARED_MAPS)}, {_OWN_MAPS}',
+                field='config.data.name',
             )
         return _PREPARED_MAPS[name](name, **places)
     if name == _OWN_MAPS or _PREPARED_MAPS.get(name) is CityscapesSource:
         raise InputError(
             f'data set {name!r} has label maps, not one class for each image; use it '
             "with config.task 'segmentation', or give config.data.name an image "
-            'classification data set'
+            'classification data set',
+            field='config.data.name',
         )
     if label_kind == 'boxes' and not data.boxes:
         if name == 'folder':
             raise InputError(
-                "data set 'folder' has no boxes; give config.data.boxes a CSV file of them"
+                "data set 'folder' has no boxes; give config.data.boxes a CSV file of them",
+                field='config.data.boxes',
             )
         return FeatureBoxSource(name, **places)
     source = FolderSource(data.data_dir) if name == 'folder' else PreparedSource(name, **places)
     return TableBoxSource(source, data.boxes) if label_kind == 'boxes' else source
 
 
-def is_there(data):
+def is_there(data: ml_collections.ConfigDict) -> bool:
     """Returns whether a data set can be opened without preparing it.
 
     Args:

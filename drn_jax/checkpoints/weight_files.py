@@ -20,10 +20,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from drn_jax.errors import InputError, check_local
+from drn_jax import files, paths
+from drn_jax.errors import InputError
 
 SAFETENSORS = '.safetensors'
-WRITTEN = ('.pth', '.pt', SAFETENSORS)  # endings that `write` knows
+WRITTEN = ('.pth', '.pt', SAFETENSORS)  # suffixes that `write` knows
 _ADVICE = 'save it again with torch.save(model.state_dict(), FILE) where you can'
 _logger = logging.getLogger(__name__)
 
@@ -76,64 +77,62 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
         >>> read(path)
         {'fc.bias': array([0., 0., 0.], dtype=float32)}
     """
-    check_new(path)
-    file = pathlib.Path(path)
+    file = check_new(path)
     torch = None if file.suffix == SAFETENSORS else _import_torch(file)
-    partial = file.with_name(file.name + '.partial')
     # safetensors writes an array's memory as it lies, whatever its strides.
     arrays = {name: np.asarray(value, order='C') for name, value in state_dict.items()}
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open('wb') as stream:
+        with files.replacing(file) as partial, partial.open('wb') as stream:
             if torch is None:
                 stream.write(safetensors.numpy.save(arrays, metadata={'format': 'pt'}))
             else:
-                torch.save(
-                    OrderedDict((name, torch.from_numpy(value)) for name, value in arrays.items()),
-                    stream,
-                )
-        partial.rename(file)
+                tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+                torch.save(OrderedDict(tensors), stream)
     except OSError as error:
-        raise InputError(f'{file} cannot be written: {error.strerror}') from error
-    finally:
-        if partial.exists():
-            partial.unlink()
+        raise _problem(file, f'cannot be written: {error.strerror}') from error
 
 
-def check_new(path: str) -> None:
-    """Refuses a file that `write` would refuse for its name.
+def _problem(file: str | pathlib.Path, text: str) -> InputError:
+    """Returns the error that says something of a file."""
+    return InputError(f'{file} {text}', path=file)
+
+
+def check_new(path: str) -> pathlib.Path:
+    """Refuses a file that `write` would refuse for its name, and returns its path.
 
     Raises:
         InputError: the file exists or is not local, or its name ends in none of `WRITTEN`.
     """
-    check_local(path)
-    file = pathlib.Path(path)
+    file = paths.local(path, '--output')
     if file.suffix not in WRITTEN:
-        raise InputError(
-            f'{path} does not end in {", ".join(WRITTEN[:-1])} or {WRITTEN[-1]}, '
-            'which choose the format; name the file so'
+        raise _problem(
+            path,
+            f'does not end in {", ".join(WRITTEN[:-1])} or {WRITTEN[-1]}, '
+            'which choose the format; name the file so',
         )
     if file.exists():
-        raise InputError(f'{path} exists and is not overwritten; remove it or name another file')
+        raise _problem(path, 'exists and is not overwritten; remove it or name another file')
+    return file
 
 
 def _check_file(file: pathlib.Path) -> None:
     """Refuses what holds no weights whatever its format."""
     if file.is_dir():
-        raise InputError(f'{file} is a directory; give one file, .pth or .safetensors')
+        raise _problem(file, 'is a directory; give one file, .pth or .safetensors')
     if not file.exists():
-        raise InputError(f'{file} does not exist; give a file of weights, .pth or .safetensors')
+        raise _problem(file, 'does not exist; give a file of weights, .pth or .safetensors')
     try:
         with file.open('rb') as stream:
             start = stream.read(1024)
     except OSError as error:
-        raise InputError(f'{file} cannot be opened: {error.strerror}') from error
+        raise _problem(file, f'cannot be opened: {error.strerror}') from error
     if not start:
-        raise InputError(f'{file} is empty; download or copy it again')
+        raise _problem(file, 'is empty; download or copy it again')
     if re.match(rb'(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)', start, re.IGNORECASE):
-        raise InputError(
-            f'{file} is a web page and no file of weights; open it in a browser to '
-            'see what the server answered, and download the file itself'
+        raise _problem(
+            file,
+            'is a web page and no file of weights; open it in a browser to '
+            'see what the server answered, and download the file itself',
         )
 
 
@@ -157,14 +156,15 @@ def _read_safetensors(file: pathlib.Path) -> Mapping[str, Any]:
     try:
         return safetensors.numpy.load_file(file)
     except safetensors.SafetensorError as error:
-        raise InputError(
-            f'{file} is incomplete, damaged or no safetensors file ({error}); '
-            'download or copy it again'
+        raise _problem(
+            file,
+            f'is incomplete, damaged or no safetensors file ({error}); download or copy it again',
         ) from error
     except (AttributeError, TypeError) as error:  # an element type that NumPy does not have
-        raise InputError(
-            f'{file} holds a type of numbers that NumPy does not have ({error}); '
-            'save it as float32, float16 or bfloat16'
+        raise _problem(
+            file,
+            f'holds a type of numbers that NumPy does not have ({error}); '
+            'save it as float32, float16 or bfloat16',
         ) from error
 
 
@@ -178,13 +178,13 @@ def _read_torch(file: pathlib.Path) -> Any:
     except Exception as error:  # damaged files raise anything: KeyError, EOFError, OSError, ...
         names = _refused(file, error) if isinstance(error, pickle.UnpicklingError) else []
         if names:
-            raise InputError(
-                f'{file} is refused, because to read it PyTorch would have to load and call '
-                f'{" and ".join(map(repr, names))}; nothing was run; {_ADVICE}'
+            raise _problem(
+                file,
+                f'is refused, because to read it PyTorch would have to load and call '
+                f'{" and ".join(map(repr, names))}; nothing was run; {_ADVICE}',
             ) from error
-        raise InputError(
-            f'{file} is incomplete, damaged or not what torch.save writes; download '
-            'or copy it again'
+        raise _problem(
+            file, 'is incomplete, damaged or not what torch.save writes; download or copy it again'
         ) from error
 
 
@@ -192,14 +192,16 @@ def _import_torch(file: pathlib.Path) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise InputError(
-            f'{file} needs PyTorch, which is not installed: pip install '
-            "'drn_jax[torch]', or use a .safetensors file"
+        raise _problem(
+            file,
+            'needs PyTorch, which is not installed: pip install '
+            "'drn_jax[torch]', or use a .safetensors file",
         ) from error
     if torch.__version__ < (2, 6):
-        raise InputError(
-            f'{file} needs PyTorch 2.6 or newer, where weights_only keeps files from '
-            f'running code, not {torch.__version__}: pip install -U torch'
+        raise _problem(
+            file,
+            f'needs PyTorch 2.6 or newer, where weights_only keeps files from '
+            f'running code, not {torch.__version__}: pip install -U torch',
         )
     return torch
 
@@ -213,20 +215,21 @@ def _check_zip(file: pathlib.Path) -> None:
         with zipfile.ZipFile(file) as archive:
             names = {name.partition('/')[2] for name in archive.namelist()}
     except zipfile.BadZipFile as error:
-        raise InputError(
-            f'{file} is an incomplete or damaged zip archive; download or copy it again'
+        raise _problem(
+            file, 'is an incomplete or damaged zip archive; download or copy it again'
         ) from error
     if 'constants.pkl' in names:
-        raise InputError(f'{file} is a TorchScript program and no state dict; {_ADVICE}')
+        raise _problem(file, f'is a TorchScript program and no state dict; {_ADVICE}')
     if 'data.pkl' not in names:
-        raise InputError(
-            f'{file} is a zip archive that torch.save did not write; where weights '
-            'are inside, unpack it and give their file'
+        raise _problem(
+            file,
+            'is a zip archive that torch.save did not write; where weights '
+            'are inside, unpack it and give their file',
         )
 
 
 def _refused(file: pathlib.Path, error: pickle.UnpicklingError) -> list[str]:
-    """Names of functions and classes for which PyTorch refused a file, up to five."""
+    """Names functions and classes for which PyTorch refused a file, up to five."""
     found = re.search(r'GLOBAL (\S+) w', str(error))
     # PyTorch does not get as far as a name in pickles of a protocol that it does not read.
     return [found[1]] if found else list(dict.fromkeys(_names_in_pickles(file)))[:5]
@@ -248,7 +251,7 @@ def _names_in_pickles(file: pathlib.Path) -> Iterator[str]:
 
 
 def _globals(stream: IO[bytes]) -> Iterator[str]:
-    """The functions and classes that a pickle names, found without running it."""
+    """Yields the functions and classes that a pickle names, found without running it."""
     strings: list[str] = []
     memo: dict[Any, str] = {}
     for code, argument, _ in pickletools.genops(stream):
@@ -265,13 +268,11 @@ def _globals(stream: IO[bytes]) -> Iterator[str]:
 
 
 def _arrays(file: pathlib.Path, content: Any) -> dict[str, np.ndarray]:
-    """The state dict in what a file holds, as arrays."""
+    """Returns the state dict in what a file holds, as arrays."""
     if isinstance(content, Mapping):
         content = content.get('state_dict', content)
     if not isinstance(content, Mapping):
-        raise InputError(
-            f'{file} holds a {type(content).__name__} instead of a state dict; {_ADVICE}'
-        )
+        raise _problem(file, f'holds a {type(content).__name__} instead of a state dict; {_ADVICE}')
     arrays = {name: _array(value) for name, value in content.items()}
     others = [
         f'{name} ({_kind(content[name])})'
@@ -280,10 +281,11 @@ def _arrays(file: pathlib.Path, content: Any) -> dict[str, np.ndarray]:
     ]
     if others:
         more = ', ...' if others[3:] else ''
-        raise InputError(
-            f'{file} is no state dict: {len(others)} of its {len(arrays)} entries are '
+        raise _problem(
+            file,
+            f'is no state dict: {len(others)} of its {len(arrays)} entries are '
             f'not a name with an array of floating-point numbers '
-            f'({", ".join(others[:3])}{more}); {_ADVICE}'
+            f'({", ".join(others[:3])}{more}); {_ADVICE}',
         )
     return {name: value for name, value in arrays.items() if value is not None}
 
@@ -293,7 +295,7 @@ def _kind(value: Any) -> str:
 
 
 def _array(value: Any) -> np.ndarray | None:
-    """A tensor or array as float32, a counter as it is, None for anything else."""
+    """Returns a tensor or array as float32, a counter as it is, None for anything else."""
     if not isinstance(value, np.ndarray):
         try:
             value = value.detach()

@@ -1,8 +1,8 @@
-"""Times of exchanges: literal answers, worked out by hand from bandwidth and hops."""
+"""Slices, and times of exchanges: literal answers, by hand from bandwidth and hops."""
 
 import pytest
 
-from drn_jax.planning import chips, interconnects
+from drn_jax.planning import chips
 from drn_jax.planning.hlo import Collective
 
 
@@ -24,13 +24,11 @@ from drn_jax.planning.hlo import Collective
     ],
 )
 def test_an_exchange(kind, size, group, topology, expected):
-    part = chips.find(topology)
-    assert interconnects.seconds(Collective(kind, size, group, 1, 'other'), part) == pytest.approx(
-        expected
-    )
-    assert interconnects.seconds(Collective(kind, size, group, 3, 'other'), part) == pytest.approx(
-        3 * expected
-    )
+    tpu_slice = chips.find(topology)
+    for repetitions in (1, 3):
+        collective = Collective(kind, size, group, repetitions, 'other')
+        seconds = chips.exchange_seconds(collective, tpu_slice)
+        assert seconds == pytest.approx(repetitions * expected)
 
 
 def test_slices_and_their_sizes():

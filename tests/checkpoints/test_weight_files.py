@@ -15,8 +15,8 @@ import safetensors.numpy
 from fills import random_variables
 
 import drn_jax
+from drn_jax.checkpoints import weight_files
 from drn_jax.errors import InputError
-from drn_jax.models import weight_files
 
 ARRAYS = {
     'fc.weight': np.arange(6, dtype=np.float32).reshape(2, 3) + 0.1,

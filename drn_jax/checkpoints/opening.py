@@ -1,0 +1,66 @@
+"""A checkpoint opened for use: the step, its configuration under new flags, its network."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+from etils import epath
+
+from drn_jax import fields, tasks
+from drn_jax.checkpoints import restore
+from drn_jax.models.networks import Network
+from drn_jax.overrides import override
+
+
+class Checkpoint(NamedTuple):
+    """One step of a run, or of converted weights.
+
+    Attributes:
+        path: the folder of the step.
+        step: its number.
+        config: the configuration to use it with.
+        model: the network, without variables.
+    """
+
+    path: epath.Path
+    step: int
+    config: ml_collections.ConfigDict
+    model: Network
+
+    def read_variables(self, sharding: jax.sharding.Sharding | None = None) -> dict[str, Any]:
+        """Reads the variables of the network; see `restore.read_variables`."""
+        return restore.read_variables(self.path, self.model, sharding)
+
+
+def open(
+    reference: str | epath.Path, step: int | None = None, overrides: Sequence[str] = ()
+) -> Checkpoint:
+    """Opens a checkpoint; its variables are read later.
+
+    The configuration is the stored one. It uses all devices that are here, whatever the run had,
+    and the flags are laid over it.
+
+    Args:
+        reference: a working directory of a run, its checkpoint folder or the folder of one step.
+        step: the step wanted; None is the best by validation if one was evaluated, else the latest.
+        overrides: flags `--config.field=value`.
+
+    Returns:
+        A `Checkpoint`.
+
+    Raises:
+        InputError: there is no such checkpoint, or a flag does not fit: it names no field, has a
+            value of another type or out of range, or asks for another network.
+
+    Example:
+        checkpoint = checkpoints.open('runs/mine', overrides=['--config.evaluation.mirror=True'])
+        logits = checkpoint.model.apply(checkpoint.read_variables(), images)
+    """
+    path = restore.find(reference, step)
+    stored = restore.read_config(path)
+    stored.mesh.devices, stored.mesh.spatial = 0, 1
+    config = override(stored.copy_and_resolve_references(), overrides)
+    fields.check_same_network(stored, config)
+    fields.check(config)
+    return Checkpoint(path, int(path.name), config, tasks.create_network(config))

@@ -1,0 +1,225 @@
+"""Finds which image files and label maps belong together."""
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from etils import epath
+
+from drn_jax.data.cpu_tensorflow import tf
+from drn_jax.data.image_files import DECODED_SUFFIXES
+from drn_jax.data.threads import in_threads
+from drn_jax.errors import InputError
+
+_IMAGE_END = '_leftImg8bit'
+_LABEL_ID_END, _TRAIN_ID_END = '_labelIds', '_labelTrainIds'
+_NAMED = 5  # files and values that a message names
+
+
+class Pair(NamedTuple):
+    """An image file and the file of its label map.
+
+    Attributes:
+        name: what messages and saved predictions call it: the image's relative path, no suffix.
+        image, label: the files, local or gs://.
+    """
+
+    name: str
+    image: str
+    label: str
+
+    @property
+    def named_label_ids(self) -> bool:
+        """Whether the name of the label map says that it holds Cityscapes' label ids."""
+        return _stem(self.label).endswith(_LABEL_ID_END)
+
+    @property
+    def named_train_ids(self) -> bool:
+        """Whether the name of the label map says that it holds Cityscapes' train ids."""
+        return _stem(self.label).endswith(_TRAIN_ID_END)
+
+
+def find_splits(root: str | os.PathLike[str]) -> dict[str, list[Pair]]:
+    """Finds the files of a data set of the user's own; see LabelMapSource for where they lie.
+
+    Args:
+        root: directory of the data set, local or gs://.
+
+    Returns:
+        {split: list of Pair}.
+
+    Raises:
+        InputError: there are none, or images lack label maps.
+    """
+    root = os.fspath(root)
+    lists = [
+        match[1]
+        for name in sorted(tf.io.gfile.listdir(root))
+        if (match := re.fullmatch(r'(\w+)_images\.txt', name))
+    ]
+    folders = os.path.join(root, 'images')
+    found = {}
+    if lists:
+        for split in lists:
+            images, labels = f'{split}_images.txt', f'{split}_labels.txt'
+            if split != 'test' or tf.io.gfile.exists(os.path.join(root, labels)):
+                found[split] = pair_lists(root, images, labels)
+    elif tf.io.gfile.isdir(folders):
+        for split in (name.rstrip('/') for name in sorted(tf.io.gfile.listdir(folders))):
+            images, labels = os.path.join(folders, split), os.path.join(root, 'labels', split)
+            if tf.io.gfile.isdir(images) and (split != 'test' or tf.io.gfile.isdir(labels)):
+                found[split] = pair_folders(images, labels)
+    if not found:
+        raise InputError(
+            f'{root!r} holds neither train_images.txt and train_labels.txt nor images/train and '
+            'labels/train; add the one or the other',
+            path=root,
+        )
+    return {'validation' if split == 'val' else split: pairs for split, pairs in found.items()}
+
+
+def pair_folders(
+    images_dir: str | os.PathLike[str], labels_dir: str | os.PathLike[str]
+) -> list[Pair]:
+    """Pairs the images of a folder with the label maps of another, searching folders inside too.
+
+    Files belong together if their paths below the two folders agree but for the suffix. Cityscapes'
+    names do as well: X_leftImg8bit.png with X_gtFine_labelTrainIds.png or else
+    X_gtFine_labelIds.png.
+
+    Args:
+        images_dir, labels_dir: local or gs://.
+
+    Returns:
+        Pairs, sorted by name.
+
+    Raises:
+        InputError: there is no such folder, no image in it, or an image without a label map.
+    """
+    labels = {_stem(path): path for path in _files(labels_dir, ('.png',))}
+    files = sorted(_files(images_dir, DECODED_SUFFIXES))
+    images = {_stem(path): path for path in files}
+    twice = [path for path in files if images[_stem(path)] != path]
+    if twice:
+        raise InputError(
+            f'{twice[0]} and {images[_stem(twice[0])]} in {os.fspath(images_dir)!r} '
+            'would have the same label map; rename or remove one',
+            path=images_dir,
+        )
+    if not images:
+        raise InputError(
+            f'{os.fspath(images_dir)!r} holds no images; allowed are files that end '
+            f'in {", ".join(DECODED_SUFFIXES)}, in folders inside it too',
+            path=images_dir,
+        )
+    pairs, alone = [], []
+    for name in sorted(images):
+        candidates = [name]
+        if name.endswith(_IMAGE_END):
+            scene = name.removesuffix(_IMAGE_END)
+            candidates += [f'{scene}_gtFine{_TRAIN_ID_END}', f'{scene}_gtFine{_LABEL_ID_END}']
+        label = next((labels[key] for key in candidates if key in labels), None)
+        if label is None:
+            alone.append(images[name])
+        else:
+            pairs.append(
+                Pair(name, os.path.join(images_dir, images[name]), os.path.join(labels_dir, label))
+            )
+    if alone:
+        raise InputError(
+            f'{len(alone)} of the {len(images)} images in {os.fspath(images_dir)!r} have no label '
+            f'map in {os.fspath(labels_dir)!r}: {some(alone)}; give each a .png file of the same '
+            'relative path, or remove it',
+            path=images_dir,
+        )
+    return pairs
+
+
+def pair_lists(root: str | os.PathLike[str], images_list: str, labels_list: str) -> list[Pair]:
+    """Pairs the lines of two list files: relative paths, one a line; empty lines do not count.
+
+    Args:
+        root: directory that the paths are relative to, local or gs://.
+        images_list, labels_list: names of the files in it.
+
+    Returns:
+        Pairs in the order of the lists.
+
+    Raises:
+        InputError: a list is missing, empty, longer than the other, or leads out of `root` or to
+            files that do not exist.
+    """
+    images, labels = (_lines(root, name) for name in (images_list, labels_list))
+    if len(images) != len(labels):
+        raise InputError(
+            f'{images_list} names {len(images)} images but {labels_list} '
+            f'{len(labels)} label maps, in {os.fspath(root)!r}; line i of both must '
+            'belong together',
+            path=os.path.join(root, images_list),
+        )
+    for name, paths in ((images_list, images), (labels_list, labels)):
+        there = in_threads(lambda path: tf.io.gfile.exists(os.path.join(root, path)), paths)
+        missing = [path for path, exists in zip(paths, there) if not exists]
+        if missing:
+            raise InputError(
+                f'{len(missing)} of the {len(paths)} files in {name} do not exist in '
+                f'{os.fspath(root)!r}: {some(missing)}; correct the list',
+                path=os.path.join(root, name),
+            )
+    return [
+        Pair(_stem(image), os.path.join(root, image), os.path.join(root, label))
+        for image, label in zip(images, labels)
+    ]
+
+
+def _files(root, suffixes):
+    """Lists the files below a folder that end in one of the suffixes: relative paths."""
+    if not root or not tf.io.gfile.isdir(root):
+        raise InputError(f'{os.fspath(root)!r} is no directory; give one that exists', path=root)
+    return [
+        os.path.relpath(os.path.join(folder, name), root)
+        for folder, _, names in tf.io.gfile.walk(root)
+        for name in names
+        if os.path.splitext(name)[1].lower() in suffixes and not name.startswith('.')
+    ]
+
+
+def _lines(root, name):
+    """Reads a list file: relative paths that stay inside `root`."""
+    file = epath.Path(root) / name
+    if not file.exists():
+        raise InputError(
+            f'{name} is missing in {os.fspath(root)!r}; every SPLIT_images.txt needs '
+            'a SPLIT_labels.txt, with the label maps in the same order',
+            path=file,
+        )
+    try:
+        paths = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f'{name} in {os.fspath(root)!r} is no UTF-8 text ({error}); save it as UTF-8',
+            path=file,
+        ) from error
+    if not paths:
+        raise InputError(
+            f'{name} in {os.fspath(root)!r} is empty; give one relative path a line', path=file
+        )
+    for number, path in enumerate(paths, 1):
+        if os.path.isabs(path) or '://' in path or '..' in path.replace('\\', '/').split('/'):
+            raise InputError(
+                f'path {number} of {name}, {path!r}, leads out of '
+                f'{os.fspath(root)!r}; give paths inside it, relative to it',
+                path=file,
+            )
+    return paths
+
+
+def _stem(path):
+    return os.path.splitext(path)[0]
+
+
+def some(items: Iterable[Any]) -> str:
+    """Names the first few items."""
+    items = list(items)
+    return ', '.join(map(str, items[:_NAMED])) + ', ...' * (len(items) > _NAMED)

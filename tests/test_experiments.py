@@ -1,0 +1,94 @@
+"""Resolving configurations, with stand-ins for data sets."""
+
+import jax
+import pytest
+from data.number_sources import NumberSource
+
+from drn_jax import experiments, recipes, tasks
+from drn_jax.errors import InputError
+
+
+class Maps(NumberSource):
+    """Two classes in label maps, with a mean and deviation of their own."""
+
+    label_kind = 'maps'
+    palette, mean_std = ((0, 0, 0), (9, 9, 9)), ((0.1, 0.1, 0.1), (0.5, 0.5, 0.5))
+
+    def __init__(self, **sizes):
+        super().__init__(**sizes)
+        self.class_names = ('sky', 'sea')
+
+
+def classes():
+    return NumberSource(train=16, validation=8)
+
+
+def config_of(**changes):
+    config = recipes.classification()
+    config.update_from_flattened_dict({'batch_size': 16, 'data.shards': 4, **changes})
+    return config
+
+
+def test_a_configuration_is_completed_and_cannot_be_changed():
+    given = config_of()
+    experiment = experiments.resolve(given, source=classes())
+    config = experiment.config
+    assert config.model.num_classes == classes().num_classes == experiment.task.model.num_classes
+    assert config.data.class_names == tuple(classes().class_names)
+    assert config.evaluation.batch_size == 16
+    assert given.model.num_classes == given.evaluation.batch_size == 0  # what was given stays
+    with pytest.raises(AttributeError):
+        config.seed = 1
+    assert experiment.kind is tasks.TASKS['classification']
+    assert experiment.mesh.devices.size == jax.device_count()
+    assert (experiment.schedule.examples, experiment.schedule.cadence.last) == (16, 120)
+    assert float(experiment.schedule.learning_rate(0)) == pytest.approx(0.1 / 16)
+
+
+def test_classes_of_another_number_are_refused():
+    with pytest.raises(InputError, match='the network has 1000 classes, but imagenet2012 has'):
+        experiments.resolve(config_of(**{'model.num_classes': 1000}), source=classes())
+
+
+def test_mean_and_deviation_of_the_data_set_are_for_networks_that_it_trains():
+    config = recipes.segmentation()
+    config.update_from_flattened_dict({'batch_size': 8, 'data.crop_px': 16})
+    source = Maps(train=16, validation=8)
+    new, trained = (
+        experiments.resolve(config, source=source, trained=trained).config.data
+        for trained in (False, True)
+    )
+    assert (new.mean, new.std) == Maps.mean_std
+    assert (trained.mean, trained.std) == (config.data.mean, config.data.std)
+    assert new.palette == Maps.palette and new.class_names == ('sky', 'sea')
+
+
+def test_other_classes_than_those_that_were_learned_are_told(capsys):
+    names = tuple('abcdefghijklmnop')
+    config = config_of(**{'model.num_classes': 16, 'data.class_names': names})
+    experiments.resolve(config, source=classes(), trained=True)
+    assert 'warning: the network learned the classes a, b, c, d, e' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'changes, message, field',
+    [
+        ({'task': 'detection'}, "'detection' is unknown; known: classification, ", 'config.task'),
+        (
+            {'task': 'segmentation'},
+            'is one for another task: it has no data.crop_px',
+            'config.task',
+        ),
+        ({'task': 'localization'}, "'localization' has no training; train or plan", 'config.task'),
+        (
+            {'checkpoint.best_metric': 'mean_iou'},
+            "'mean_iou' is not measured; measured are top1_error, top5_error",
+            'config.checkpoint.best_metric',
+        ),
+        ({'data.shards': 3}, 'does not divide by config.data.shards 3', 'config.batch_size'),
+    ],
+)
+def test_what_cannot_be_is_refused(changes, message, field):
+    with pytest.raises(InputError, match=message) as error:
+        experiments.resolve(config_of(**changes), source=classes())
+    assert error.value.field == field

@@ -1,0 +1,217 @@
+"""The table of fields: ranges, what may change on resuming, configurations that were stored."""
+
+import json
+import math
+import pathlib
+
+import pytest
+
+from drn_jax import commands, fields, files, recipes, tasks
+from drn_jax.errors import InputError
+
+
+@pytest.mark.parametrize(
+    'path',
+    sorted((pathlib.Path(__file__).parent.parent / 'configs').glob('*.py')),
+    ids=lambda path: path.stem,
+)
+def test_the_configs_pass(path):
+    fields.check(commands.load_config(str(path), []))
+
+
+@pytest.mark.parametrize(
+    'field, value, message',
+    [
+        ('log_every_steps', 0, 'config.log_every_steps is 0; it must be at least 1'),
+        ('batch_size', -16, 'config.batch_size is -16; it must be at least 1'),
+        ('epochs', math.nan, 'config.epochs is nan; it must be at least 0 and at most 1e'),
+        ('evaluation.every_epochs', 0.0, 'every_epochs is 0.0; it must be above 0'),
+        ('checkpoint.every_steps', -1, 'every_steps is -1; it must be at least 0'),
+        ('checkpoint.keep_last', 0, 'keep_last is 0; it must be at least 2'),
+        ('checkpoint.best_is', 'least', "best_is 'least' is unknown; known: lowest, highest"),
+        ('data.mean', (0.5, 0.5), r'config.data.mean is \(0.5, 0.5\); it has 3 numbers'),
+        ('data.std', (0.2, 0.0, 0.2), 'it must be above 0 and at most'),
+        ('data.crop_area', (0.08, 1.5), 'it must be above 0 and at most 1'),
+        ('data.crop_area', (0.5,), 'it has 2 numbers'),
+        ('data.crop_ratio', (2.0, 0.5), 'give the smaller number first'),
+        ('data.shards', 0, 'config.data.shards is 0'),
+        ('data.shards', 7, 'config.batch_size 256 does not divide by config.data.shards 7'),
+        ('data.image_size', -3, 'config.data.image_size is -3'),
+        ('data.max_unreadable_fraction', -1.0, 'it must be at least 0 and at most 1'),
+        ('optimizer.learning_rate', math.nan, 'learning_rate is nan'),
+        ('optimizer.momentum', -1.0, 'momentum is -1.0'),
+        ('data.std', (0.2, 'a', 0.2), 'give numbers'),
+        ('augmentation.color_jitter', (1.0,), 'it has 2 numbers'),
+        ('optimizer.schedule', 'line', "'line' is unknown; known: steps, cosine, poly, constant"),
+        ('optimizer.learning_rate', -1.0, 'learning_rate is -1.0; it must be at least 0'),
+        ('optimizer.base_batch_size', 0, 'base_batch_size is 0; it must be at least 1'),
+        ('evaluation.average', 'scores', "average 'scores' is unknown; known: probabilities, lo"),
+        ('evaluation.crops', 5, 'config.evaluation.crops 5 is unknown; known: 1, 10'),
+        ('evaluation.maps', 'half', "config.evaluation.maps 'half' is unknown; known: crop, whole"),
+        ('evaluation.threshold', 1.0, 'config.evaluation.threshold is 1.0; it must be below 1'),
+        ('loss.label_smoothing', 1.0, 'label_smoothing is 1.0; it must be at least 0 and below 1'),
+        ('model.dtype', 'float16', "config.model.dtype 'float16' is unknown; known: float32, bfl"),
+        ('data.resize_px', 200, 'resize_px 200 is less than config.data.image_size 224, so crops'),
+    ],
+)
+def test_what_is_out_of_range_is_named(field, value, message):
+    config = recipes.classification()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=message) as error:
+        fields.check(config)
+    assert error.value.field.removeprefix('config.') in (field, 'batch_size')
+
+
+def test_a_half_evaluation_size_is_refused_before_training():
+    config = recipes.segmentation()
+    config.data.evaluation_size = (0, 512)
+    with pytest.raises(InputError, match=r'evaluation_size is \(0, 512\); give a height and a'):
+        fields.check(config)
+
+
+@pytest.mark.parametrize('off', ['augmentation.mirror', 'data.crop'])
+def test_ten_crops_need_mirroring_and_crops(off):
+    config = recipes.classification()
+    config.update_from_flattened_dict({'evaluation.crops': 10, off: False})
+    with pytest.raises(InputError, match=f'crops is 10, .* config.{off} is off for this data'):
+        fields.check(config)
+
+
+@pytest.mark.parametrize(
+    'field, value, message',
+    [
+        ('upsample_border', 'wrap', "'wrap' is unknown; known: extend, fade"),
+        ('batch_norm_group_size', 5, 'does not divide into groups of config.model.batch_norm_gr'),
+    ],
+)
+def test_fields_of_the_model(field, value, message):
+    config = recipes.segmentation()
+    config.model[field] = value
+    with pytest.raises(InputError, match=message):
+        fields.check(config)
+
+
+def test_a_configuration_survives_json(tmp_path):
+    config = recipes.classification()
+    files.write_json(tmp_path / 'new' / 'config.json', config.to_dict())
+    stored = json.loads((tmp_path / 'new' / 'config.json').read_text())
+    assert fields.from_stored(stored, recipes.classification()) == config
+
+
+def test_other_settings_are_listed():
+    old, new = recipes.digit_scenes(), recipes.digit_scenes()
+    new.model.variant, new.batch_size = 'drn_a_18', 64
+    with pytest.raises(InputError) as error:
+        fields.check_same_run('runs/a', old, new)
+    assert str(error.value) == (
+        'runs/a holds a run with other settings: batch_size was 16 and is now 64; '
+        "model.variant was 'drn_c_26' and is now 'drn_a_18'; give the old settings to go on, or "
+        'another --workdir'
+    )
+
+
+@pytest.mark.parametrize(
+    'field, value',
+    [
+        ('epochs', 200.0),
+        ('steps', 9),
+        ('data.data_dir', 'elsewhere'),
+        ('mesh.devices', 4),
+        ('evaluation.every_epochs', 9.0),
+        ('checkpoint.keep_last', 7),
+        ('log_every_steps', 1),
+    ],
+)
+def test_changes_without_effect_on_results_are_accepted(field, value):
+    config = recipes.digit_scenes()
+    config.update_from_flattened_dict({field: value})
+    fields.check_same_run('runs/a', recipes.digit_scenes(), config)
+
+
+RESUMABLE = """
+batch_size - model.dtype - data.shards - data.shuffle_buffer - seed - augmentation.lighting -
+optimizer.momentum - model.rematerialize + model.convolution + epochs + steps + log_every_steps +
+watchdog_seconds + data.data_dir + data.manual_dir + data.validation_split + data.threads +
+data.max_unreadable_fraction + data.palette + data.evaluation_size + evaluation.batch_size +
+evaluation.scales + checkpoint.best_metric + mesh.devices + mesh.spatial + init_from -
+task - data.name - data.mean - loss.class_weights - optimizer.max_consecutive_nonfinite -
+model.upsample_border - model.freeze_batch_stats - data.train_split - data.boxes -
+""".split()
+
+
+def test_which_fields_a_stopped_run_may_change():
+    """The rule of the runs that were started before there was a table."""
+    of_name = {field.name: field for field in fields.FIELDS}
+    for name, sign in zip(RESUMABLE[::2], RESUMABLE[1::2]):
+        assert of_name[name].resume == (sign == '+'), name
+    assert {name for name, field in of_name.items() if field.of_network} == {
+        'task',
+        'model.variant',
+        'model.width',
+        'model.first_block',
+        'model.num_classes',
+        'model.batch_norm_group_size',
+        'model.freeze_batch_stats',
+        'model.upsample_border',
+    }
+
+
+def test_a_field_that_an_old_run_did_not_have_is_named():
+    old = recipes.classification()
+    with old.unlocked():
+        del old.loss
+    assert fields.differences(old, recipes.classification(), lambda field: not field.resume) == [
+        'loss.label_smoothing was None and is now 0.0'
+    ]
+
+
+def test_a_stored_configuration_with_old_names_is_read():
+    stored = {
+        'task': 'segmentation',
+        'hang_seconds': 60.0,
+        'model': {'edges': 'fade', 'statistics_images': 4, 'freeze_statistics': True},
+        'data': {'streams': 2, 'max_unreadable_share': 0.5, 'scale': [0.5, 2.0]},
+        'augmentation': {'colour_factors': [0.4, 1.6]},
+        'optimizer': {'rate_batch': 16, 'backbone_rate': 0.1, 'max_skipped': 3},
+        'mesh': {'space': 2},
+    }
+    config = fields.from_stored(stored, recipes.segmentation())
+    assert (config.watchdog_seconds, config.data.shards, config.mesh.spatial) == (60.0, 2, 2)
+    assert (config.model.upsample_border, config.model.batch_norm_group_size) == ('fade', 4)
+    assert config.model.freeze_batch_stats and config.data.max_unreadable_fraction == 0.5
+    assert (config.data.scale, config.augmentation.color_jitter) == ((0.5, 2.0), (0.4, 1.6))
+    assert config.optimizer.base_batch_size == 16 and config.optimizer.backbone_lr_scale == 0.1
+    assert config.optimizer.max_consecutive_nonfinite == 3
+    assert sorted(fields.flatten(config)) == sorted(fields.flatten(recipes.segmentation()))
+
+
+def test_a_field_that_does_not_exist_is_refused_with_the_nearest(tmp_path):
+    with pytest.raises(InputError, match="no field 'data.shard'; the nearest is 'data.shards'"):
+        fields.check(fields.from_stored({'data': {'shard': 4}}, recipes.classification()))
+    file = tmp_path / 'config.py'
+    file.write_text(
+        'from drn_jax import recipes\n\n\ndef get_config():\n'
+        '    config = recipes.classification()\n    config.optimizer.learning_rat = .2\n'
+        '    return config\n'
+    )
+    with pytest.raises(InputError) as error:
+        commands.load_config(str(file), [])
+    assert "'learning_rat'; the nearest is 'optimizer.learning_rate'" in str(error.value)
+    assert '\n' not in str(error.value)
+
+
+def test_each_recipe_has_the_fields_of_its_labels():
+    for kind in tasks.TASKS.values():
+        labels = 'maps' if kind.label_kind == 'maps' else 'classes'
+        wanted = {field.name for field in fields.FIELDS if field.labels in ('', labels)}
+        assert fields.flatten(kind.recipe()).keys() == wanted
+    names = [field.name for field in fields.FIELDS]
+    assert len(names) == len(set(names)) and all(field.help for field in fields.FIELDS)
+
+
+def test_the_fields_as_text():
+    text = fields.lines()
+    assert len(text.splitlines()) == len(fields.FIELDS)
+    assert '--config.data.shards=8 ' in text and '(steps, cosine, poly, constant)' in text
+    rows = fields.markdown().splitlines()
+    assert len(rows) == len(fields.FIELDS) + 2 and all(row.count('|') == 5 for row in rows[:1])
