@@ -20,17 +20,6 @@ COPIES = {
     'CHANGELOG.md': 'changelog.md',
     'CONTRIBUTING.md': 'contributing.md',
 }
-COMMANDS = (
-    'main',
-    'evaluate',
-    'predict',
-    'figures',
-    'convert',
-    'export',
-    'plan',
-    'prepare',
-    'check_data',
-)
 
 
 def on_files(files, config):
@@ -59,24 +48,22 @@ def copy(name):
     return text
 
 
-def help_of(command):
-    """Returns what `python -m drn_jax.COMMAND --help` prints."""
+def help_of(module):
+    """Returns what a command says when it is asked for help."""
     os.environ['COLUMNS'] = '100'  # else argparse wraps its text to the terminal
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        importlib.import_module(f'drn_jax.{command}').main(['--help'])
+        importlib.import_module(f'drn_jax.{module}').main(['--help'])
     return printed.getvalue()
 
 
 def commands_page():
     """Returns the command reference."""
-    parts = [
-        '# Commands\n',
-        'What `--help` prints. `drn-jax VERB` is the same as `python -m drn_jax.VERB` (`drn-jax '
-        'train` is `python -m drn_jax.main`, and `check-data` has a hyphen).\n',
-    ]
-    for command in COMMANDS:
-        parts.append(f'## {command}\n\n```text\n{help_of(command).rstrip()}\n```\n')
+    from drn_jax import cli
+
+    parts = ['# Commands\n\nWhat `--help` prints.\n']
+    for verb, module in cli.VERBS.items():
+        parts.append(f'## drn-jax {verb}\n\n```text\n{help_of(module).rstrip()}\n```\n')
     return '\n'.join(parts)
 
 
