@@ -191,7 +191,7 @@ def full_size(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 def write(
     class_names: Sequence[str],
-    palette: Sequence[Sequence[int]],
+    palette: Sequence[tuple[int, int, int]],
     example: Example,
     answer: dict[str, Any],
     output: pathlib.Path,
