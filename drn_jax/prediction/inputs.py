@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.data import image_files
 from drn_jax.errors import InputError
-from drn_jax.ops import confusion
 from drn_jax.pictures.photographs import read_photograph
 
 HELD_BYTES = 1 << 29  # of photographs that wait for others of their shape
@@ -271,11 +271,11 @@ def read_labels(path: pathlib.Path, shape: Sequence[int], classes: int) -> np.nd
             f'photograph {shape[0]} x {shape[1]}; give them one size',
             path=path,
         )
-    unknown = np.unique(labels[(labels >= classes) & (labels != confusion.IGNORE)])
+    unknown = np.unique(labels[(labels >= classes) & (labels != IGNORE_LABEL)])
     if len(unknown):
         raise InputError(
             f'{path} has the label {unknown[0]}, but classes are 0 to {classes - 1}, '
-            f'and {confusion.IGNORE} is none; map its labels first',
+            f'and {IGNORE_LABEL} is none; map its labels first',
             path=path,
         )
     return labels
