@@ -103,7 +103,7 @@ def save_again_and_again(config, workdir, saves):
                     settled = number, memory
     if settled and saves > settled[0]:
         lost = (memory - settled[1]) / (saves - settled[0])
-        print(f'{lost:.2f} MiB lost by a save; wanted: at most {WANTED_MIB} MiB')
+        print(f'{lost:.2f} MiB lost by a save; wanted of 300 saves: at most {WANTED_MIB} MiB')
 
 
 def resident_mib():
