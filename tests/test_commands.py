@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import drn_jax
-from drn_jax import commands, errors, evaluate, main, overrides, prepare, recipes
+from drn_jax import commands, evaluate, main, overrides, prepare, recipes
 from drn_jax.errors import InputError
 from drn_jax.published import published
 
@@ -207,9 +207,3 @@ def test_what_a_failed_save_leaves_behind_is_not_shown():
     )
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b'')
-
-
-def test_a_long_first_line_keeps_its_end():
-    line = errors.one_line(OSError(f'{"a" * 300}: No space left on device\nmore'), short=True)
-    assert len(line) == 200 and line.startswith('aaa')
-    assert line.endswith('a: No space left on device') and ' ... ' in line

@@ -5,10 +5,6 @@ from typing import NamedTuple
 
 from drn_jax.models import variants
 
-_HEADINGS = [
-    *('level', 'layers', 'channels', 'stride', 'dilation', 'receptive field', 'parameters', 'MACs')
-]
-
 
 class Row(NamedTuple):
     """One level, the stem or the head."""
@@ -43,16 +39,15 @@ class Description(NamedTuple):
 
     def __str__(self) -> str:
         height, width = self.size
-        lines = [_HEADINGS] + [
-            [f'{value:,}' if isinstance(value, int) else value for value in row]
-            for row in (*self.rows, self.total)
-        ]
-        first, *others = [
-            [cell.rjust(max(map(len, column))) for cell in column] for column in zip(*lines)
-        ]
-        first = [cell.strip().ljust(len(cell)) for cell in first]
-        table = '\n'.join('  '.join(cells) for cells in zip(first, *others))
-        return f'{self.variant}, one image of {height} x {width} pixels\n{table}'
+        lines = [[*(name.replace('_', ' ') for name in Row._fields[:-1]), 'MACs']]
+        for row in (*self.rows, self.total):
+            lines.append([row.level, *(f'{number:,}' for number in row[1:])])
+        first, *others = (max(map(len, column)) for column in zip(*lines))
+        table = (
+            '  '.join([level.ljust(first), *map(str.rjust, cells, others)])
+            for level, *cells in lines
+        )
+        return '\n'.join([f'{self.variant}, one image of {height} x {width} pixels', *table])
 
     def __repr__(self) -> str:
         return f'<{self.variant}: {self.total.layers} layers, {self.total.parameters:,} parameters>'

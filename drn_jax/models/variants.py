@@ -258,42 +258,31 @@ def lookup(name: str, width: float = 1.0, first_block: str = 'paper') -> Variant
     """
     if name not in _TABLE:
         raise ValueError(f'variant {name!r} is unknown; known: {", ".join(list_models())}')
-    family, kind, blocks = _TABLE[name]
+    family_name, kind, blocks = _TABLE[name]
+    family = _FAMILIES[family_name]
     if first_block not in ('paper', 'release'):
         raise ValueError(f"first_block {first_block!r} is unknown; allowed: 'paper', 'release'")
-    if first_block != 'paper' and not _FAMILIES[family].keeps_resnet:
+    if first_block != 'paper' and not family.keeps_resnet:
         raise ValueError(
             f'first_block {first_block!r} is a choice in drn_a variants only; '
             f"leave it at 'paper' for {name!r}"
         )
-    variant = Variant(
-        name,
-        family,
-        _FAMILIES[family].stem,
-        tuple(_levels(_FAMILIES[family], kind, blocks, first_block)),
-    )
-    return _widen(variant, width)
+    levels = tuple(_levels(family, kind, blocks, first_block))
+    return _widen(Variant(name, family_name, family.stem, levels), width)
 
 
 def _levels(
     family: _Family, kind: str, blocks: tuple[int, ...], first_block: str
 ) -> Iterator[Level]:
-    before = 1
-    for i, dilation in enumerate(family.dilations):
+    before, number = 1, family.first_level
+    for own, count, channels, stride, dilation, residual in zip(
+        family.kinds, blocks, family.channels, family.strides, family.dilations, family.residual
+    ):
         first = (dilation, dilation)
         if family.keeps_resnet and dilation > 1:
             first = (before, dilation) if first_block == 'paper' else (1, 1)
-        yield Level(
-            family.first_level + i,
-            family.kinds[i] or kind,
-            blocks[i],
-            family.channels[i],
-            family.strides[i],
-            dilation,
-            first,
-            family.residual[i],
-        )
-        before = dilation
+        yield Level(number, own or kind, count, channels, stride, dilation, first, residual)
+        before, number = dilation, number + 1
 
 
 def _widen(variant: Variant, width: float) -> Variant:

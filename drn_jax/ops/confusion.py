@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-IGNORE = 255
+from drn_jax.cityscapes import IGNORE_LABEL
+
 _CHUNK = 1 << 16  # pixels whose classes are written out as vectors at a time
 
 
@@ -30,7 +31,7 @@ def confusion_matrix(labels: jax.Array, predictions: jax.Array, classes: int) ->
 
     def of_image(labels, predictions):
         labels, predictions = (
-            jnp.pad(each.ravel(), (0, -each.size % chunk), constant_values=IGNORE).reshape(
+            jnp.pad(each.ravel(), (0, -each.size % chunk), constant_values=IGNORE_LABEL).reshape(
                 -1, chunk
             )
             for each in (labels, predictions)

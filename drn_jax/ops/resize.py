@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from drn_jax.cityscapes import IGNORE_LABEL
+
 BORDERS = ('extend', 'fade')
 TILES = 8  # of an image, in `map_upsampled`
 
@@ -127,7 +129,7 @@ def map_upsampled(
         scores = [_product(*each) for each in zip(rows, columns, maps)]
         return function(*scores) if labels is None else function(*scores, labels)
 
-    return jax.lax.map(tile, (rows, None if labels is None else _cut_rows(labels, 255)))
+    return jax.lax.map(tile, (rows, None if labels is None else _cut_rows(labels, IGNORE_LABEL)))
 
 
 def join_rows(tiles: jax.Array, height: int) -> jax.Array:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from drn_jax.cityscapes import IGNORE_LABEL
+from drn_jax.data.image_files import SUFFIXES, read_label_map
 from drn_jax.errors import InputError
-from drn_jax.ops import confusion
 from drn_jax.pictures.photographs import read_photograph
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif', '.ppm', '.pgm')
 HELD_BYTES = 1 << 29  # of photographs that wait for others of their shape
 LAG_BATCHES = 16  # no photograph waits while more than this many batches are read
 
@@ -259,27 +259,16 @@ def read_labels(path: pathlib.Path, shape: Sequence[int], classes: int) -> np.nd
     Raises:
         InputError: it cannot be read, or has another kind, size or values; the file is named.
     """
-    try:
-        with Image.open(path) as image:
-            mode, labels = image.mode, np.array(image)
-    except Exception as error:  # decoders raise many kinds
-        raise InputError(
-            f'{path} cannot be read as an image ({error}); give a label map'
-        ) from error
-    if mode not in ('L', 'P'):
-        raise InputError(
-            f'{path} has the mode {mode}, but a label map has one byte for each '
-            'pixel, the number of its class; save it as gray PNG'
-        )
+    labels = read_label_map(path)
     if labels.shape != tuple(shape):
         raise InputError(
             f'{path} has {labels.shape[0]} x {labels.shape[1]} pixels, but its '
             f'photograph {shape[0]} x {shape[1]}; give them one size'
         )
-    unknown = np.unique(labels[(labels >= classes) & (labels != confusion.IGNORE)])
+    unknown = np.unique(labels[(labels >= classes) & (labels != IGNORE_LABEL)])
     if len(unknown):
         raise InputError(
             f'{path} has the label {unknown[0]}, but classes are 0 to {classes - 1}, '
-            f'and {confusion.IGNORE} is none; map its labels first'
+            f'and {IGNORE_LABEL} is none; map its labels first'
         )
     return labels

@@ -210,7 +210,7 @@ def write(
         'files': {
             'labels': save('labels', labels),
             'colors': save('colors', overlays.color_labels(labels, palette)),
-            'overlay': save('overlays', overlays.lay_labels_over(example.pixels, labels, palette)),
+            'overlay': save('overlays', overlays.overlay_labels(example.pixels, labels, palette)),
         },
     }
 

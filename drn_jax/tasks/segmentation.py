@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.errors import InputError
 from drn_jax.models import tiling
 from drn_jax.ops import confusion, resize
@@ -117,7 +118,7 @@ def loss(maps, batch, *, stride=8, border='extend', class_weights=()):
 
     Source: section 5.3 of the paper.
     """
-    labels = jnp.where(batch['mask'][:, None, None], batch['label'], confusion.IGNORE)
+    labels = jnp.where(batch['mask'][:, None, None], batch['label'], IGNORE_LABEL)
     weights = jnp.array(class_weights or (1.0,) * maps.shape[-1], jnp.float32)
 
     def of_tile(scores, labels):
@@ -205,7 +206,7 @@ def counts(predictions, batch, *, classes):
     Returns:
         `examples`, int32, and `confusion`, int32 [C, C]; see `confusion.confusion_matrix`.
     """
-    labels = jnp.where(batch['mask'][:, None, None], batch['label'], confusion.IGNORE)
+    labels = jnp.where(batch['mask'][:, None, None], batch['label'], IGNORE_LABEL)
     return {
         'examples': batch['mask'].sum(dtype=jnp.int32),
         'confusion': confusion.confusion_matrix(labels, predictions, classes),

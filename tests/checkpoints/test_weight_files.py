@@ -34,7 +34,7 @@ def assert_same(found, wanted):
 def error_of(path):
     with pytest.raises(InputError) as error:
         weight_files.read(str(path))
-    assert '\n' not in str(error.value)
+    assert '\n' not in str(error.value) and error.value.path == str(path)
     return str(error.value)
 
 

@@ -87,17 +87,17 @@ def test_parts_equal_a_flood_fill_at_every_threshold(seed):
     thresholds = [-1, *np.linspace(0, 1, 21)]
     found = contours.contours(scores, thresholds)
     largest = largest_boxes(found, len(thresholds))
-    for place, threshold in enumerate(thresholds):
-        here = {tuple(box) for box in found.boxes[found.threshold == place].tolist()}
+    for index, threshold in enumerate(thresholds):
+        here = {tuple(box) for box in found.boxes[found.threshold == index].tolist()}
         parts = set(by_flood_fill(scores > threshold))
         assert parts <= here
         if not parts:
-            assert not here and not largest[place].any()
+            assert not here and not largest[index].any()
         else:
-            assert tuple(largest[place]) in parts
-            assert found.largest[found.threshold == place].sum() == 1
+            assert tuple(largest[index]) in parts
+            assert found.largest[found.threshold == index].sum() == 1
             y, x = np.nonzero(scores > threshold)
-            assert (found.boxes[found.threshold == place].min(0)[:2] == [y.min(), x.min()]).all()
+            assert (found.boxes[found.threshold == index].min(0)[:2] == [y.min(), x.min()]).all()
 
 
 def test_boxes_of_one_part_equal_those_of_the_maxima():
