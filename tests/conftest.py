@@ -21,6 +21,7 @@ jax.config.update('jax_num_cpu_devices', 8)
 @pytest.fixture(scope='session')
 def digit_scenes_dir(tmp_path_factory):
     """The directory in which `digit_scenes` was built, once for all tests."""
+    from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it with TFDS)
     from drn_jax.data.tfds_sources import PreparedSource  # takes seconds
 
     directory = tmp_path_factory.mktemp('digit_scenes')
