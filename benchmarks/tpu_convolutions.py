@@ -31,8 +31,8 @@ def main():
     tpu_slice = chips.find(flags.topology)
     print(
         f'{flags.config}, {flags.images} images on each chip of {tpu_slice.name}, {flags.dtype}, '
-        f"'auto' is {convolutions.CHOICES['tpu'].dense} and, with dilation, "
-        f'{convolutions.CHOICES["tpu"].dilated}; million cycles',
+        f"'auto' is {convolutions.CHOICES['tpu'].training.dense} and, with dilation, "
+        f'{convolutions.CHOICES["tpu"].training.dilated}; million cycles',
         flush=True,
     )
     by_algorithm = {}

@@ -1,7 +1,6 @@
 """Which algorithm computes which convolution."""
 
 import functools
-import math
 import warnings
 from typing import NamedTuple
 
@@ -13,14 +12,26 @@ from drn_jax.ops import conv
 CONVOLUTIONS = ('auto', *conv.ALGORITHMS)
 
 
-class Choice(NamedTuple):
-    """What is fastest on one platform: for 3x3 convolutions of stride 1 what `auto` takes.
+class Algorithms(NamedTuple):
+    """What `auto` takes for 3x3 convolutions of stride 1.
 
     Attributes:
         dense: algorithm where there is no dilation.
         dilated: algorithm where there is.
-        training: the fewest channels, of input and output, with which it is taken in training;
-            with fewer it is 'native'.
+        channels: the fewest, of input and output, with which it is taken; with fewer it is
+            'native'.
+    """
+
+    dense: str = 'native'
+    dilated: str = 'native'
+    channels: int = 1
+
+
+class Choice(NamedTuple):
+    """What is fastest on one platform.
+
+    Attributes:
+        training: what `auto` takes in training.
         folded: the same in the form that `optimize_for_inference` gives.
         plain: the same in the network's usual form when it does not train.
         slices: whether training takes the pixels that a 1x1 convolution with a stride reads before
@@ -28,27 +39,30 @@ class Choice(NamedTuple):
             where that of a strided convolution is one over a map of zeros.
     """
 
-    dense: str
-    dilated: str
-    training: float = 1
-    folded: float = 1
-    plain: float = 1
+    training: Algorithms = Algorithms()
+    folded: Algorithms = Algorithms()
+    plain: Algorithms = Algorithms()
     slices: bool = False
 
 
 # TPU: the compiler estimates a training step of DRN-C-26 on v5e:2x4 at 161.1 million cycles with
 # 'native', 174.4 with 'phase', and 162.1 with 'phase' for dilation 4 alone, where both are closest
 # (benchmarks/tpu_convolutions.py); without slices at 165.5.
-# GPU: weight gradients of 'native' become convolutions with kernels as large as the map, and the
-# compiler of jax 0.10.2 aborts where it fuses a slice into a product.
+# GPU: cuDNN dilates by itself, forwards and for the gradient of the input, but weight gradients of
+# 'native' become convolutions with kernels as large as the map; and the compiler of jax 0.10.2
+# aborts where it fuses a slice into a product (tests/planning/test_gpu_programs.py).
 # CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to compile for each
 # convolution, in training three, which pays where there is much to compute; with slices ResNet-50
 # trains 1.15 times as fast.
 CHOICES = {
-    'tpu': Choice('native', 'native', slices=True),
-    'gpu': Choice('native', 'phase'),
-    'any': Choice('native', 'native'),  # a file for several platforms
-    'cpu': Choice('winograd', 'winograd', training=256, folded=128, plain=math.inf, slices=True),
+    'tpu': Choice(slices=True),
+    'gpu': Choice(training=Algorithms(dilated='phase')),
+    'any': Choice(),  # a file for several platforms
+    'cpu': Choice(
+        training=Algorithms('winograd', 'winograd', 256),
+        folded=Algorithms('winograd', 'winograd', 128),
+        slices=True,
+    ),
 }
 
 
@@ -70,6 +84,8 @@ def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> st
     Example:
         >>> spec = variants.Conv('conv1', 3, 256, 256, dilation=2)
         >>> [choose('auto', platform, 'folded', spec) for platform in ('tpu', 'gpu', 'cpu')]
+        ['native', 'native', 'winograd']
+        >>> [choose('auto', platform, 'training', spec) for platform in ('tpu', 'gpu', 'cpu')]
         ['native', 'phase', 'winograd']
         >>> choose('winograd', 'cpu', 'folded', variants.Conv('conv1', 3, 64, 64, stride=2))
         'native'
@@ -79,9 +95,10 @@ def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> st
     algorithm = convolution
     if convolution == 'auto':
         choice = CHOICES[platform if platform in CHOICES else _fallback(platform)]
-        if min(spec.inputs, spec.outputs) < getattr(choice, use):
+        fastest = getattr(choice, use)
+        if min(spec.inputs, spec.outputs) < fastest.channels:
             return 'native'
-        algorithm = choice.dilated if spec.dilation > 1 else choice.dense
+        algorithm = fastest.dilated if spec.dilation > 1 else fastest.dense
     return 'native' if algorithm == 'phase' and spec.dilation == 1 else algorithm
 
 
