@@ -5,7 +5,12 @@ The names below import TensorFlow when they are first used, which takes seconds;
 """
 
 import importlib
+import os
 from typing import Any
+
+# TensorFlow reads them when it is imported, which Cloud Storage may do before anything here.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # 2: errors only
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it serves networks, and announces itself
 
 _MODULES = {
     'Source': 'source',
