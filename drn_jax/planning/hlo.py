@@ -1,4 +1,4 @@
-"""Reading compiled programs: their operations with estimated cycles, and their collectives."""
+"""Reading compiled programs: instructions, operations with estimated cycles, and collectives."""
 
 import math
 import re
@@ -50,13 +50,44 @@ class Collective(NamedTuple):
     level: str
 
 
-class _Instruction(NamedTuple):
+class Array(NamedTuple):
+    """An array of a program: its dtype as XLA calls it, such as 'bf16', and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Returns how many bytes it takes."""
+        width = _BYTES.get(self.dtype) or max(int(re.findall(r'\d+', self.dtype)[0]) // 8, 1)
+        return math.prod(self.shape) * width
+
+
+class Instruction(NamedTuple):
     """A line of a program: name, type of the result, operation, and all that follows the type."""
 
     name: str
     type: str
     opcode: str
     rest: str
+
+    @property
+    def arrays(self) -> list[Array]:
+        """Returns the arrays of its result: one, or those of a tuple."""
+        return [
+            Array(dtype, tuple(map(int, filter(None, dims.split(',')))))
+            for dtype, dims in _ARRAY.findall(self.type)
+        ]
+
+    @property
+    def operands(self) -> list[str]:
+        """Returns the names of what it reads."""
+        return re.findall(r'%([\w.-]+)', self.rest.partition(')')[0])
+
+    def found(self, pattern: str) -> str:
+        """Returns what the group of a pattern matches first in `rest`, or ''."""
+        match = re.search(pattern, self.rest)
+        return match[1] if match else ''
 
 
 def read(text: str) -> tuple[list[Operation], list[Collective]]:
@@ -70,11 +101,11 @@ def read(text: str) -> tuple[list[Operation], list[Collective]]:
     Returns:
         Its operations with estimated cycles, and its exchanges between chips.
     """
-    computations, entry = _computations(text)
+    computations, entry = split(text)
     operations, collectives = [], []
-    for instruction, times in _run(computations, entry):
-        level, backward, what = scope(_found(r'op_name="([^"]*)"', instruction.rest))
-        cycles = int(_found(r'"estimated_cycles":"(\d+)"', instruction.rest) or 0)
+    for instruction, times in run(computations, entry):
+        level, backward, what = scope(instruction.found(r'op_name="([^"]*)"'))
+        cycles = int(instruction.found(r'"estimated_cycles":"(\d+)"') or 0)
         if cycles:
             operations.append(Operation(instruction.name, level, backward, what, times * cycles))
         kind = instruction.opcode.removesuffix('-start')
@@ -111,9 +142,9 @@ def scope(op_name: str) -> tuple[str, bool, str]:
     return OTHER, backward, '/'.join(parts[1:])
 
 
-def _computations(text: str) -> tuple[dict[str, list[_Instruction]], str]:
+def split(text: str) -> tuple[dict[str, list[Instruction]], str]:
     """Splits a module into its computations, {name: instructions}, and names the entry."""
-    found: dict[str, list[_Instruction]] = {}
+    found: dict[str, list[Instruction]] = {}
     entry = name = ''
     for line in text.splitlines():
         head = re.match(r'(ENTRY )?%?([\w.-]+) .*\{$', line)
@@ -123,7 +154,7 @@ def _computations(text: str) -> tuple[dict[str, list[_Instruction]], str]:
             entry = name if head[1] else entry
         elif name and (match := _INSTRUCTION.match(line)):
             kind, rest = _type_and_rest(match[2])
-            found[name].append(_Instruction(match[1], kind, rest.partition('(')[0], rest))
+            found[name].append(Instruction(match[1], kind, rest.partition('(')[0], rest))
     return found, entry
 
 
@@ -137,9 +168,9 @@ def _type_and_rest(text: str) -> tuple[str, str]:
     return text, ''
 
 
-def _run(
-    computations: dict[str, list[_Instruction]], name: str, times: int = 1
-) -> Iterator[tuple[_Instruction, int]]:
+def run(
+    computations: dict[str, list[Instruction]], name: str, times: int = 1
+) -> Iterator[tuple[Instruction, int]]:
     """Yields the instructions of a computation, and of those that it calls, with their number."""
     for instruction in computations.get(name, ()):
         yield instruction, times
@@ -147,47 +178,39 @@ def _run(
         for called in _CALLED.findall(instruction.rest):
             for other in re.findall(r'%?([\w.-]+)', called.partition(' ')[0]):
                 if instruction.opcode in ('while', 'call', 'conditional', 'async-start'):
-                    yield from _run(computations, other, repeated)
+                    yield from run(computations, other, repeated)
                 elif instruction.opcode == 'fusion':  # its estimate covers what is inside
                     yield from (
                         (inner, n)
-                        for inner, n in _run(computations, other, times)
+                        for inner, n in run(computations, other, times)
                         if inner.opcode.removesuffix('-start') in COLLECTIVES
                     )
 
 
-def _repetitions(computations: dict[str, list[_Instruction]], instruction: _Instruction) -> int:
+def _repetitions(computations: dict[str, list[Instruction]], instruction: Instruction) -> int:
     """Returns how often a loop runs: JAX's loops over arrays count from 0 to a constant."""
     if instruction.opcode != 'while':
         return 1
-    known = _found(r'"known_trip_count":\{"n":"(\d+)"', instruction.rest)
-    condition: Sequence[_Instruction] = computations.get(
-        _found(r'condition=%?([\w.-]+)', instruction.rest), ()
+    known = instruction.found(r'"known_trip_count":\{"n":"(\d+)"')
+    condition: Sequence[Instruction] = computations.get(
+        instruction.found(r'condition=%?([\w.-]+)'), ()
     )
     ends = [
         int(end)
         for each in condition
-        if each.type.startswith('s32[]') and (end := _found(r'^constant\((\d+)\)', each.rest))
+        if each.type.startswith('s32[]') and (end := each.found(r'^constant\((\d+)\)'))
     ]
     return int(known) if known else ends[0] if len(ends) == 1 else 1
 
 
-def _exchanged(instruction: _Instruction, kind: str) -> int:
+def _exchanged(instruction: Instruction, kind: str) -> int:
     """Computes `Collective.bytes`."""
-    sizes = [
-        math.prod(map(int, filter(None, dims.split(',')))) * _width(dtype)
-        for dtype, dims in _ARRAY.findall(instruction.type)
-    ]
+    sizes = [array.bytes for array in instruction.arrays]
     if kind == 'reduce-scatter':
         return sum(sizes) * max(_group(instruction.rest), 1)
     # What begins one of these names operand, result and more.
     alone = instruction.opcode.endswith('-start') and kind != 'all-reduce'
     return max(sizes, default=0) if alone else sum(sizes)
-
-
-def _width(dtype: str) -> int:
-    """Returns the bytes of a number."""
-    return _BYTES.get(dtype) or max(int(re.findall(r'\d+', dtype)[0]) // 8, 1)
 
 
 def _group(rest: str) -> int:
@@ -201,8 +224,3 @@ def _group(rest: str) -> int:
         return len(lists[1].split(','))
     return 2 if 'source_target_pairs' in rest else 0
 
-
-def _found(pattern: str, text: str) -> str:
-    """Returns what the group of a pattern matches first, or ''."""
-    match = re.search(pattern, text)
-    return match[1] if match else ''
