@@ -1,12 +1,15 @@
-"""Says what a run will take on a TPU slice, before it is rented: memory, time, chip-hours.
+"""Says what a run will take on a TPU slice or on GPUs, before they are rented: memory, time, hours.
 
   python -m drn_jax.plan --config=configs/drn_c_26.py --topology=v5e:4x4 \\
       --config.batch_size=2048 --config.model.dtype=bfloat16
+  python -m drn_jax.plan --config=configs/drn_c_26.py --topology=h100:4x8 \\
+      --config.batch_size=4096 --config.model.dtype=bfloat16
 
 Compiles the step that training runs, for devices that need not be there, with the TPU compiler
-(pip install 'drn_jax[plan]'), and reads from what comes out: whether it fits and with how much
-room, estimated time and its basis, fraction of peak, what the whole schedule takes, what chips
-exchange, where the time goes. No data is read and no TPU is used; compiling takes minutes.
+(pip install 'drn_jax[plan]') or the CUDA compiler (the command says how to get it), and reads from
+what comes out: whether it fits and with how much room, estimated time (for GPUs a bound) and its
+basis, fraction of peak, what the whole schedule takes, what chips exchange, where the time goes.
+No data is read and no accelerator is used; compiling takes a minute for GPUs, minutes for TPUs.
 
 Every field of the configuration can be changed with --config.FIELD=VALUE, for example
 --config.mesh.spatial=4 or --config.model.rematerialize="('level1', 'level2')".
@@ -20,7 +23,15 @@ import jax
 from drn_jax import commands, paths
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
-from drn_jax.planning import chips, compiler, dataset_sizes, estimates, report_text
+from drn_jax.planning import (
+    chips,
+    compiler,
+    cuda_compiler,
+    dataset_sizes,
+    estimates,
+    gpus,
+    report_text,
+)
 from drn_jax.planning.memory_fit import MemoryFit
 from drn_jax.reporting import progress, reports
 
@@ -32,37 +43,44 @@ def main(argv: Sequence[str]) -> None:
     given, overrides = parse_flags(argv)
     config = commands.load_config(given.config, overrides)
     check_writable(given)
-    tpu_slice = None if given.topology == CPU else chips.find(given.topology)
+    target = find_target(given.topology)
+    if isinstance(target, gpus.Cluster) and not cuda_compiler.is_child():
+        model = config.model
+        what = f'{model.variant} in {model.dtype} for {given.topology}'
+        return cuda_compiler.run_child(['-m', 'drn_jax.plan', *argv], what)
     compiler.keep_off_accelerators()
-    devices = jax.devices() if tpu_slice is None else compiler.devices_of(tpu_slice)
+    devices = devices_of(target)
     source = dataset_sizes.find(config, given.examples or 0)
     experiment = compiler.resolve(config, source, devices)
     mesh = experiment.mesh
 
     progress.say(
         report_text.title(experiment, given.topology),
-        'Compiling the training step; for a TPU that takes minutes ...',
+        'Compiling the training step; that takes a minute for a GPU, minutes for a TPU ...',
     )
     program = compiler.compile_step(experiment)
     if given.program:
         with open(given.program, 'w', encoding='utf-8') as file:
             file.write(program.text)
-    if tpu_slice is None:
-        costs = estimates.of_cpu(program, mesh)
-        fit = MemoryFit(memory.host_memory_bytes() // mesh.devices.size)
+    if isinstance(target, gpus.Cluster):
+        costs = estimates.of_gpu(program, target, experiment)
+    elif target:
+        costs = estimates.of_tpu(program, target)
     else:
-        costs = estimates.of_tpu(program, tpu_slice)
-        fit = MemoryFit(tpu_slice.chip.memory_bytes)
+        costs = estimates.of_cpu(program, mesh)
+    fit = MemoryFit(
+        target.memory_bytes if target else memory.host_memory_bytes() // mesh.devices.size
+    )
     shards = mesh.shape[meshes.DATA]
     fit = fit.with_trial(config.batch_size // shards, program)
-    if given.largest_batch and tpu_slice is not None:
+    if given.largest_batch and target is not None:
 
         def compile_batch(batch_size: int) -> compiler.Program:
             config.batch_size = batch_size
             return compiler.compile_step(compiler.resolve(config, source, devices))
 
         fit = search_largest_batch(fit, shards, compile_batch)
-    entries = report_text.summary(experiment, fit, costs, program, estimates.basis(tpu_slice))
+    entries = report_text.summary(experiment, fit, costs, program, estimates.basis(target))
     progress.say(*report_text.lines(entries, costs, experiment.config.data.shards))
     if given.output:
         path = reports.write_report(
@@ -82,6 +100,34 @@ def main(argv: Sequence[str]) -> None:
             **report_text.details(costs),
         )
         progress.say(f'report: {path}')
+    if not entries['fits']:
+        largest = entries['largest_batch']
+        instead = f'{largest} would, by an estimate' if largest else 'use a smaller one'
+        raise InputError(
+            f'config.batch_size {experiment.config.batch_size} does not fit into '
+            f'{given.topology}; {instead}'
+        )
+
+
+def find_target(topology: str) -> chips.Slice | gpus.Cluster | None:
+    """Finds what is planned for; None is this machine.
+
+    Raises:
+        InputError: there is no such TPU slice, card or number of GPUs.
+    """
+    if topology == CPU:
+        return None
+    is_gpu = topology.partition(':')[0] in gpus.CARDS
+    return gpus.find(topology) if is_gpu else chips.find(topology)
+
+
+def devices_of(target: chips.Slice | gpus.Cluster | None) -> Sequence[jax.Device]:
+    """Returns the devices of a target, for which one can compile."""
+    if target is None:
+        return jax.devices()
+    if isinstance(target, gpus.Cluster):
+        return cuda_compiler.devices_of(target)
+    return compiler.devices_of(target)
 
 
 def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -97,7 +143,9 @@ def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         '--topology',
         required=True,
         metavar='NAME',
-        help='TPU slice, such as v5e:4x4, v5p:2x2x1, v6e:2x4 or v4:2x2x1;\ncpu: this machine',
+        help='TPU slice, such as v5e:4x4, v5p:2x2x1, v6e:2x4 or v4:2x2x1;\n'
+        'GPUs of one host, such as h100:8, or HOSTSxGPUS, such as h100:4x8\n'
+        f'({", ".join(gpus.CARDS)});\ncpu: this machine',
     )
     parser.add_argument('--output', metavar='DIR', help='report.json goes there')
     parser.add_argument(

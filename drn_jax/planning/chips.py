@@ -5,6 +5,7 @@ import re
 from typing import NamedTuple
 
 from drn_jax.errors import InputError
+from drn_jax.planning.gpus import CARDS
 from drn_jax.planning.hlo import Collective
 
 
@@ -68,6 +69,11 @@ class Slice(NamedTuple):
         """The number of its chips."""
         return math.prod(self.shape)
 
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of one chip that a program may take."""
+        return self.chip.memory_bytes
+
     def is_ring(self, axis: int) -> bool:
         """Says whether the last chip of an axis has a link to the first one."""
         return self.shape[axis] % self.chip.ring_axis == 0
@@ -97,8 +103,8 @@ def find(name: str) -> Slice:
     generation, _, text = name.partition(':')
     if generation not in CHIPS:
         raise InputError(
-            f'--topology={name} is unknown; give cpu, or a TPU slice such as v5e:2x4; '
-            f'known generations: {", ".join(CHIPS)}'
+            f'--topology={name} is unknown; give cpu, a TPU slice such as v5e:2x4, or GPUs such '
+            f'as h100:8; known: {", ".join((*CHIPS, *CARDS))}'
         )
     chip = CHIPS[generation]
     axes = tuple(map(int, re.findall(r'\d+', text)))

@@ -13,6 +13,7 @@ from drn_jax import experiments, tasks
 from drn_jax.data import batch_specs
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError, one_line
+from drn_jax.planning import cuda_compiler, kernels
 from drn_jax.planning.chips import Slice
 from drn_jax.planning.dataset_sizes import PlannedSource
 from drn_jax.training import states, steps
@@ -37,7 +38,8 @@ class Program(NamedTuple):
 
     Attributes:
         text: what the compiler made, as text; '' where it does not fit.
-        operations: floating-point operations of one step on one chip, by the compiler's count.
+        operations: floating-point operations of one step on one chip, by the compiler's count; for
+            GPUs, those of convolutions and products, by ours.
         temporary_bytes: memory of one chip for what lives inside a step.
         argument_bytes: memory of one chip for state and batch.
         too_large: what the compiler says where the step does not fit; '' where it does.
@@ -104,16 +106,17 @@ def compile_step(experiment: experiments.Experiment) -> Program:
         ).items()
     }
     lowered = steps.train_step(task, optimizer, mesh).lower(state, batch, key)
+    is_gpu = mesh.devices.flat[0].platform == 'gpu'
     try:
-        compiled = lowered.compile()
+        compiled = lowered.compile(compiler_options=cuda_compiler.OPTIONS if is_gpu else None)
     except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' not in str(error):
             raise
         return Program('', too_large=str(error))
-    memory = compiled.memory_analysis()
+    memory, text = compiled.memory_analysis(), compiled.as_text()
     return Program(
-        compiled.as_text(),
-        compiled.cost_analysis()['flops'],
+        text,
+        kernels.total_operations(text) if is_gpu else compiled.cost_analysis()['flops'],
         memory.temp_size_in_bytes,
         memory.argument_size_in_bytes,
     )

@@ -223,4 +223,3 @@ def _group(rest: str) -> int:
     if lists := re.search(r'replica_groups=\{\{([\d,]+)\}', rest):
         return len(lists[1].split(','))
     return 2 if 'source_target_pairs' in rest else 0
-

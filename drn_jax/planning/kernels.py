@@ -1,4 +1,4 @@
-"""Reading programs compiled for GPUs: their kernels, with operations and bytes counted from shapes."""
+"""Reading programs for GPUs: their kernels, with operations and bytes counted from shapes."""
 
 import math
 import re
@@ -88,6 +88,11 @@ def read(text: str) -> list[Kernel]:
         if instruction.opcode not in _NO_KERNEL and not is_collective:
             found.append(_kernel(instruction, times, computations, by_name))
     return found
+
+
+def total_operations(text: str) -> int:
+    """Counts the operations of convolutions and products in a compiled program."""
+    return sum(each.operations * each.repetitions for each in read(text))
 
 
 def oversized(kernels: Iterable[Kernel], variant: variants.Variant) -> list[Kernel]:
@@ -193,9 +198,7 @@ def _is_product(instruction: Instruction) -> bool:
     )
 
 
-def _kind(
-    instruction: Instruction, inside: list[Instruction], products: list[Instruction]
-) -> str:
+def _kind(instruction: Instruction, inside: list[Instruction], products: list[Instruction]) -> str:
     target = _target(instruction)
     if target == _FUSED_CALL:
         return FUSED.get(instruction.found(r'"activation_mode":"(\w+)"'), FORWARD)
@@ -283,9 +286,7 @@ def _slices(name: str, body: list[Instruction]) -> int | None:
     return total
 
 
-def _bytes_written(
-    root: Instruction, by_name: dict[str, Instruction], results: list[Array]
-) -> int:
+def _bytes_written(root: Instruction, by_name: dict[str, Instruction], results: list[Array]) -> int:
     """Counts what a kernel writes: of an array that it changes in place, the change."""
     if root.opcode == 'tuple':
         parts = [by_name[name] for name in root.operands]

@@ -27,10 +27,15 @@ def title(experiment: Experiment, topology: str) -> str:
     return (
         f'{model.variant}, width {model.width:g}, {model.dtype}: steps of '
         f'{config.batch_size:,} images of {side} x {side} pixels on {topology}, '
-        f'{_number(mesh.devices.size, "chip")} of {_number(_hosts(mesh), "host")}, '
+        f'{_number(mesh.devices.size, chip(mesh))} of {_number(_hosts(mesh), "host")}, '
         f'{_number(images, "image")} for each '
-        f'{"chip" if spatial == 1 else f"{spatial} chips"}'
+        f'{chip(mesh) if spatial == 1 else f"{spatial} {chip(mesh)}s"}'
     )
+
+
+def chip(mesh: jax.sharding.Mesh) -> str:
+    """Returns what the devices of a mesh are called."""
+    return 'GPU' if mesh.devices.flat[0].platform == 'gpu' else 'chip'
 
 
 def summary(
@@ -53,6 +58,13 @@ def summary(
     first, largest = fit.trials[0], fit.largest()
     chips, seconds = mesh.devices.size, costs.seconds
     hours = None if seconds is None else steps * seconds / 3600
+    times = {
+        'estimated_cycles': costs.cycles,
+        'augmentation_cycles': costs.augmentation,
+        'estimated_step_seconds': seconds,
+    }
+    if costs.kernels:
+        times = {'step_seconds_bound': seconds, 'augmentation_seconds_bound': costs.augmentation}
     return {
         'fits': first.fits,
         'temporary_bytes': program.temporary_bytes or None,
@@ -65,9 +77,7 @@ def summary(
         'largest_batch_is_compiled': fit.is_verified(),
         'chips': chips,
         'hosts': _hosts(mesh),
-        'estimated_cycles': costs.cycles,
-        'augmentation_cycles': costs.augmentation_cycles,
-        'estimated_step_seconds': seconds,
+        **times,
         'collective_seconds': costs.collective_seconds,
         'images_per_second_per_chip': seconds and experiment.config.batch_size / seconds / chips,
         'peak_fraction': costs.peak_fraction,
@@ -81,14 +91,18 @@ def summary(
 
 def details(costs: Costs) -> dict[str, Any]:
     """Returns the entries of the report that say where the time goes."""
-    return {
-        'cycles_by_level': {
+    unit = 'seconds_bound' if costs.kernels else 'cycles'
+    entries = {
+        f'{unit}_by_level': {
             level: {'forward': both[0], 'backward': both[1]}
             for level, both in sorted(costs.by_level.items())
         },
         'collectives': costs.collectives,
         'most_expensive': [operation._asdict() for operation in costs.expensive],
     }
+    if costs.kernels:
+        entries |= {'kernels': costs.kernels, 'warnings': costs.warnings}
+    return entries
 
 
 def lines(entries: dict[str, Any], costs: Costs, shards: int) -> list[str]:
@@ -103,7 +117,9 @@ def lines(entries: dict[str, Any], costs: Costs, shards: int) -> list[str]:
         The lines.
     """
     rows = [('memory', _memory(entries)), ('largest batch', _largest(entries))]
-    if entries['estimated_step_seconds'] is not None:
+    if entries.get('step_seconds_bound') is not None:
+        rows += _bounds(entries)
+    elif entries.get('estimated_step_seconds') is not None:
         rows += _times(entries)
     if costs.collectives:
         kinds = [
@@ -113,7 +129,8 @@ def lines(entries: dict[str, Any], costs: Costs, shards: int) -> list[str]:
         ]
         rows.append(('collectives', ', '.join(kinds)))
     rows.append(('basis', entries['basis']))
-    return [f'{name:15}{text}' for name, text in rows] + _tables(costs) + _hints(entries, shards)
+    tables = _tables(costs) + _kernels(costs)
+    return [f'{name:15}{text}' for name, text in rows] + tables + _hints(entries, shards)
 
 
 def _memory(entries: dict[str, Any]) -> str:
@@ -126,8 +143,12 @@ def _memory(entries: dict[str, Any]) -> str:
     return (
         f'{"fits" if entries["fits"] else "does not fit"}: {_bytes(entries["temporary_bytes"])} of '
         f'temporaries and {_bytes(entries["argument_bytes"])} of state and batch, in {available} '
-        f'of each chip; {_bytes(entries["free_bytes"])} left'
+        f'of each {_chip(entries)}; {_bytes(entries["free_bytes"])} left'
     )
+
+
+def _chip(entries: dict[str, Any]) -> str:
+    return 'GPU' if 'step_seconds_bound' in entries else 'chip'
 
 
 def _largest(entries: dict[str, Any]) -> str:
@@ -137,7 +158,7 @@ def _largest(entries: dict[str, Any]) -> str:
     how = 'compiled' if is_compiled else 'an estimate; --largest_batch compiles it'
     return (
         f'{entries["largest_batch"]:,} images, {entries["largest_batch"] / entries["chips"]:g} for '
-        f'each chip ({how})'
+        f'each {_chip(entries)} ({how})'
     )
 
 
@@ -180,22 +201,67 @@ def _times(entries: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _bounds(entries: dict[str, Any]) -> list[tuple[str, str]]:
+    seconds, speed = entries['step_seconds_bound'], entries['images_per_second_per_chip']
+    return [
+        (
+            'step',
+            f'at least {1000 * seconds:.2f} ms, of which augmentation takes '
+            f'{1000 * entries["augmentation_seconds_bound"]:.2f}',
+        ),
+        (
+            'speed',
+            f'at most {speed:,.0f} images/s for each GPU, {speed * entries["chips"]:,.0f} in all, '
+            f'{100 * entries["peak_fraction"]:.0f} % of peak',
+        ),
+        (
+            'schedule',
+            f'{entries["steps"]:,} steps: at least '
+            f'{progress.duration(3600 * entries["hours"])}, {entries["chip_hours"]:,.1f} GPU-hours',
+        ),
+        (
+            'input',
+            f'each host has to deliver up to {speed * entries["chips"] / entries["hosts"]:,.0f} '
+            'images/s (benchmarks/input_pipeline.py measures it)',
+        ),
+    ]
+
+
 def _tables(costs: Costs) -> list[str]:
     if not costs.by_level:
         return []
+    unit, scale = ('ms at least', 1e-3) if costs.kernels else ('million cycles', 1e6)
     total = sum(map(sum, costs.by_level.values()))
-    table = ['', f'{"million cycles":15}{"forward":>9}{"backward":>10}{"share":>9}']
+    table = ['', f'{unit:15}{"forward":>9}{"backward":>10}{"share":>9}']
     table += [
-        f'{level:15}{forward / 1e6:9.2f}{backward / 1e6:10.2f}'
+        f'{level:15}{forward / scale:9.2f}{backward / scale:10.2f}'
         f'{100 * (forward + backward) / total:7.1f} %'
         for level, (forward, backward) in sorted(costs.by_level.items(), key=_level_rank)
     ]
-    table += ['', 'most expensive operations, million cycles']
+    table += ['', f'most expensive operations, {unit}']
     return table + [
-        f'{operation.cycles / 1e6:7.2f}  {operation.level:8} '
+        f'{operation[-1] / scale:7.2f}  {operation.level:8} '
         f'{"backward" if operation.backward else "forward":9}{operation.what} ({operation.name})'
         for operation in costs.expensive
     ]
+
+
+def _kernels(costs: Costs) -> list[str]:
+    """Lays out the kinds of kernel by level, those that multiply first, and the warnings."""
+    if not costs.kernels:
+        return []
+    by_level: dict[str, dict[str, int]] = {}
+    for group in costs.kernels:
+        kind = group['kind']
+        if group['dtype']:
+            kind = f'{"x".join(map(str, group["window"]))} {kind} {group["dtype"]}'.strip()
+        level = by_level.setdefault(group['level'], {})
+        level[kind] = level.get(kind, 0) + group['number']
+    lines = ['', 'kernels']
+    for level, kinds in sorted(by_level.items(), key=_level_rank):
+        parts = sorted(kinds.items(), key=lambda kind: (' ' not in kind[0], kind[0]))
+        lines.append(f'{level:15}' + ', '.join(f'{number} {kind}' for kind, number in parts))
+    return lines + [''] * bool(costs.warnings) + [f'warning: {each}' for each in costs.warnings]
 
 
 def _hints(entries: dict[str, Any], shards: int) -> list[str]:

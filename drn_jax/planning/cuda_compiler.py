@@ -1,0 +1,163 @@
+"""The CUDA compiler, which needs no GPU: where it lies, and work in a process that has it.
+
+JAX is noisy where its packages are installed and no GPU is, and a failed check of the compiler ends
+the process. So they lie in a folder of their own, which only child processes look into.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+import jax
+from jax.experimental import topologies
+
+import drn_jax
+from drn_jax.errors import InputError
+from drn_jax.planning import gpus
+
+FOLDER = 'DRN_JAX_CUDA_COMPILER'  # environment variable; by default the folder lies in the venv
+PARTS = ('plugin', 'pjrt')
+# Without a card there is nothing to measure, by which the compiler would choose.
+OPTIONS = {'xla_gpu_autotune_level': 0}
+_IN_CHILD = 'DRN_JAX_IN_CHILD'
+
+
+def install_command() -> str:
+    """Returns the command that installs the compiler of the installed JAX.
+
+    Example:
+        >>> install_command().startswith('pip install --upgrade --no-deps --target ')
+        True
+    """
+    packages = ' '.join(f'jax-cuda12-{part}=={jax.__version__}' for part in PARTS)
+    return f'pip install --upgrade --no-deps --target {_default_folder()} {packages}'
+
+
+def find() -> str:
+    """Finds the folder of the compiler.
+
+    Returns:
+        It; '' where the compiler is installed like other packages.
+
+    Raises:
+        InputError: there is none, or that of another version of JAX.
+    """
+    versions = {}
+    for folder in (_default_folder(), ''):
+        for toolkit in ('12', '13'):
+            found = [_version(f'jax-cuda{toolkit}-{part}', folder) for part in PARTS]
+            if found == [jax.__version__] * 2:
+                return folder
+            versions |= {version: folder for version in found if version}
+    if versions:
+        version, folder = versions.popitem()
+        raise InputError(
+            f'the CUDA compiler{f" in {folder}" if folder else ""} is that of jax {version}, but '
+            f'jax {jax.__version__} is installed, whose compiler comes with {install_command()}'
+        )
+    raise InputError(
+        'the CUDA compiler is not installed, which needs no GPU and comes with '
+        f'{install_command()} (150 MB)'
+    )
+
+
+def devices_of(cluster: gpus.Cluster) -> Sequence[jax.Device]:
+    """Returns the GPUs of a cluster as the compiler knows them, in a process that has it.
+
+    Args:
+        cluster: hosts and their GPUs.
+
+    Returns:
+        Devices for which one can compile; nothing runs on them.
+    """
+    return topologies.get_topology_desc(
+        cluster.name.partition(':')[0],
+        'cuda',
+        target_config=gpus.target_config(cluster.card),
+        topology=f'1x{cluster.hosts}x{cluster.per_host}',
+    ).devices
+
+
+def is_child() -> bool:
+    """Says whether this process is one that `run_child` started."""
+    return _IN_CHILD in os.environ
+
+
+def child_environment() -> dict[str, str]:
+    """Returns the environment of a process that has the compiler.
+
+    Raises:
+        InputError: there is none.
+    """
+    package = str(pathlib.Path(drn_jax.__file__).parent.parent)
+    places = [find(), package, os.environ.get('PYTHONPATH', '')]
+    return {
+        **os.environ,
+        'PYTHONPATH': os.pathsep.join(filter(None, places)),
+        'JAX_PLATFORMS': 'cpu',
+        'JAX_SKIP_CUDA_CONSTRAINTS_CHECK': '1',
+        _IN_CHILD: '1',
+    }
+
+
+def run_child(arguments: Sequence[str], what: str) -> None:
+    """Runs Python in a process that has the compiler; what it prints is printed.
+
+    Args:
+        arguments: of Python.
+        what: is compiled, for the error.
+
+    Raises:
+        InputError: the process ended with one, or the compiler ended it.
+        SystemExit: it failed in another way; its traceback is printed.
+    """
+    child = subprocess.run(
+        [sys.executable, *arguments], env=child_environment(), stderr=subprocess.PIPE, text=True
+    )
+    lines = child.stderr.splitlines()
+    for line in lines:
+        if line.startswith('warning: '):
+            print(line, file=sys.stderr)
+    if child.returncode < 0:
+        raise InputError(aborted(child.returncode, child.stderr, what))
+    if errors := [line for line in lines if line.startswith('error: ')]:
+        raise InputError(errors[-1].removeprefix('error: '))
+    if child.returncode:
+        print(child.stderr, file=sys.stderr)
+        sys.exit(child.returncode)
+
+
+def aborted(returncode: int, stderr: str, what: str) -> str:
+    """Says in a sentence that the compiler ended its process.
+
+    Args:
+        returncode: of the process, below 0.
+        stderr: what it printed.
+        what: was compiled.
+
+    Example:
+        >>> aborted(-6, 'F0000 tiling.cc:627] Check failed: a == b (16 vs. 32)', 'drn_c_26')
+        ... # doctest: +ELLIPSIS
+        'the CUDA compiler of jax ... ended (signal 6) while it compiled drn_c_26: Check failed: \
+a == b (16 vs. 32); another version of jax may compile it'
+    """
+    reasons = re.findall(r'^F\d{4}.*?\] (.*)|(Check failed:.*)', stderr, re.MULTILINE)
+    reason = f': {max(reasons[0])}' if reasons else ''
+    return (
+        f'the CUDA compiler of jax {jax.__version__} ended (signal {-returncode}) while it '
+        f'compiled {what}{reason}; another version of jax may compile it'
+    )
+
+
+def _default_folder() -> str:
+    return os.environ.get(FOLDER) or os.path.join(sys.prefix, 'cuda_compiler')
+
+
+def _version(package: str, folder: str) -> str:
+    """Returns the version of a package in a folder, or installed if that is ''; '' without it."""
+    places = {'path': [folder]} if folder else {}
+    return next((each.version for each in metadata.distributions(name=package, **places)), '')
