@@ -7,8 +7,10 @@ the process. So they lie in a folder of their own, which only child processes lo
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Sequence
 from importlib import metadata
 
@@ -21,6 +23,7 @@ from drn_jax.planning import gpus
 
 FOLDER = 'DRN_JAX_CUDA_COMPILER'  # environment variable; by default the folder lies in the venv
 PARTS = ('plugin', 'pjrt')
+ASSEMBLER = 'nvidia-cuda-nvcc-cu12==12.8.93'  # ptxas of all cards; that of CUDA 13 knows no V100
 # Without a card there is nothing to measure, by which the compiler would choose.
 OPTIONS = {'xla_gpu_autotune_level': 0}
 _IN_CHILD = 'DRN_JAX_IN_CHILD'
@@ -34,7 +37,8 @@ def install_command() -> str:
         True
     """
     packages = ' '.join(f'jax-cuda12-{part}=={jax.__version__}' for part in PARTS)
-    return f'pip install --upgrade --no-deps --target {_default_folder()} {packages}'
+    folder = _default_folder()
+    return f'pip install --upgrade --no-deps --target {folder} {packages} {ASSEMBLER}'
 
 
 def find() -> str:
@@ -50,9 +54,10 @@ def find() -> str:
     for folder in (_default_folder(), ''):
         for toolkit in ('12', '13'):
             found = [_version(f'jax-cuda{toolkit}-{part}', folder) for part in PARTS]
-            if found == [jax.__version__] * 2:
+            if found == [jax.__version__] * 2 and _has_assembler(folder):
                 return folder
             versions |= {version: folder for version in found if version}
+    versions.pop(jax.__version__, '')  # it lacks something
     if versions:
         version, folder = versions.popitem()
         raise InputError(
@@ -60,8 +65,8 @@ def find() -> str:
             f'jax {jax.__version__} is installed, whose compiler comes with {install_command()}'
         )
     raise InputError(
-        'the CUDA compiler is not installed, which needs no GPU and comes with '
-        f'{install_command()} (150 MB)'
+        'the CUDA compiler is not installed whole, which needs no GPU and comes with '
+        f'{install_command()} (190 MB)'
     )
 
 
@@ -126,6 +131,12 @@ def run_child(arguments: Sequence[str], what: str) -> None:
         raise InputError(aborted(child.returncode, child.stderr, what))
     if errors := [line for line in lines if line.startswith('error: ')]:
         raise InputError(errors[-1].removeprefix('error: '))
+    if failed := re.findall(r'^jax.errors.JaxRuntimeError: (.*)', child.stderr, re.MULTILINE):
+        more = f'; {install_command()} brings one' * ('ptxas' in failed[-1])
+        raise InputError(
+            f'the CUDA compiler of jax {jax.__version__} does not compile {what}: '
+            f'{failed[-1]}{more}'
+        )
     if child.returncode:
         print(child.stderr, file=sys.stderr)
         sys.exit(child.returncode)
@@ -155,6 +166,16 @@ a == b (16 vs. 32); another version of jax may compile it'
 
 def _default_folder() -> str:
     return os.environ.get(FOLDER) or os.path.join(sys.prefix, 'cuda_compiler')
+
+
+def _has_assembler(folder: str) -> bool:
+    """Says whether XLA finds ptxas: beside the compiler, or that of a CUDA toolkit."""
+    own = pathlib.Path(folder or sysconfig.get_path('purelib'), 'nvidia/cuda_nvcc/bin/ptxas')
+    return (
+        own.exists()
+        or shutil.which('ptxas') is not None
+        or pathlib.Path('/usr/local/cuda/bin/ptxas').exists()
+    )
 
 
 def _version(package: str, folder: str) -> str:
