@@ -11,7 +11,7 @@ import pytest
 
 from drn_jax import plan
 from drn_jax.errors import InputError
-from drn_jax.planning import compiler
+from drn_jax.planning import compiler, cuda_compiler
 from drn_jax.planning.memory_fit import MemoryFit
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -119,8 +119,14 @@ def test_a_data_set_that_is_not_known(capsys):
         ),
         (
             ['--topology=gpu'],
-            '--topology=gpu is unknown; give cpu, or a TPU slice such as v5e:2x4; '
-            'known generations: v4, v5e, v5p, v6e',
+            '--topology=gpu is unknown; give cpu, a TPU slice such as v5e:2x4, or GPUs such as '
+            'h100:8; known: v4, v5e, v5p, v6e, v100, a100-40, a100-80, h100, h200, b200, l4, '
+            'rtx-4090',
+        ),
+        (
+            ['--topology=h100:6'],
+            '--topology=h100:6 does not exist; a host has 1, 2, 4 or 8 GPUs, and several hosts are '
+            'h100:HOSTSxGPUS, such as h100:2x8',
         ),
         (
             [
@@ -197,8 +203,70 @@ def test_a_command_that_fails_says_so_in_a_line():
     )
     assert done.returncode == 1
     assert done.stderr == (
-        'error: --topology=v9:1x1 is unknown; give cpu, or a TPU slice such as '
-        'v5e:2x4; known generations: v4, v5e, v5p, v6e\n'
+        'error: --topology=v9:1x1 is unknown; give cpu, a TPU slice such as v5e:2x4, or GPUs such '
+        'as h100:8; known: v4, v5e, v5p, v6e, v100, a100-40, a100-80, h100, h200, b200, l4, '
+        'rtx-4090\n'
+    )
+
+
+def test_without_the_cuda_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv('DRN_JAX_CUDA_COMPILER', str(tmp_path))
+    error = error_of(CONFIG, '--topology=h100:8')
+    assert error.startswith('the CUDA compiler is not installed whole') and 'pip install' in error
+
+
+def cuda_compiler_is_there():
+    try:
+        return cuda_compiler.find()
+    except InputError:
+        return None
+
+
+def plan_in_a_process(*flags, **environment):
+    return subprocess.run(
+        [sys.executable, '-m', 'drn_jax.plan', CONFIG, *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.skipif(
+    cuda_compiler_is_there() is None,
+    reason='needs the CUDA compiler: python -m drn_jax.plan --topology=h100:8 says how to get it',
+)
+def test_gpus(tmp_path):
+    flags = ['--topology=h100:2x4', '--config.model.width=0.25', '--config.data.image_size=64']
+    done = plan_in_a_process(
+        *flags,
+        '--config.model.dtype=bfloat16',
+        f'--output={tmp_path}',
+        XLA_PYTHON_CLIENT_MEM_FRACTION='0.0001',
+    )
+    assert '8 GPUs of 2 hosts, 32 images for each GPU' in done.stdout
+    assert 'step           at least ' in done.stdout and '\nkernels\n' in done.stdout
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert done.returncode == 1 and not report['fits']
+    assert done.stderr == (
+        'error: config.batch_size 256 does not fit into h100:2x4; '
+        f'{report["largest_batch"]} would, by an estimate\n'
+    )
+    assert report['chips'] == 8 and report['hosts'] == 2 and report['temporary_bytes'] > 0
+    seconds = sum(sum(both.values()) for both in report['seconds_bound_by_level'].values())
+    assert seconds == pytest.approx(sum(each['seconds_bound'] for each in report['kernels']))
+    assert report['step_seconds_bound'] == max(seconds, report['collective_seconds'])
+    assert report['hours'] == pytest.approx(report['steps'] * report['step_seconds_bound'] / 3600)
+    assert report['chip_hours'] == pytest.approx(8 * report['hours'])
+    assert 'estimated_cycles' not in report and report['warnings'] == []
+    assert {'stem', 'level1', 'level8', 'augmentation'} <= report['seconds_bound_by_level'].keys()
+    assert report['collectives']['all-reduce']['bytes'] > 0
+
+    done = plan_in_a_process('--topology=h100:4x8', '--config.batch_size=24')
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr == (
+        'error: config.batch_size is 24, which 32 devices do not divide; use a multiple of 32, '
+        'such as 32\n'
     )
 
 
