@@ -3,6 +3,8 @@
 #
 #   install_drn_jax EXTRAS [PACKAGE ...]    installs this checkout with its extras and further
 #                                           packages, if anything changed
+#   install_cuda_compiler                   installs the compiler for GPUs, which needs none, into a
+#                                           folder of the environment, if it can be fetched
 #   keep_compiled                           keeps compiled programs for the next start
 #   show_help FILE                          prints the comment at the top of a script
 #   fail SENTENCE                           prints it as an error and ends
@@ -63,4 +65,17 @@ install_drn_jax() {
       --editable ".${1:+[$1]}" "${@:2}"
     echo "$wanted" > "$stamp"
   fi
+}
+
+install_cuda_compiler() {
+  local arguments
+  read -ra arguments < <("$VENV/bin/python" -c '
+from drn_jax.planning import cuda_compiler
+try:
+    cuda_compiler.find()
+except cuda_compiler.InputError:
+    print(cuda_compiler.install_command())') || return 0
+  echo 'Installing the CUDA compiler (190 MB) ...'
+  "$VENV/bin/python" -m "${arguments[@]}" --quiet --disable-pip-version-check ||
+    echo 'It cannot be fetched; tests that need it are skipped.'
 }

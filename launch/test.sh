@@ -5,12 +5,13 @@
 #   launch/test.sh tests/ops   flags and paths are those of pytest
 #   launch/test.sh -m long     tests that take many minutes, which are left out otherwise
 #
-# Tests that need PyTorch, or build the documentation, are skipped without; PACKAGES='torch==2.13.0'
-# and EXTRAS=docs install that too.
+# Tests that need PyTorch, build the documentation, or compile for GPUs (three minutes) are skipped
+# without; PACKAGES='torch==2.13.0', EXTRAS=docs and CUDA_COMPILER=1 install that too.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 read -ra packages <<< "${PACKAGES:-}"
 install_drn_jax "test${EXTRAS:+,$EXTRAS}" "${packages[@]}"
+[ -z "${CUDA_COMPILER:-}" ] || install_cuda_compiler
 
 "$VENV/bin/python" -m ruff check
 "$VENV/bin/python" -m ruff format --check

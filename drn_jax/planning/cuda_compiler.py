@@ -50,7 +50,7 @@ def find() -> str:
     Raises:
         InputError: there is none, or that of another version of JAX.
     """
-    versions = {}
+    versions: dict[str, str] = {}
     for folder in (_default_folder(), ''):
         for toolkit in ('12', '13'):
             found = [_version(f'jax-cuda{toolkit}-{part}', folder) for part in PARTS]
@@ -180,5 +180,5 @@ def _has_assembler(folder: str) -> bool:
 
 def _version(package: str, folder: str) -> str:
     """Returns the version of a package in a folder, or installed if that is ''; '' without it."""
-    places = {'path': [folder]} if folder else {}
-    return next((each.version for each in metadata.distributions(name=package, **places)), '')
+    places = [folder] if folder else sys.path
+    return next((each.version for each in metadata.distributions(name=package, path=places)), '')

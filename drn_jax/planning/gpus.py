@@ -9,34 +9,20 @@ from drn_jax.planning.hlo import Collective
 from drn_jax.planning.kernels import Kernel
 
 
-class Card(NamedTuple):
-    """What a plan and the compiler need to know of one GPU.
+class Processor(NamedTuple):
+    """What the compiler needs to know of a GPU, memory apart.
 
     Attributes:
-        description: NVIDIA's name of it.
-        memory_bytes: of the card, as CUDA reports it.
-        memory_bandwidth: bytes a second.
-        flops: operations a second without sparsity, a multiplication and an addition being two: of
-            bfloat16 with float32 sums, of TF32, and of float32 outside the tensor cores. None:
-            there are none, and the compiler takes float32.
-        link_bandwidth: bytes a second in one direction to the other GPUs of a host.
-        network_bandwidth: bytes a second of one GPU in one direction between hosts.
         capability: CUDA's compute capability.
         cores: multiprocessors.
         fpus: float32 units of a core.
         clock_ghz: boost clock.
         l2_bytes: of the last cache.
-        shared_bytes: memory of a core that its threads share; that one block can have is 1 KiB less
-            (all of it before capability 8).
+        shared_bytes: memory of a core that its threads share; one block can have 1 KiB less (all of
+            it before capability 8).
         threads: of a core.
     """
 
-    description: str
-    memory_bytes: int
-    memory_bandwidth: float
-    flops: tuple[float | None, float | None, float]
-    link_bandwidth: float
-    network_bandwidth: float
     capability: tuple[int, int]
     cores: int
     fpus: int
@@ -44,6 +30,30 @@ class Card(NamedTuple):
     l2_bytes: int
     shared_bytes: int
     threads: int = 2048
+
+
+class Card(NamedTuple):
+    """What a plan needs to know of one GPU.
+
+    Attributes:
+        description: NVIDIA's name of it.
+        processor: for the compiler.
+        memory_bytes: of the card, as CUDA reports it.
+        memory_bandwidth: bytes a second.
+        flops: operations a second without sparsity, a multiplication and an addition being two: of
+            bfloat16 with float32 sums, of TF32, and of float32 outside the tensor cores. None:
+            there are none, and the compiler takes float32.
+        link_bandwidth: bytes a second in one direction to the other GPUs of a host.
+        network_bandwidth: bytes a second of one GPU in one direction between hosts.
+    """
+
+    description: str
+    processor: Processor
+    memory_bytes: int
+    memory_bandwidth: float
+    flops: tuple[float | None, float | None, float]
+    link_bandwidth: float
+    network_bandwidth: float
 
 
 # Figures for the compiler, memory and its bandwidth: openxla/xla,
@@ -58,38 +68,31 @@ class Card(NamedTuple):
 # Between hosts, for each of eight GPUs: DGX-1 4 x 100 Gbit/s, DGX A100 8 x 200, DGX H100, H200 and
 # B200 8 x 400 (NVIDIA's data sheets); L4: 100 Gbit/s of a g2-standard-96 (cloud.google.com, GPU
 # network bandwidth); RTX 4090: the same is assumed.
+_VOLTA = Processor((7, 0), 80, 64, 1.53, 6291456, 98304)
+_AMPERE = Processor((8, 0), 108, 64, 1.41, 41943040, 167936)
+_HOPPER = Processor((9, 0), 132, 128, 1.98, 52428800, 233472)
+_BLACKWELL = Processor((10, 0), 148, 128, 1.965, 132644864, 233472)
+_AD104 = Processor((8, 9), 58, 128, 2.04, 50331648, 102400, 1536)
+_AD102 = Processor((8, 9), 128, 128, 2.52, 75497472, 102400, 1536)
+_A100, _H100 = (312e12, 156e12, 19.5e12), (989.4e12, 494.7e12, 66.9e12)
+_ADA = (165.2e12, 82.6e12, 82.6e12)
+_GIB = 2**30
 CARDS = {
     'v100': Card(
-        *('Tesla V100-SXM2-16GB', 16935682048, 898e9, (None, None, 15.7e12), 150e9, 6.25e9),
-        *((7, 0), 80, 64, 1.53, 6291456, 98304),
+        'Tesla V100-SXM2-16GB', _VOLTA, 16935682048, 898e9, (None, None, 15.7e12), 150e9, 6.25e9
     ),
-    'a100-40': Card(
-        *('NVIDIA A100-SXM4-40GB', 42331013120, 1555e9, (312e12, 156e12, 19.5e12), 300e9, 25e9),
-        *((8, 0), 108, 64, 1.41, 41943040, 167936),
-    ),
-    'a100-80': Card(
-        *('NVIDIA A100-SXM4-80GB', 85100068864, 2039e9, (312e12, 156e12, 19.5e12), 300e9, 25e9),
-        *((8, 0), 108, 64, 1.41, 41943040, 167936),
-    ),
-    'h100': Card(
-        *('NVIDIA H100 80GB HBM3', 84942979072, 3352e9, (989.4e12, 494.7e12, 66.9e12)),
-        *(450e9, 50e9, (9, 0), 132, 128, 1.98, 52428800, 233472),
-    ),
-    'h200': Card(
-        *('NVIDIA H200 141GB HBM3e', 151397597184, 4800e9, (989.4e12, 494.7e12, 66.9e12)),
-        *(450e9, 50e9, (9, 0), 132, 128, 1.98, 52428800, 233472),
-    ),
+    'a100-40': Card('NVIDIA A100-SXM4-40GB', _AMPERE, 42331013120, 1555e9, _A100, 300e9, 25e9),
+    'a100-80': Card('NVIDIA A100-SXM4-80GB', _AMPERE, 85100068864, 2039e9, _A100, 300e9, 25e9),
+    'h100': Card('NVIDIA H100 80GB HBM3', _HOPPER, 84942979072, 3352e9, _H100, 450e9, 50e9),
+    'h200': Card('NVIDIA H200 141GB HBM3e', _HOPPER, 151397597184, 4800e9, _H100, 450e9, 50e9),
     'b200': Card(
-        *('NVIDIA B200', 191514411008, 7672e9, (2250e12, 1100e12, 75e12), 900e9, 50e9),
-        *((10, 0), 148, 128, 1.965, 132644864, 233472),
+        'NVIDIA B200', _BLACKWELL, 191514411008, 7672e9, (2250e12, 1100e12, 75e12), 900e9, 50e9
     ),
     'l4': Card(
-        *('NVIDIA L4', int(22.17 * 2**30), 300e9, (121e12, 60e12, 30.3e12), 32e9, 1.56e9),
-        *((8, 9), 58, 128, 2.04, 50331648, 102400, 1536),
+        'NVIDIA L4', _AD104, int(22.17 * _GIB), 300e9, (121e12, 60e12, 30.3e12), 32e9, 1.56e9
     ),
     'rtx-4090': Card(
-        *('NVIDIA GeForce RTX 4090', int(23.65 * 2**30), 1008e9, (165.2e12, 82.6e12, 82.6e12)),
-        *(32e9, 1.56e9, (8, 9), 128, 128, 2.52, 75497472, 102400, 1536),
+        'NVIDIA GeForce RTX 4090', _AD102, int(23.65 * _GIB), 1008e9, _ADA, 32e9, 1.56e9
     ),
 }
 PER_HOST = (1, 2, 4, 8)
@@ -173,16 +176,18 @@ def target_config(card: Card) -> str:
         >>> 'cuda_compute_capability { major: 8 minor: 9 }' in target_config(CARDS['l4'])
         True
     """
-    major, minor = card.capability
-    per_block = card.shared_bytes - (1024 if major >= 8 else 0)
+    processor = card.processor
+    major, minor = processor.capability
+    per_block = processor.shared_bytes - (1024 if major >= 8 else 0)
     return f"""
 gpu_device_info {{
-  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: {card.threads}
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: {processor.threads}
   block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
   registers_per_core_limit: 65536 registers_per_block_limit: 65536
   shared_memory_per_block: 49152 shared_memory_per_block_optin: {per_block}
-  shared_memory_per_core: {card.shared_bytes} l2_cache_size: {card.l2_bytes}
-  core_count: {card.cores} fpus_per_core: {card.fpus} clock_rate_ghz: {card.clock_ghz}
+  shared_memory_per_core: {processor.shared_bytes} l2_cache_size: {processor.l2_bytes}
+  core_count: {processor.cores} fpus_per_core: {processor.fpus}
+  clock_rate_ghz: {processor.clock_ghz}
   memory_bandwidth: {int(card.memory_bandwidth)} device_memory_size: {card.memory_bytes}
   cuda_compute_capability {{ major: {major} minor: {minor} }}
 }}

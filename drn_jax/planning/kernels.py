@@ -254,13 +254,13 @@ def _bytes_read(
     instruction: Instruction, body: list[Instruction], operands: dict[str, Instruction]
 ) -> int:
     """Counts what a kernel reads: of arrays of which it only takes slices, the slices."""
-    names = dict.fromkeys(instruction.operands)
+    names = {name: name for name in instruction.operands}  # as the kernel calls them
     if instruction.opcode.startswith('fusion'):
-        numbers = {int(each.found(r'^parameter\((\d+)\)') or -1): each.name for each in body}
-        names = {name: numbers.get(i) for i, name in enumerate(instruction.operands)}
+        numbers = {each.found(r'^parameter\((\d+)\)'): each.name for each in body}
+        names = {name: numbers[str(i)] for i, name in enumerate(instruction.operands)}
     total = 0
     for name, operand in operands.items():
-        slices = _slices(names[name], body) if names[name] else None
+        slices = _slices(names[name], body)
         whole = sum(array.bytes for array in operand.arrays)
         total += whole if slices is None else min(slices, whole)
     return total

@@ -255,8 +255,8 @@ def _kernels(costs: Costs) -> list[str]:
         kind = group['kind']
         if group['dtype']:
             kind = f'{"x".join(map(str, group["window"]))} {kind} {group["dtype"]}'.strip()
-        level = by_level.setdefault(group['level'], {})
-        level[kind] = level.get(kind, 0) + group['number']
+        numbers = by_level.setdefault(group['level'], {})
+        numbers[kind] = numbers.get(kind, 0) + group['number']
     lines = ['', 'kernels']
     for level, kinds in sorted(by_level.items(), key=_level_rank):
         parts = sorted(kinds.items(), key=lambda kind: (' ' not in kind[0], kind[0]))
