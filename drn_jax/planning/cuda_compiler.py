@@ -157,7 +157,7 @@ def aborted(returncode: int, stderr: str, what: str) -> str:
 a == b (16 vs. 32); another version of jax may compile it'
     """
     reasons = re.findall(r'^F\d{4}.*?\] (.*)|(Check failed:.*)', stderr, re.MULTILINE)
-    reason = f': {max(reasons[0])}' if reasons else ''
+    reason = f': {max(reasons[0]).strip()}' if reasons else ''
     return (
         f'the CUDA compiler of jax {jax.__version__} ended (signal {-returncode}) while it '
         f'compiled {what}{reason}; another version of jax may compile it'
