@@ -78,7 +78,7 @@ def test_functions_are_short_enough_to_read():
 
 
 def test_a_raw_configuration_is_seen_by_few():
-    """`experiments` resolves it; below the commands few others are given one, and none returns it."""
+    """`experiments` resolves it; below the commands few others are given one."""
     takers = []
     for path in ROOT.rglob('*.py'):
         if floor_of(path) not in HEIGHT or not 0 < HEIGHT[floor_of(path)] <= HEIGHT['training']:
