@@ -160,7 +160,7 @@ def train_ours(work, state, images, labels):
     from drn_jax.training import states, steps
 
     config, mesh = recipes.classification(), meshes.create_mesh(1)
-    task = tasks.create_task(config, our_model(work))
+    task = tasks.kind_of(config).create(config, our_model(work))
     task = task._replace(preprocess=lambda batch, key, train: batch)
     optimizer = states.create_optimizer(config.optimizer, RATE)
     variables = drn_jax.from_torch(work.variant, state)

@@ -86,7 +86,7 @@ class Run:
         model = drn_jax.create_model(
             variant, num_classes=flags.classes, width=flags.width, dtype=flags.dtype
         )
-        task, mesh = tasks.create_task(config, model), meshes.create_mesh()
+        task, mesh = tasks.kind_of(config).create(config, model), meshes.create_mesh()
         meshes.check_batch_size(flags.batch_size, mesh.devices.size, '--batch_size')
         optimizer = states.create_optimizer(config.optimizer, 0.1)
         self.variant, self._batch_size = variant, flags.batch_size

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).parent.parent
 COPIES = {
@@ -19,17 +20,6 @@ COPIES = {
     'CHANGELOG.md': 'changelog.md',
     'CONTRIBUTING.md': 'contributing.md',
 }
-COMMANDS = (
-    'main',
-    'evaluate',
-    'predict',
-    'figures',
-    'convert',
-    'export',
-    'plan',
-    'prepare',
-    'check_data',
-)
 
 
 def on_files(files, config):
@@ -45,6 +35,11 @@ def on_files(files, config):
     return files
 
 
+def on_page_markdown(markdown, **_):
+    """Leads links to notebooks to their pages; MkDocs calls this."""
+    return re.sub(r'\.ipynb\)(?!{)', '.md)', markdown)
+
+
 def copy(name):
     """Returns a Markdown file of the root with its links as they are inside docs/."""
     text = (ROOT / name).read_text().replace('](docs/', '](')
@@ -53,24 +48,22 @@ def copy(name):
     return text
 
 
-def help_of(command):
-    """Returns what `python -m drn_jax.COMMAND --help` prints."""
+def help_of(module):
+    """Returns what a command says when it is asked for help."""
     os.environ['COLUMNS'] = '100'  # else argparse wraps its text to the terminal
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        importlib.import_module(f'drn_jax.{command}').main(['--help'])
+        importlib.import_module(f'drn_jax.{module}').main(['--help'])
     return printed.getvalue()
 
 
 def commands_page():
     """Returns the command reference."""
-    parts = [
-        '# Commands\n',
-        'What `--help` prints. `drn-jax VERB` is the same as `python -m drn_jax.VERB` (`drn-jax '
-        'train` is `python -m drn_jax.main`, and `check-data` has a hyphen).\n',
-    ]
-    for command in COMMANDS:
-        parts.append(f'## {command}\n\n```text\n{help_of(command).rstrip()}\n```\n')
+    from drn_jax import cli
+
+    parts = ['# Commands\n\nWhat `--help` prints.\n']
+    for verb, module in cli.VERBS.items():
+        parts.append(f'## drn-jax {verb}\n\n```text\n{help_of(module).rstrip()}\n```\n')
     return '\n'.join(parts)
 
 

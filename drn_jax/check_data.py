@@ -15,6 +15,10 @@ bits or of colors, values out of range, label ids taken for train ids. Ends with
 where something would spoil training.
 """
 
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
 import ml_collections
 
 from drn_jax import commands, paths
@@ -25,7 +29,7 @@ from drn_jax.reporting import progress, reports
 _OWN, _SHOWN = 'label_maps', 20  # problems printed; report.json holds all
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     parser = commands.Parser('check_data', __doc__)
     parser.add_argument('--config', metavar='FILE', help='configuration whose data set to inspect')
@@ -42,9 +46,6 @@ def main(argv):
     if given.output:
         given.output = paths.directory(given.output, '--output')
     config = configuration(given, overrides)
-
-    from drn_jax.data import dataset_checks  # it imports TensorFlow, which takes seconds
-
     inspect = inspect_own if config.data.name == _OWN else inspect_prepared
     class_names, surveys, problems, remarks = inspect(config.data, given.split)
     splits = {split: summary(survey, class_names) for split, survey in surveys.items()}
@@ -53,40 +54,33 @@ def main(argv):
         problems += [f'{split}: {problem}' for problem in survey.problems]
         if not survey.problems and not sum(splits[split]['pixels'].values()):
             problems.append(f'{split}: no pixel has a class')
-        absent = dataset_checks.absent_classes(survey, class_names)
+        absent = survey.absent_classes(class_names)
         remarks += [f'{split}: no pixel has the classes {", ".join(absent)}'] if absent else []
-    progress.say(
-        '',
-        *[f'remark: {remark}' for remark in remarks],
-        *[f'problem: {problem}' for problem in problems[:_SHOWN]],
-    )
+    told = [f'remark: {remark}' for remark in remarks]
+    progress.say('', *told, *[f'problem: {problem}' for problem in problems[:_SHOWN]])
     if given.output:
-        progress.say(
-            f"""report: {
-                reports.write_report(
-                    given.output,
-                    command=commands.command_line('check_data', argv),
-                    config=config,
-                    metrics={},
-                    published={},
-                    data={'name': config.data.name, 'splits': splits},
-                    problems=problems,
-                    remarks=remarks,
-                )
-            }"""
+        report = reports.write_report(
+            given.output,
+            command=commands.command_line('check_data', argv),
+            config=config,
+            metrics={},
+            published={},
+            data={'name': config.data.name, 'splits': splits},
+            problems=problems,
+            remarks=remarks,
         )
+        progress.say(f'report: {report}')
     if problems:
-        more = (
-            f' (the first {_SHOWN} are listed, all are in report.json where --output is given)'
-            if len(problems) > _SHOWN
-            else ''
-        )
+        more = f' (the first {_SHOWN} are listed, all are in report.json where --output is given)'
         number = f'{len(problems)} problems' if len(problems) > 1 else 'One problem'
-        raise InputError(f'{number} would spoil training{more}; correct the files and check again')
+        raise InputError(
+            f'{number} would spoil training{more if len(problems) > _SHOWN else ""}; correct the '
+            'files and check again'
+        )
     progress.say('No problems were found.')
 
 
-def configuration(given, overrides):
+def configuration(given: argparse.Namespace, overrides: list[str]) -> ml_collections.ConfigDict:
     """Returns the configuration of --config with its overrides, or that of --data_dir.
 
     Raises:
@@ -111,11 +105,12 @@ def configuration(given, overrides):
     return config
 
 
-def inspect_own(data, names):
+def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
     """Inspects files of the user's own: class names, {split: Survey}, problems, remarks."""
-    from drn_jax.data import dataset_checks, dataset_info, label_maps
+    from drn_jax.data import dataset_checks, dataset_info, image_label_pairs  # takes seconds
 
-    info, found = dataset_info.read_info(data.data_dir), label_maps.find_splits(data.data_dir)
+    info = dataset_info.read_info(data.data_dir)
+    found = image_label_pairs.find_splits(data.data_dir)
     surveys = {}
     for split in names.split(',') if names else found:
         if split not in found:
@@ -130,9 +125,9 @@ def inspect_own(data, names):
     )
 
 
-def inspect_prepared(data, names):
+def inspect_prepared(data: ml_collections.ConfigDict, names: str | None) -> tuple:
     """Inspects a data set that TFDS knows, like `inspect_own`."""
-    from drn_jax.data import dataset_checks, open_source
+    from drn_jax.data import dataset_checks, open_source  # takes seconds
 
     progress.say(f'Opening {data.name}; if it is not prepared yet, that happens now, once.')
     source, surveys = open_source(data, 'maps'), {}
@@ -148,7 +143,7 @@ def inspect_prepared(data, names):
     )
 
 
-def summary(survey, class_names):
+def summary(survey: Any, class_names: Sequence[str]) -> dict[str, Any]:
     """Returns what report.json says of a split."""
     mean, std = survey.mean_std()
     wrong = {str(value): int(count) for value, count in enumerate(survey.wrong) if count}
@@ -165,7 +160,7 @@ def summary(survey, class_names):
     }
 
 
-def table(split, found):
+def table(split: str, found: dict[str, Any]) -> list[str]:
     """Lays out what was found in a split: lines."""
     counts = {
         **found['pixels'],

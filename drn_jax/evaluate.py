@@ -318,11 +318,12 @@ def label_files(kinds, output, config):
 def write_confusion(output, details, config):
     """Writes the confusion matrix, where there is one, as a table and as a picture."""
     if 'confusion' in details and jax.process_index() == 0:
-        from drn_jax.pictures import confusion_plot, files
+        from drn_jax.pictures import confusion_plot, png_files
 
         names, matrix = config.data.class_names, details['confusion']
         confusion_plot.write_confusion(output / 'confusion.csv', matrix, names)
-        files.write_png(output / 'confusion.png', confusion_plot.confusion_picture(matrix, names))
+        picture = confusion_plot.confusion_picture(matrix, names)
+        png_files.write_png(output / 'confusion.png', picture)
 
 
 if __name__ == '__main__':

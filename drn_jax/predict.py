@@ -29,20 +29,18 @@ import argparse
 import importlib
 from types import ModuleType
 
-from drn_jax import commands, flag_types
+from drn_jax import commands, flag_types, tasks
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
 from drn_jax.prediction import inputs, outputs, run
 from drn_jax.prediction.checkpoint import LoadedCheckpoint, load_checkpoint, optimized
 from drn_jax.reporting import progress, reports
 
-# By the task of the network: a module with `predictor`, `FLAGS` and `BATCH_SIZE`.
+# By task: a module with `predictor`, `FLAGS` and `BATCH_SIZE`.
 PREDICTORS: dict[str, ModuleType] = {
-    task: importlib.import_module(name)
-    for task, name in {
-        'classification': 'drn_jax.prediction.classification',
-        'segmentation': 'drn_jax.prediction.segmentation',
-    }.items()
+    task: importlib.import_module(kind.predictor)
+    for task, kind in tasks.TASKS.items()
+    if kind.predictor
 }
 
 
@@ -98,7 +96,7 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         '8, in segmentation 1)',
     )
     commands.add_dtype_flag(parser)
-    for module in PREDICTORS.values():
+    for module in dict.fromkeys(PREDICTORS.values()):  # tasks may share one
         for name, options in module.FLAGS.items():
             parser.add_argument(f'--{name}', **options)
     given, overrides = parser.parse_overridable_args(argv)
@@ -112,17 +110,21 @@ def create_predictor(given: argparse.Namespace, checkpoint: LoadedCheckpoint) ->
     """Makes the predictor that the task of the checkpoint needs.
 
     Raises:
-        InputError: a flag belongs to another task, or cannot be followed.
+        InputError: the task has none, or a flag belongs to another task or cannot be followed.
     """
-    task = checkpoint.model.task
+    task = checkpoint.config.task
+    if task not in PREDICTORS:
+        raise InputError(
+            f'a network for {task} has no predictions; there are some for {", ".join(PREDICTORS)}'
+        )
+    predictor = PREDICTORS[task]
     for other, module in PREDICTORS.items():
         unfit = [f'--{name}' for name in module.FLAGS if getattr(given, name) is not None]
-        if other != task and unfit:
+        if module is not predictor and unfit:
             raise InputError(
                 f'{unfit[0]} is for {other}, but the checkpoint is for {task}; leave it out'
             )
-    module = PREDICTORS[task]
-    return module.predictor(checkpoint, {name: getattr(given, name) for name in module.FLAGS})
+    return predictor.predictor(checkpoint, {name: getattr(given, name) for name in predictor.FLAGS})
 
 
 def choose_batch_size(given: int | None, photographs: int, checkpoint: LoadedCheckpoint) -> int:
@@ -133,7 +135,7 @@ def choose_batch_size(given: int | None, photographs: int, checkpoint: LoadedChe
     """
     devices = checkpoint.mesh.devices.size
     if given is None:
-        given = devices * PREDICTORS[checkpoint.model.task].BATCH_SIZE
+        given = devices * PREDICTORS[checkpoint.config.task].BATCH_SIZE
     meshes.check_batch_size(given, devices, '--batch_size')
     return min(given, devices * -(-photographs // devices))
 

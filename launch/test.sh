@@ -5,11 +5,12 @@
 #   launch/test.sh tests/ops   flags and paths are those of pytest
 #   launch/test.sh -m long     tests that take many minutes, which are left out otherwise
 #
-# Tests that need PyTorch are skipped without it; PACKAGES='torch==2.13.0' installs it too.
+# Tests that need PyTorch, or build the documentation, are skipped without; PACKAGES='torch==2.13.0'
+# and EXTRAS=docs install that too.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 read -ra packages <<< "${PACKAGES:-}"
-install_drn_jax test "${packages[@]}"
+install_drn_jax "test${EXTRAS:+,$EXTRAS}" "${packages[@]}"
 
 "$VENV/bin/python" -m ruff check
 "$VENV/bin/python" -m ruff format --check

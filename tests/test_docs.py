@@ -10,10 +10,11 @@ import sys
 import numpy as np
 import pytest
 from models.fills import random_variables
+from safetensors.numpy import save_file
 
 import drn_jax
-from drn_jax import commands, convert, export, fields
-from drn_jax.checkpoints import weight_files
+from drn_jax import cli, commands, convert, export, fields, recipes
+from drn_jax.overrides import override
 
 ROOT = pathlib.Path(__file__).parent.parent
 HOOKS = runpy.run_path(str(ROOT / 'docs/hooks.py'))
@@ -50,7 +51,7 @@ def flags():
     """The flags of every command, as its --help lists them."""
     return {
         verb: set(re.findall(r'^  (?:-h, )?--(\w+)', HOOKS['help_of'](verb), re.MULTILINE))
-        for verb in HOOKS['COMMANDS']
+        for verb in cli.VERBS.values()
     }
 
 
@@ -60,7 +61,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp('pages')
     model = drn_jax.create_model('drn_c_26', num_classes=10, width=1 / 16)
     state = drn_jax.to_torch('drn_c_26', random_variables(model))
-    weight_files.write(str(folder / 'c_26.safetensors'), state)
+    save_file(state, folder / 'c_26.safetensors')
     for name in ('c_26', 'digit_scenes'):
         convert.main(
             [
@@ -93,7 +94,7 @@ def test_python_runs_and_shapes_are_as_the_comments_say(page, place, monkeypatch
 def test_there_is_python_to_run_and_commands_to_check():
     assert sum(bool(blocks(text, 'python')) for text in PAGES.values()) >= 5
     assert {verb for text in PAGES.values() for verb, _ in own_commands(text)} >= {
-        *HOOKS['COMMANDS']
+        *cli.VERBS.values()
     } - {'prepare'}
 
 
@@ -101,31 +102,32 @@ def test_there_is_python_to_run_and_commands_to_check():
 def test_commands_would_run(page, flags, monkeypatch):
     monkeypatch.chdir(ROOT)
     for verb, words in own_commands(PAGES[page]):
-        given = [word.split('=')[0][2:] for word in words if word.startswith('--')]
-        assert {name for name in given if not name.startswith('config.')} <= flags[verb], words
+        given = {word.split('=')[0][2:] for word in words if word.startswith('--')}
         overrides = [word for word in words if word.startswith('--config.')]
-        for file in [word.split('=')[1] for word in words if word.startswith('--config=')]:
-            commands.load_config(file, overrides)  # the fields exist, and values have their types
+        assert given - {word.split('=')[0][2:] for word in overrides} <= flags[verb], words
+        # The fields exist, and the values have their types.
+        if files := [word.split('=')[1] for word in words if word.startswith('--config=')]:
+            commands.load_config(files[0], overrides)
+        else:
+            labels = {field.labels for field in fields.FIELDS if f'config.{field.name}' in given}
+            maps = 'maps' in labels
+            override((recipes.classification, recipes.segmentation)[maps](), overrides)
 
 
 @pytest.mark.parametrize('page', PAGES)
 def test_what_a_page_names_exists(page, flags):
     text = PAGES[page]
-    for path in re.findall(
-        r'(?<![\w/])(?:launch|benchmarks|configs|drn_jax|tests|docs)/[\w/]+\.\w+', text
-    ):
+    folders = 'launch|benchmarks|configs|drn_jax|tests|docs'
+    for path in re.findall(rf'(?<![\w/])(?:{folders})/[\w/]+\.\w+', text):
         assert (ROOT / path).exists(), path
     for command in re.findall(r'python -m drn_jax\.(\w+)', text):
-        assert command in {*HOOKS['COMMANDS'], 'VERB', 'X'}, command
-    assert set(re.findall(r'(?<![\w-])--([a-z][\w-]*\w)(?![\w.-])', text)) <= FOREIGN.union(
-        {'config', 'extra'}, *flags.values()
-    )
+        assert command in {*cli.VERBS.values(), 'VERB'}, command
+    named = set(re.findall(r'(?<![\w-])--([a-z][\w-]*\w)(?![\w.-])', text))
+    assert named <= FOREIGN.union(*flags.values()), page
     known = {field.name for field in fields.FIELDS}
-    sections = {name.partition('.')[0] for name in known}
-    # Without the dashes only where a section tells a field from Python's `config.model.variant = `.
-    named = re.findall(r'(?<![\w.])(?:--)?config\.([a-z][\w.]*\w)', text)
-    for name in named:
-        assert name in known or name in sections or name == 'py', name
+    sections = {name.partition('.')[0] for name in known if '.' in name}
+    for name in re.findall(r'(?<![\w.])config\.([a-z][\w.]*\w)', text):
+        assert name in known | sections, name
     for name in re.findall(r'drn_jax\.([a-z]\w*)\(', text):
         assert hasattr(drn_jax, name), name
 

@@ -235,8 +235,11 @@ def test_bad_flags(folder, classifiers, segmenter, tmp_path):
 def test_label_maps_are_checked(tmp_path):
     path = tmp_path / 'labels.png'
     for pixels, message in [
-        (np.zeros((4, 5, 3), np.uint8), 'has the mode RGB, but a label map has one byte'),
-        (np.zeros((4, 5), np.uint16), 'has the mode I;16'),
+        (
+            np.zeros((4, 5, 3), np.uint8),
+            r'has 3 channels \(RGB\); a label map has one channel of 8 bits',
+        ),
+        (np.zeros((4, 5), np.uint16), 'has 16 bits or more; a label map'),
         (np.zeros((5, 4), np.uint8), 'has 5 x 4 pixels, but its photograph 4 x 5'),
         (np.full((4, 5), 7, np.uint8), 'has the label 7, but classes are 0 to 2, and 255'),
     ]:

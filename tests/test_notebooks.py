@@ -10,7 +10,9 @@ nbclient = pytest.importorskip('nbclient')
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = {
-    'classify_and_localize': "steps, width, validation = 2, 0.0625, 'validation[:16]'",
+    'classify_and_localize': (
+        "steps, width, validation, tune = 2, 0.0625, 'validation[:16]', 'tune[:16]'"
+    ),
     'segment_your_label_maps': 'steps, width = 2, 0.0625',
     'backbone_in_nnx': 'steps, width = 2, 0.0625',
 }

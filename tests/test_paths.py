@@ -117,7 +117,8 @@ def test_what_must_be_local_and_is_not(given):
 
 
 @pytest.mark.parametrize(
-    'open_it'[
+    'open_it',
+    [
         lambda given: main.main([CONFIG, f'--workdir={given}']),
         lambda given: evaluate.main([f'--checkpoint={given}']),
         lambda given: evaluate.parse_flags(['--checkpoint=a', f'--output={given}']),

@@ -347,7 +347,7 @@ def test_results_of_an_earlier_call_are_no_photographs(tmp_path):
 def test_no_batch_is_larger_than_there_is_use_for(given, photographs, size):
     checkpoint = types.SimpleNamespace(
         mesh=types.SimpleNamespace(devices=np.zeros(4)),
-        model=types.SimpleNamespace(task='classification'),
+        config=types.SimpleNamespace(task='classification'),
     )
     assert predict.choose_batch_size(given, photographs, checkpoint) == size
 

@@ -2,7 +2,6 @@
 
 import ml_collections
 
-from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it with TFDS)
 from drn_jax.data.box_sources import FeatureBoxSource, TableBoxSource
 from drn_jax.data.folders import FolderSource
 from drn_jax.data.label_maps import LabelMapSource

@@ -77,6 +77,17 @@ class Survey:
         square = self.channels @ white**2 / count
         return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(square - mean**2, 0)).tolist())
 
+    def absent_classes(self, class_names: Sequence[str]) -> list[str]:
+        """Returns the names of the classes that no pixel has.
+
+        Example:
+            >>> survey = Survey()
+            >>> survey.pixels[1] = 5
+            >>> survey.absent_classes(('sky', 'sea', 'land'))
+            ['sky', 'land']
+        """
+        return [name for name, count in zip(class_names, self.pixels) if not count]
+
 
 def survey_files(found: list[Pair], info: Info, progress: Progress = iter) -> Survey:
     """Surveys files of the user's own, as they are, before anything is built.
@@ -186,18 +197,6 @@ def statistics_remarks(
     if np.abs(np.subtract(measured, declared)).max() > 0.02:
         return [f'mean and std of {where} are more than 0.02 off; {found}']
     return []
-
-
-def absent_classes(survey: Survey, class_names: Sequence[str]) -> list[str]:
-    """Returns the names of the classes that no pixel has.
-
-    Example:
-        >>> survey = Survey()
-        >>> survey.pixels[1] = 5
-        >>> absent_classes(survey, ('sky', 'sea', 'land'))
-        ['sky', 'land']
-    """
-    return [name for name, count in zip(class_names, survey.pixels) if not count]
 
 
 def _inspect(pair, encoding):

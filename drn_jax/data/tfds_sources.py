@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
+from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it with TFDS)
 from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.source import Source
 from drn_jax.errors import InputError, one_line

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from drn_jax import paths
+from drn_jax import files, paths
 from drn_jax.errors import InputError
 from drn_jax.exporting import onnx, stablehlo
 
@@ -88,18 +88,20 @@ def load_exported(path: Any) -> Artifact:
     if not file.is_file():
         raise InputError(
             f'{path} {"is a directory" if file.is_dir() else "does not exist"}; give '
-            'a file that python -m drn_jax.export wrote'
+            'a file that python -m drn_jax.export wrote',
+            path=path,
         )
     try:
         with file.open('rb') as stream:
             start = stream.read(2)
     except OSError as error:
-        raise InputError(f'{path} cannot be opened: {error.strerror}') from error
+        raise InputError(f'{path} cannot be opened: {error.strerror}', path=path) from error
     # A zip archive begins with PK; an ONNX file with field 1 of the message, its version.
     form = {b'PK': stablehlo, b'\x08': onnx}.get(start if start == b'PK' else start[:1])
     if form is None:
         raise InputError(
-            f'{path} is neither a StableHLO nor an ONNX file of python -m drn_jax.export; give one'
+            f'{path} is neither a StableHLO nor an ONNX file of python -m drn_jax.export; give one',
+            path=path,
         )
     run, card = form.read(path)
     return Artifact(str(path), card, run)
@@ -136,32 +138,19 @@ def check_output(output: str, overwrite: bool) -> pathlib.Path:
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a path to write that takes the name of another at the end, if nothing was raised.
+    """Replaces a file as `files.replacing` does, and yields where to write.
 
     Raises:
         InputError: it cannot be written there.
-
-    Example:
-        >>> import tempfile
-        >>> output = pathlib.Path(tempfile.mkdtemp(), 'new', 'a.txt')
-        >>> with writing(output) as partial:
-        ...     _ = partial.write_text('whole')
-        >>> output.read_text()
-        'whole'
     """
-    partial = path.with_name(path.name + '.partial')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        yield partial
-        partial.replace(path)
+        with files.replacing(path) as partial:
+            partial.touch()  # raises now, not after computing
+            yield partial
     except OSError as error:
         raise InputError(
             f'--output={path} cannot be written ({error.strerror}); name another file'
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def platform_of(device: jax.Device) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from drn_jax.models.networks import Network
@@ -58,7 +57,7 @@ def _block(x, spec, params):
 
 
 def _conv(x, spec, conv):
-    kernel: Any = np.transpose(conv['kernel'], (3, 2, 0, 1))  # now, and not in the program
+    kernel = conv['kernel'].transpose(3, 2, 0, 1)  # NumPy's: now, and not in the program
     reach = spec.dilation * (spec.kernel_size // 2)
     return conv['bias'][:, None, None] + lax.conv_general_dilated(
         x,

@@ -131,10 +131,11 @@ def for_onnx(source: ExportSource, signature: Signature) -> Forward:
         source.model.clone(convolution='native'), source.variables
     )
     params = jax.device_get(variables['params'])
-    return _compose(functools.partial(channels_first.apply, model, params), source, signature)
+    network = functools.partial(channels_first.apply, model, params)
+    return _compose(network, source, signature, platform='cpu')  # jax2onnx knows no choice of one
 
 
-def _compose(network, source, signature):
+def _compose(network, source, signature, platform=''):
     """Puts normalization before, and label maps behind, a forward pass like `model.apply`."""
     data = source.config.data
     maps = signature.answers in ('class_maps', 'labels')
@@ -150,6 +151,7 @@ def _compose(network, source, signature):
             *signature.shape[1:3],
             stride=source.model.table.stride,
             border=source.config.model.upsample_border,
+            platform=platform,
         )
         return jnp.argmax(scores, -1).astype(jnp.uint8)
 

@@ -203,15 +203,17 @@ def check_card(path: Any, card: Any, form: str) -> None:
 drn_jax of another version, but this drn_jax reads version 1; use that drn_jax, or export again
     """
     if not isinstance(card, dict) or card.get('format') != FORMAT:
-        raise InputError(f'{path} is no file of python -m drn_jax.export; give one')
+        raise InputError(f'{path} is no file of python -m drn_jax.export; give one', path=path)
     if card.get('format_version') != FORMAT_VERSION:
         writer = f'drn_jax {card.get("versions", {}).get("drn_jax", "of another version")}'
         raise InputError(
             f'{path} has version {card.get("format_version")} of the export format '
             f'and was written by {writer}, but this drn_jax reads version '
-            f'{FORMAT_VERSION}; use that drn_jax, or export again'
+            f'{FORMAT_VERSION}; use that drn_jax, or export again',
+            path=path,
         )
     if card.get('form') != form:
         raise InputError(
-            f'{path} says that it is {card.get("form")}, but it is {form}; export it again'
+            f'{path} says that it is {card.get("form")}, but it is {form}; export it again',
+            path=path,
         )

@@ -44,7 +44,13 @@ def bilinear_weights(
 
 
 def upsample(
-    maps: jax.Array, height: int, width: int, *, stride: Stride = 8, border: str = 'extend'
+    maps: jax.Array,
+    height: int,
+    width: int,
+    *,
+    stride: Stride = 8,
+    border: str = 'extend',
+    platform: str = '',
 ) -> jax.Array:
     """Interpolates maps bilinearly, as products with the `bilinear_weights` of rows and columns.
 
@@ -56,6 +62,8 @@ def upsample(
         height, width: of the image in pixels, at most stride * h and stride * w.
         stride: pixels from one cell to the next, a number, or one for rows and one for columns.
         border: 'extend' or 'fade'.
+        platform: that the program is for, as `jax.export` calls it; '' is the one that JAX lowers
+            it for.
 
     Returns:
         [B, height, width, C], float32.
@@ -70,7 +78,7 @@ def upsample(
     Source: section 5.3 of the paper ('extend'); the release's `up` layer ('fade').
     """
     rows, columns = _both_weights(maps, height, width, stride, border)
-    return _product(rows, columns, maps)
+    return _product(rows, columns, maps, platform)
 
 
 def map_upsampled(
@@ -151,7 +159,7 @@ def _cut_rows(x, fill):
     return jnp.moveaxis(x.reshape(x.shape[0], -1, TILES, *x.shape[2:]), 2, 0)
 
 
-def _product(rows, columns, maps):
+def _product(rows, columns, maps, platform=''):
     def default(rows, columns, maps):
         return jnp.einsum('yh,bhwc,xw->byxc', rows, maps, columns, precision='highest')
 
@@ -161,6 +169,8 @@ def _product(rows, columns, maps):
         upsampled = jnp.tensordot(rows, maps, (1, 1), precision='highest')
         return jnp.einsum('ybwc,xw->byxc', upsampled, columns, precision='highest')
 
+    if platform:
+        return (cuda if platform == 'cuda' else default)(rows, columns, maps)
     return jax.lax.platform_dependent(rows, columns, maps, cuda=cuda, default=default)
 
 

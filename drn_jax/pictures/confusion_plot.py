@@ -1,13 +1,15 @@
 """The confusion matrix as a picture and as a table in a file."""
 
 import csv
+import os
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from drn_jax.errors import InputError
+from drn_jax.files import replacing
 from drn_jax.pictures import text
-from drn_jax.pictures.files import replacing
 
 # A cell is as large as keeps the matrix near SIDE_PX, within these bounds. Names need 10 pixels
 # and percentages 26.
@@ -15,7 +17,7 @@ SIDE_PX, CELL_PX, NAME_PX, NUMBER_PX, MARGIN_PX = 1000, (2, 52), 10, 26, 220
 FULL = np.array([8, 64, 129])  # the color of a share of 1; 0 is white
 
 
-def confusion_picture(matrix, names):
+def confusion_picture(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Draws a confusion matrix: every cell is colored by its share of its row.
 
     Rows are true classes and columns predicted ones. Names are left out where cells have less than
@@ -50,31 +52,26 @@ def confusion_picture(matrix, names):
     image.paste(Image.fromarray(colors.repeat(cell, 0).repeat(cell, 1)), (margin, margin))
     pen = ImageDraw.Draw(image)
     centers = margin + (np.arange(classes) + 0.5) * cell
+    font = text.font(max(letters, 1))
     for place, name in zip(centers, names):
-        pen.text(
-            (margin - 5, place), name, fill='black', font=text.font(max(letters, 1)), anchor='rm'
-        )
+        pen.text((margin - 5, place), name, fill='black', font=font, anchor='rm')
     _upright(image, names, centers, margin - 5, letters)
     if cell >= NUMBER_PX:
         _percentages(pen, share, centers, min(13, cell // 3))
     side = margin + classes * cell
     pen.rectangle((margin - 1, margin - 1, side, side), outline=(120, 120, 120))
-    pen.text(
-        (margin + classes * cell / 2, 4),
-        'predicted, % of the row',
-        fill='black',
-        font=text.font(14),
-        anchor='ma',
-    )
-    _upright(image, ['true'], [margin + classes * cell / 2], 4, 14, anchor='start')
+    middle = margin + classes * cell / 2
+    title = 'predicted, % of the row'
+    pen.text((middle, 4), title, fill='black', font=text.font(14), anchor='ma')
+    _upright(image, ['true'], [middle], 4, 14, anchor='start')
     return np.array(image)
 
 
-def write_confusion(path, matrix, names):
+def write_confusion(path: str | os.PathLike[str], matrix: np.ndarray, names: Sequence[str]) -> None:
     """Writes a confusion matrix as CSV: a row of predicted names, then a row per true class.
 
     Args:
-        path: the file, whose directory exists; an earlier one is replaced.
+        path: the file, a local one; an earlier one is replaced.
         matrix: examples of every true class by predicted class, [C, C], integers.
         names: of the classes, C strings.
 
@@ -92,7 +89,7 @@ def write_confusion(path, matrix, names):
         <BLANKLINE>
     """
     matrix, names = _checked(matrix, names)
-    with replacing(path, newline='') as file:
+    with replacing(path) as partial, open(partial, 'w', encoding='utf-8', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(['true', *names])
         writer.writerows([name, *row] for name, row in zip(names, matrix.tolist()))

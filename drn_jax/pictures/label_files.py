@@ -1,17 +1,19 @@
 """Files of predicted label maps: classes, colors, overlays, and the zip that Cityscapes takes."""
 
 import io
+import os
 import pathlib
 import zipfile
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from PIL import Image
 
+from drn_jax.data.batch_specs import Batch
+from drn_jax.data.image_files import SUFFIXES
 from drn_jax.errors import InputError
 from drn_jax.pictures import overlays
-from drn_jax.pictures.files import write_png
-
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif')
+from drn_jax.pictures.png_files import write_png
 
 
 class LabelFiles:
@@ -34,14 +36,21 @@ class LabelFiles:
     Source: the evaluation scripts of Cityscapes, for the names in the zip.
     """
 
-    def __init__(self, directory, kinds, palette, label_ids=None):
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        kinds: Collection[str],
+        palette: Sequence[tuple[int, int, int]],
+        label_ids: Sequence[int] | None = None,
+    ):
         if 'zip' in kinds and label_ids is None:
             raise InputError(
                 '--save=zip writes label ids of Cityscapes, but the network has other '
                 'classes; leave zip out'
             )
         self._directory, self._kinds, self._palette = pathlib.Path(directory), kinds, palette
-        self._ids, self._names = np.full(256, 0, np.uint8), set()
+        self._ids = np.zeros(256, np.uint8)
+        self._names: set[str] = set()
         if label_ids is not None:
             self._ids[: len(label_ids)] = label_ids
         for kind in kinds:
@@ -51,12 +60,12 @@ class LabelFiles:
             zipfile.ZipFile(self._directory / 'label_ids.zip', 'w') if 'zip' in kinds else None
         )
 
-    def __call__(self, batch, predictions):
+    def __call__(self, batch: Batch, predictions: np.ndarray) -> None:
         """Writes the files of a batch: NumPy arrays with `image`, `mask` and `name`."""
         for row in np.flatnonzero(batch['mask']):
             self.write(str(batch['name'][row]), batch['image'][row], predictions[row])
 
-    def write(self, name, image, labels):
+    def write(self, name: str, image: np.ndarray, labels: np.ndarray) -> None:
         """Writes the files of one image.
 
         Args:
@@ -68,21 +77,17 @@ class LabelFiles:
         if 'labels' in self._kinds:
             write_png(self._directory / 'labels' / f'{stem}.png', labels)
         if 'colors' in self._kinds:
-            write_png(
-                self._directory / 'colors' / f'{stem}.png',
-                overlays.color_labels(labels, self._palette),
-            )
+            colors = overlays.color_labels(labels, self._palette)
+            write_png(self._directory / 'colors' / f'{stem}.png', colors)
         if 'overlays' in self._kinds:
-            write_png(
-                self._directory / 'overlays' / f'{stem}.png',
-                overlays.lay_labels_over(image, labels, self._palette),
-            )
+            overlay = overlays.overlay_labels(image, labels, self._palette)
+            write_png(self._directory / 'overlays' / f'{stem}.png', overlay)
         if self._zip:
             file = io.BytesIO()
             Image.fromarray(self._ids[labels]).save(file, 'png')
             self._zip.writestr(f'{stem}.png', file.getvalue())
 
-    def close(self):
+    def close(self) -> None:
         """Completes the zip."""
         if self._zip:
             self._zip.close()

@@ -1,14 +1,19 @@
 """Heat maps, boxes and label maps, alone and laid over photographs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw
 
+from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.errors import InputError
 from drn_jax.ops.resize import bilinear_weights
 from drn_jax.pictures import text
 
+Color = tuple[int, int, int]  # red, green and blue in 0..255
+
 # Colors from low to high, dark to light, so that they can be told apart in gray as well.
-HEAT = np.array(
+_HEAT_ENDS = np.array(
     [
         (68, 1, 84),
         (71, 44, 122),
@@ -21,19 +26,19 @@ HEAT = np.array(
         (253, 231, 37),
     ]
 )
-STEPS = (
-    np.stack(
-        [np.interp(np.linspace(0, 8, 256), np.arange(9), channel) for channel in HEAT.T], axis=-1
-    )
-    .round()
-    .astype(np.uint8)
+_PLACES = np.linspace(0, len(_HEAT_ENDS) - 1, 256)
+_HEAT = np.stack(
+    [np.interp(_PLACES, np.arange(len(_HEAT_ENDS)), channel) for channel in _HEAT_ENDS.T], axis=-1
 )
+STEPS = _HEAT.round().astype(np.uint8)
 
 # Of boxes, one after another: they differ in lightness and hue, also for the color-blind.
-BOX_COLOURS = ((255, 194, 10), (12, 123, 220), (230, 60, 60), (26, 190, 130), (200, 90, 230))
+BOX_COLORS = ((255, 194, 10), (12, 123, 220), (230, 60, 60), (26, 190, 130), (200, 90, 230))
 
 
-def heat_map(values, *, low=None, high=None):
+def heat_map(
+    values: np.ndarray, *, low: float | None = None, high: float | None = None
+) -> np.ndarray:
     """Colors a map: `low` dark violet, over green, to `high` yellow.
 
     Args:
@@ -66,7 +71,9 @@ def _color_scale(values, low, high):
     return np.where(finite, values, low), low, high
 
 
-def enlarge(values, height, width, region=None):
+def enlarge(
+    values: np.ndarray, height: int, width: int, region: Sequence[float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Interpolates a map bilinearly at the pixels of an image of which it covers a region.
 
     Args:
@@ -94,7 +101,15 @@ def enlarge(values, height, width, region=None):
     return rows @ values @ columns.T, (y0 <= y) & (y < y1) & (x0 <= x) & (x < x1)
 
 
-def overlay_heatmap(photograph, values, *, region=None, alpha=0.5, low=None, high=None):
+def overlay_heatmap(
+    photograph: np.ndarray,
+    values: np.ndarray,
+    *,
+    region: Sequence[float] | None = None,
+    alpha: float = 0.5,
+    low: float | None = None,
+    high: float | None = None,
+) -> np.ndarray:
     """Lays a colored map over a photograph at its full size.
 
     out = (1 - alpha) * photograph + alpha * color inside the region, the photograph elsewhere.
@@ -114,12 +129,18 @@ def overlay_heatmap(photograph, values, *, region=None, alpha=0.5, low=None, hig
         [127, 116, 19]
     """
     values, low, high = _color_scale(values, low, high)
-    height, width = photograph.shape[:2]
+    height, width, _ = photograph.shape
     large, inside = enlarge(values, height, width, region)
     return _blend(photograph, heat_map(large, low=low, high=high), inside, alpha)
 
 
-def draw_boxes(photograph, boxes, labels=None, *, colors=BOX_COLOURS):
+def draw_boxes(
+    photograph: np.ndarray,
+    boxes: np.ndarray | Sequence[Sequence[float]],
+    labels: Sequence[str] | None = None,
+    *,
+    colors: Sequence[Color] = BOX_COLORS,
+) -> np.ndarray:
     """Draws boxes, and a label at the upper left corner of each.
 
     Lines and letters grow with the photograph. A box without area is not drawn; a label stays
@@ -129,7 +150,7 @@ def draw_boxes(photograph, boxes, labels=None, *, colors=BOX_COLOURS):
         photograph: [H, W, 3], uint8.
         boxes: y0, x0, y1, x1, upper ends exclusive, in pixels, [N, 4].
         labels: N strings, or None.
-        colors: RGB, used in turn.
+        colors: used in turn.
 
     Returns:
         [H, W, 3], uint8, a copy.
@@ -168,23 +189,24 @@ def _write(pen, size, label, x0, y0, color, text_px):
     y = y0 - high if y0 >= high else max(0, min(y0, height - high))
     pen.rectangle((x, y, x + wide - 1, y + high - 1), fill=color)
     light = np.dot(color, (0.299, 0.587, 0.114)) > 140
-    pen.text(
-        (x + 3, y + high / 2),
-        label,
-        fill='black' if light else 'white',
-        font=text.font(text_px),
-        anchor='lm',
-    )
+    fill = 'black' if light else 'white'
+    pen.text((x + 3, y + high / 2), label, fill=fill, font=text.font(text_px), anchor='lm')
 
 
-def color_labels(labels, palette, *, ignore=255, ignore_color=(0, 0, 0)):
+def color_labels(
+    labels: np.ndarray,
+    palette: Sequence[Color],
+    *,
+    ignore: int = IGNORE_LABEL,
+    ignore_color: Color = (0, 0, 0),
+) -> np.ndarray:
     """Colors a map of labels by a palette.
 
     Args:
         labels: [H, W], uint8.
-        palette: RGB of every class, [classes, 3], 0 to 255.
+        palette: of every class.
         ignore: the label that stands for no class.
-        ignore_color: RGB of it.
+        ignore_color: its color.
 
     Returns:
         [H, W, 3], uint8.
@@ -208,13 +230,20 @@ def color_labels(labels, palette, *, ignore=255, ignore_color=(0, 0, 0)):
     return table[labels]
 
 
-def lay_labels_over(photograph, labels, palette, *, alpha=0.5, ignore=255):
+def overlay_labels(
+    photograph: np.ndarray,
+    labels: np.ndarray,
+    palette: Sequence[Color],
+    *,
+    alpha: float = 0.5,
+    ignore: int = IGNORE_LABEL,
+) -> np.ndarray:
     """Lays a colored map of labels over a photograph; pixels without a class stay as they are.
 
     Args:
         photograph: [H, W, 3], uint8.
         labels: [H, W], uint8.
-        palette: RGB of every class, [classes, 3], 0 to 255.
+        palette: of every class.
         alpha: strength of the colors in [0, 1].
         ignore: the label that stands for no class.
 
@@ -227,7 +256,7 @@ def lay_labels_over(photograph, labels, palette, *, alpha=0.5, ignore=255):
     Example:
         >>> photograph = np.full((1, 2, 3), 100, np.uint8)
         >>> labels = np.array([[0, 255]], np.uint8)
-        >>> lay_labels_over(photograph, labels, [(200, 0, 0)]).tolist()
+        >>> overlay_labels(photograph, labels, [(200, 0, 0)]).tolist()
         [[[150, 50, 50], [100, 100, 100]]]
     """
     if photograph.shape[:2] != labels.shape:

@@ -3,15 +3,16 @@
 import base64
 import html
 import io
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from drn_jax.errors import InputError
-from drn_jax.pictures.files import replacing
+from drn_jax.files import replacing
 
 SIDE_PX, QUALITY = 1024, 85  # of photographs on a page
 CELLS_PX = 256  # a map of at most this side is so coarse that its cells should be seen
@@ -79,7 +80,9 @@ class Item(NamedTuple):
     section: str = ''
 
 
-def write_page(path, title, items, notes=()):
+def write_page(
+    path: str | os.PathLike[str], title: str, items: Iterable[Item], notes: Iterable[str] = ()
+) -> int:
     """Writes a page that needs no other file, no script and no network.
 
     Items are written as they come, so an iterator of many does not fill the memory; an earlier
@@ -92,7 +95,7 @@ def write_page(path, title, items, notes=()):
         notes: lines below the heading, such as the command and the checkpoint.
 
     Returns:
-        How many items there are, int.
+        How many items there are.
 
     Raises:
         InputError: the directory does not exist.
@@ -108,10 +111,16 @@ def write_page(path, title, items, notes=()):
     """
     path = pathlib.Path(path)
     if not path.parent.is_dir():
-        raise InputError(f'{path.parent} is not a directory; make it before writing {path.name}')
+        raise InputError(
+            f'{path.parent} is not a directory; make it before writing {path.name}',
+            path=path.parent,
+        )
     section, count = '', 0
     # File names may hold bytes that are no text; they are shown as escapes.
-    with replacing(path, errors='backslashreplace') as file:
+    with (
+        replacing(path) as partial,
+        open(partial, 'w', encoding='utf-8', errors='backslashreplace') as file,
+    ):
         file.write(
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -18,7 +18,7 @@ class Palette(NamedTuple):
     colors: tuple[tuple[int, int, int], ...]
 
 
-def of_data(name, classes):
+def of_data(name: str, classes: int) -> Palette:
     """Returns names and colors for the classes of a data set.
 
     Args:

@@ -1,6 +1,8 @@
 """Reading of photographs of any kind."""
 
+import os
 import warnings
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -10,7 +12,7 @@ from drn_jax.errors import InputError
 ALPHA_MODES = ('RGBA', 'RGBa', 'LA', 'La', 'PA')
 
 
-def read_photograph(path):
+def read_photograph(path: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
     """Reads an image file of any kind that Pillow knows as upright RGB pixels.
 
     It is turned as its EXIF tag says. Transparent parts are laid over white. Gray of 16 bits

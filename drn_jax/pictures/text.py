@@ -6,12 +6,12 @@ from PIL import ImageFont
 
 
 @functools.cache
-def font(size_px):
+def font(size_px: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Returns the font at a size."""
     return ImageFont.load_default(size_px)
 
 
-def width(text, size_px):
+def width(text: str, size_px: float) -> int:
     """Returns how many pixels a line of text takes.
 
     Example:
@@ -21,7 +21,7 @@ def width(text, size_px):
     return int(font(size_px).getlength(text) + 1)
 
 
-def shorten(text, width_px, size_px):
+def shorten(text: str, width_px: float, size_px: float) -> str:
     """Cuts a line of text to a width, with three dots for what is left out.
 
     Example:

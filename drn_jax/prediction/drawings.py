@@ -178,7 +178,7 @@ def figure_7(subject: Subject, networks: Sequence[str], rule: str) -> np.ndarray
 
 
 def scene(
-    photograph: np.ndarray, found: Sequence[np.ndarray], palette: Sequence[Sequence[int]]
+    photograph: np.ndarray, found: Sequence[np.ndarray], palette: Sequence[tuple[int, int, int]]
 ) -> list[np.ndarray]:
     """Draws the row of figure 8 that belongs to a photograph.
 

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from drn_jax.cityscapes import IGNORE_LABEL
+from drn_jax.data import image_files
 from drn_jax.errors import InputError
 from drn_jax.pictures.photographs import read_photograph
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif', '.ppm', '.pgm')
 HELD_BYTES = 1 << 29  # of photographs that wait for others of their shape
 LAG_BATCHES = 16  # no photograph waits while more than this many batches are read
 
@@ -35,8 +35,8 @@ def find_photographs(
 ) -> list[Photograph]:
     """Finds image files: those given, and those in folders and all folders below, sorted.
 
-    In folders, files count whose ending is in `SUFFIXES`, in capitals or not; what begins with a
-    dot does not.
+    In folders, files count whose ending is in `image_files.SUFFIXES`, in capitals or not; what
+    begins with a dot does not.
 
     Args:
         given: paths of files and folders.
@@ -60,7 +60,9 @@ def find_photographs(
     found: dict[str, Photograph] = {}
     for path in map(pathlib.Path, given):
         if not path.exists():
-            raise InputError(f'{path} does not exist; give image files or folders of them')
+            raise InputError(
+                f'{path} does not exist; give image files or folders of them', path=path
+            )
         for photograph in (
             _in_folder(path, output) if path.is_dir() else [Photograph(path.stem, path)]
         ):
@@ -86,10 +88,13 @@ def _in_folder(folder, output):
         paths += [
             pathlib.Path(directory) / name
             for name in files
-            if not name.startswith('.') and name.lower().endswith(SUFFIXES)
+            if not name.startswith('.') and name.lower().endswith(image_files.SUFFIXES)
         ]
     if not paths:
-        raise InputError(f'{folder} holds no images; their names end in {", ".join(SUFFIXES)}')
+        raise InputError(
+            f'{folder} holds no images; their names end in {", ".join(image_files.SUFFIXES)}',
+            path=folder,
+        )
     return [
         Photograph(path.relative_to(folder).with_suffix('').as_posix(), path)
         for path in sorted(paths)
@@ -259,27 +264,18 @@ def read_labels(path: pathlib.Path, shape: Sequence[int], classes: int) -> np.nd
     Raises:
         InputError: it cannot be read, or has another kind, size or values; the file is named.
     """
-    try:
-        with Image.open(path) as image:
-            mode, labels = image.mode, np.array(image)
-    except Exception as error:  # decoders raise many kinds
-        raise InputError(
-            f'{path} cannot be read as an image ({error}); give a label map'
-        ) from error
-    if mode not in ('L', 'P'):
-        raise InputError(
-            f'{path} has the mode {mode}, but a label map has one byte for each '
-            'pixel, the number of its class; save it as gray PNG'
-        )
+    labels = image_files.read_label_map(path)
     if labels.shape != tuple(shape):
         raise InputError(
             f'{path} has {labels.shape[0]} x {labels.shape[1]} pixels, but its '
-            f'photograph {shape[0]} x {shape[1]}; give them one size'
+            f'photograph {shape[0]} x {shape[1]}; give them one size',
+            path=path,
         )
     unknown = np.unique(labels[(labels >= classes) & (labels != IGNORE_LABEL)])
     if len(unknown):
         raise InputError(
             f'{path} has the label {unknown[0]}, but classes are 0 to {classes - 1}, '
-            f'and {IGNORE_LABEL} is none; map its labels first'
+            f'and {IGNORE_LABEL} is none; map its labels first',
+            path=path,
         )
     return labels

@@ -11,7 +11,7 @@ from PIL import Image
 
 from drn_jax import paths
 from drn_jax.errors import InputError
-from drn_jax.pictures import files, page
+from drn_jax.pictures import page, png_files
 from drn_jax.prediction.inputs import Example
 from drn_jax.reporting import progress
 
@@ -107,7 +107,7 @@ def save(output: pathlib.Path, name: str, kind: str, pixels: np.ndarray) -> str:
     """Writes a picture as `output/kind/name.png`; returns the path below output, with '/'."""
     path = output / kind / f'{name}.png'
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_png(path, pixels)
+    png_files.write_png(path, pixels)
     return path.relative_to(output).as_posix()
 
 

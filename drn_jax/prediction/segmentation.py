@@ -191,7 +191,7 @@ def full_size(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 def write(
     class_names: Sequence[str],
-    palette: Sequence[Sequence[int]],
+    palette: Sequence[tuple[int, int, int]],
     example: Example,
     answer: dict[str, Any],
     output: pathlib.Path,
@@ -210,7 +210,7 @@ def write(
         'files': {
             'labels': save('labels', labels),
             'colors': save('colors', overlays.color_labels(labels, palette)),
-            'overlay': save('overlays', overlays.lay_labels_over(example.pixels, labels, palette)),
+            'overlay': save('overlays', overlays.overlay_labels(example.pixels, labels, palette)),
         },
     }
 
@@ -225,5 +225,8 @@ def item(colors: Mapping[str, Sequence[int]], record: Record, output: pathlib.Pa
     return page.Item(
         outputs.title(record),
         pictures,
-        [(name, outputs.percent(share), colors[name]) for name, share in record['shares'].items()],
+        [
+            (name, outputs.percent(fraction), colors[name])
+            for name, fraction in record['shares'].items()
+        ],
     )

@@ -86,7 +86,7 @@ def test_labels_by_hand():
     assert overlays.color_labels(labels, palette, ignore_color=(1, 2, 3)).tolist() == [
         [[200, 0, 0], [0, 0, 200], [1, 2, 3]]
     ]
-    assert overlays.lay_labels_over(GRAY[:1, :3], labels, palette, alpha=0.25).tolist() == [
+    assert overlays.overlay_labels(GRAY[:1, :3], labels, palette, alpha=0.25).tolist() == [
         [[125, 75, 75], [75, 75, 125], [100, 100, 100]]
     ]
 
@@ -97,4 +97,4 @@ def test_bad_input_is_named():
     with pytest.raises(InputError, match='label 7 has no color in a palette of 2; .* 0 to 1'):
         overlays.color_labels(np.array([[7]], np.uint8), [(0, 0, 0)] * 2)
     with pytest.raises(InputError, match=r'labels \(2, 2\) do not fit .* \(40, 60\) pixels'):
-        overlays.lay_labels_over(GRAY, np.zeros((2, 2), np.uint8), [(0, 0, 0)])
+        overlays.overlay_labels(GRAY, np.zeros((2, 2), np.uint8), [(0, 0, 0)])
