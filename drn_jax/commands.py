@@ -36,8 +36,9 @@ class Parser(argparse.ArgumentParser):
 
     Example:
         >>> parser = Parser('prepare', 'Prepares.', {'most used fields': ['data.data_dir']})
-        >>> parser.parse_overridable_args(['--config.seed=1'])
-        (Namespace(), ['--config.seed=1'])
+        >>> given, overrides = parser.parse_overridable_args(['--config.seed=1'])
+        >>> overrides
+        ['--config.seed=1']
     """
 
     def __init__(
