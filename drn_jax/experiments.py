@@ -106,18 +106,15 @@ def _check_sizes(
     planned: bool,
 ) -> None:
     """Refuses batches, and rows of images, that devices do not divide or memory cannot hold."""
-    if trained:
-        meshes.check_batch_size(
-            config.evaluation.batch_size, mesh.devices.size, 'config.evaluation.batch_size'
-        )
-        return
     side = batch_specs.image_side(kind.label_kind, config.data)
-    meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
-    meshes.check_rows(side, config.mesh.spatial, network.table.stride)
+    if not trained:
+        meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
+        meshes.check_rows(side, config.mesh.spatial, network.table.stride)
     if not planned:
         meshes.check_batch_size(
             config.evaluation.batch_size, mesh.devices.size, 'config.evaluation.batch_size'
         )
+    if not trained and not planned:
         processes.check_shards(config.data.shards)
         memory.check_batches(config.batch_size // jax.process_count(), side)
 

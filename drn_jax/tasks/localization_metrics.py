@@ -14,7 +14,8 @@ from drn_jax.tasks import classification
 from drn_jax.tasks.task import Batch
 
 RULES = {'dominant': boxes.argmax_row_col_maxima, 'scaled': boxes.minmax_row_col_maxima}
-SIZES = {'small': 0.1, 'medium': 0.4, 'large': 1.0}  # largest fraction of the image
+# Of objects, and the largest fraction of the image that each takes.
+SIZES = {'small': 0.1, 'medium': 0.4, 'large': 1.0}
 OVERLAPS = (0.3, 0.5, 0.7)  # of MaxBoxAccV2
 # Differs: the code of MaxBoxAcc takes steps of .001, so its best can be a little higher.
 SCALED_THRESHOLDS = np.arange(100, dtype=np.float32) / 100
@@ -22,14 +23,11 @@ SCALED_THRESHOLDS = np.arange(100, dtype=np.float32) / 100
 DOMINANT_THRESHOLDS = np.concatenate(
     [np.arange(50) / 50, 1 - 10 ** -np.linspace(1.75, 6.75, 51)]
 ).astype(np.float32)
-THRESHOLDS: dict[str, np.ndarray] = {
-    'dominant': DOMINANT_THRESHOLDS,
-    'scaled': SCALED_THRESHOLDS,
-}
+THRESHOLDS: dict[str, np.ndarray] = {'dominant': DOMINANT_THRESHOLDS, 'scaled': SCALED_THRESHOLDS}
 UNIT = 1 << 16  # fractions are counted in whole numbers of 1 / UNIT
 PIXEL_BINS = 100  # of scaled scores
 
-Thresholds = Mapping[str, np.ndarray]  # by rule, float32 [T]; the last is the one that is given
+Thresholds = Mapping[str, np.ndarray]  # by rule, float32 [T]; the last is a given one, or 0
 
 
 def counts(

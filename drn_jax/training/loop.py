@@ -152,7 +152,17 @@ def measurer(
     logger: writers.TrainLogger,
     guard: PreemptionGuard,
 ) -> Callable[[states.TrainState], dict[str, Any]]:
-    """Makes the function that evaluates a saved state, and returns and records its metrics."""
+    """Makes the function that evaluates a saved state, records its metrics and returns them.
+
+    Args:
+        experiment: what is evaluated, and on what.
+        saved: checkpoints of the run; they keep the metrics.
+        logger: shows the metrics.
+        guard: may stop the run between two batches.
+
+    Returns:
+        A function (state) -> {name: number}; it raises Stopped where the run was asked to end.
+    """
     evaluate = evaluation.evaluator(experiment)
     images = f'{experiment.config.evaluation.batch_size} images'
 
