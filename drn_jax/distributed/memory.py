@@ -1,4 +1,4 @@
-"""What to say when the devices have too little memory."""
+"""Memory of the devices and of the host: checked beforehand, or explained where it is too little."""
 
 import contextlib
 import os

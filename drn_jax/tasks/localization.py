@@ -1,4 +1,4 @@
-"""Weakly supervised localization: boxes from the class maps of a trained classifier."""
+"""Weakly supervised localization: boxes from the class activation maps (CAM) of a classifier."""
 
 import functools
 from collections.abc import Callable, Mapping
