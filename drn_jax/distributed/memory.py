@@ -1,4 +1,4 @@
-"""Memory of the devices and of the host: checked beforehand, or explained where it is too little."""
+"""Memory of the devices and the host: checked beforehand, or explained where it is too little."""
 
 import contextlib
 import os
