@@ -87,12 +87,7 @@ def main(argv: Sequence[str]) -> None:
 def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Reads the command line: the flags, and those of the form --config.field=value."""
     parser = commands.Parser('plan', __doc__)
-    parser.add_argument(
-        '--config',
-        required=True,
-        metavar='FILE',
-        help='configuration of the run, such as configs/drn_c_26.py',
-    )
+    commands.add_config_flag(parser)
     parser.add_argument(
         '--topology',
         required=True,

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
@@ -105,7 +105,7 @@ def compile_step(experiment: experiments.Experiment) -> Program:
     }
     lowered = steps.train_step(task, optimizer, mesh).lower(state, batch, key)
     try:
-        compiled = lowered.compile()
+        compiled: Any = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' not in str(error):
             raise
