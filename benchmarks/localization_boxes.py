@@ -25,7 +25,7 @@ import numpy as np
 
 import drn_jax
 from drn_jax.ops import boxes
-from drn_jax.tasks import localization
+from drn_jax.tasks import localization_metrics
 
 CLASSES_OF_AN_IMAGE = 5
 THRESHOLDS = 100
@@ -91,10 +91,13 @@ def compile_all(flags):
     maps = jax.block_until_ready(forward(variables, images))
     geometry = jnp.tile(jnp.array([[375, 500, 256, 341, 16, 58]]), (flags.batch_size, 1))
     functions = {'forward': (forward, (variables, images))}
-    for rule in localization.RULES:
+    for rule in localization_metrics.RULES:
         find = jax.jit(
             functools.partial(
-                best_boxes, rule, localization.THRESHOLDS[rule][:THRESHOLDS], model.table.stride
+                best_boxes,
+                rule,
+                localization_metrics.THRESHOLDS[rule][:THRESHOLDS],
+                model.table.stride,
             )
         )
         functions[f'boxes, {rule}'] = find.lower(maps, geometry).compile(), (maps, geometry)
@@ -104,7 +107,7 @@ def compile_all(flags):
 def best_boxes(rule, thresholds, stride, maps, geometry):
     """Returns the boxes of the best classes of every image, [B, 5, 100, 4], in its pixels."""
     _, classes = jax.lax.top_k(maps.mean((1, 2)), min(CLASSES_OF_AN_IMAGE, maps.shape[-1]))
-    rows, columns = localization.RULES[rule](maps, classes)
+    rows, columns = localization_metrics.RULES[rule](maps, classes)
     cells, _ = boxes.cell_boxes(rows, columns, thresholds)
     return boxes.image_boxes(cells, stride, geometry)
 

@@ -85,14 +85,17 @@ def notebook_page(path):
         lines.append(source if cell['cell_type'] == 'markdown' else f'```python\n{source}\n```')
         if number == 0:
             lines.append(f'[The notebook itself]({path.name}){{ download }}')
+        printed = ''
         for output in cell.get('outputs', ()):
             data = output.get('data', {'text/plain': output.get('text', '')})
             if 'image/png' in data:
                 picture = f'{path.stem}_{number}.png'
                 made[f'notebooks/{picture}'] = base64.b64decode(data['image/png'])
                 lines.append(f'![Output of the cell above]({picture})')
-            elif text := ''.join(data.get('text/plain', '')).strip():
-                lines.append(f'```text\n{shorten(text)}\n```')
+            else:
+                printed += ''.join(data['text/plain'])
+        if printed.strip():
+            lines.append(f'```text\n{shorten(printed.rstrip())}\n```')
     return {**made, f'notebooks/{path.stem}.md': '\n\n'.join(lines) + '\n'}
 
 

@@ -106,7 +106,18 @@ def configuration(given: argparse.Namespace, overrides: list[str]) -> ml_collect
 
 
 def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
-    """Inspects files of the user's own: class names, {split: Survey}, problems, remarks."""
+    """Inspects files of the user's own.
+
+    Args:
+        data: `config.data`; uses `data_dir`.
+        names: of the splits, with commas between them; None: all.
+
+    Returns:
+        Names of the classes, {split: `Survey`}, problems and remarks, two lists of sentences.
+
+    Raises:
+        InputError: there is no such split, or nothing to inspect.
+    """
     from drn_jax.data import dataset_checks, dataset_info, image_label_pairs  # takes seconds
 
     info = dataset_info.read_info(data.data_dir)
@@ -126,7 +137,18 @@ def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
 
 
 def inspect_prepared(data: ml_collections.ConfigDict, names: str | None) -> tuple:
-    """Inspects a data set that TFDS knows, like `inspect_own`."""
+    """Inspects a data set that TFDS knows.
+
+    Args:
+        data: `config.data`.
+        names: of the splits, with commas between them; None: all but test.
+
+    Returns:
+        As `inspect_own`.
+
+    Raises:
+        InputError: there is no such split.
+    """
     from drn_jax.data import dataset_checks, open_source  # takes seconds
 
     progress.say(f'Opening {data.name}; if it is not prepared yet, that happens now, once.')
@@ -144,7 +166,12 @@ def inspect_prepared(data: ml_collections.ConfigDict, names: str | None) -> tupl
 
 
 def summary(survey: Any, class_names: Sequence[str]) -> dict[str, Any]:
-    """Returns what report.json says of a split."""
+    """Returns what report.json says of a split.
+
+    Args:
+        survey: a `dataset_checks.Survey` of its images.
+        class_names: names of the classes.
+    """
     mean, std = survey.mean_std()
     wrong = {str(value): int(count) for value, count in enumerate(survey.wrong) if count}
     return {
@@ -161,7 +188,7 @@ def summary(survey: Any, class_names: Sequence[str]) -> dict[str, Any]:
 
 
 def table(split: str, found: dict[str, Any]) -> list[str]:
-    """Lays out what was found in a split: lines."""
+    """Lays out what was found in a split, its `summary`, as lines for a terminal."""
     counts = {
         **found['pixels'],
         '(none)': found['pixels_without_class'],
@@ -179,7 +206,7 @@ def table(split: str, found: dict[str, Any]) -> list[str]:
         + ' '.join(f'{number:.6f}' for number in found['mean'])
         + ', deviation '
         + ' '.join(f'{number:.6f}' for number in found['std']),
-        f'{"class":{width}}{"pixels":>16}{"share":>11}',
+        f'{"class":{width}}{"pixels":>16}{"fraction":>11}',
         *[
             f'{name:{width}}{count:16,}{100 * count / total:9.3f} %'
             for name, count in counts.items()

@@ -1,6 +1,7 @@
 """What all commands share: flags, configurations from the command line, errors in one sentence."""
 
 import argparse
+import contextlib
 import logging as python_logging
 import os
 import re
@@ -8,8 +9,10 @@ import runpy
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
+import ml_collections
 from absl import logging
 
 from drn_jax import fields
@@ -28,9 +31,19 @@ class Parser(argparse.ArgumentParser):
         command: name of the module behind `python -m`.
         description: what the command does, shown by --help, with the name by which it was called;
             its line breaks are kept.
+        most_used: names of fields that --help explains, as `fields.lines`, by the heading of each
+            group.
+
+    Example:
+        >>> parser = Parser('prepare', 'Prepares.', {'most used fields': ['data.data_dir']})
+        >>> given, overrides = parser.parse_overridable_args(['--config.seed=1'])
+        >>> overrides
+        ['--config.seed=1']
     """
 
-    def __init__(self, command, description):
+    def __init__(
+        self, command: str, description: str, most_used: Mapping[str, Sequence[str]] | None = None
+    ):
         prog = program(command)
         super().__init__(
             prog=prog,
@@ -44,8 +57,11 @@ class Parser(argparse.ArgumentParser):
             nargs=0,
             help='list all fields of configurations, with defaults, and exit',
         )
+        for heading, names in (most_used or {}).items():
+            self.add_argument_group(heading, fields.lines(names))
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
+        """Raises an InputError, where argparse would end the process."""
         raise InputError(f'{message}; {self.prog} --help lists the flags')
 
     def parse_overridable_args(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -62,6 +78,14 @@ class Parser(argparse.ArgumentParser):
         if unknown := [flag for flag in rest if flag not in overrides]:
             self.error(f'{" ".join(unknown)} is not understood')
         return given, overrides
+
+
+def add_config_flag(
+    parser: argparse.ArgumentParser,
+    help: str = 'configuration of the run, such as configs/drn_c_26.py',
+) -> None:
+    """Adds --config, as `load_config` takes it; `help` says what it is for."""
+    parser.add_argument('--config', required=True, metavar='FILE', help=help)
 
 
 def add_checkpoint_flags(parser: argparse.ArgumentParser) -> None:
@@ -104,12 +128,12 @@ def add_photograph_flags(parser: argparse.ArgumentParser) -> None:
 class _FieldsHelp(argparse.Action):
     """Prints the table of fields and ends."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         print(fields.lines())
         parser.exit()
 
 
-def add_process_flags(parser):
+def add_process_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of commands that several processes run together: `processes.initialize`."""
     group = parser.add_argument_group(
         'several processes',
@@ -135,8 +159,12 @@ def add_process_flags(parser):
     )
 
 
-def initialize(given):
-    """Enters the context `processes.initialize` with the flags of `add_process_flags`."""
+def initialize(given: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """Returns the context `processes.initialize` with the flags of `add_process_flags`.
+
+    Raises:
+        InputError: where it is entered, as that says.
+    """
     from drn_jax.distributed import processes  # after the flags: it imports JAX
 
     return processes.initialize(
@@ -144,7 +172,7 @@ def initialize(given):
     )
 
 
-def load_config(path, overrides):
+def load_config(path: str, overrides: Sequence[str]) -> ml_collections.ConfigDict:
     """Runs a configuration file and lays flags over its fields.
 
     Args:
@@ -152,10 +180,11 @@ def load_config(path, overrides):
         overrides: flags `--config.field=value`.
 
     Returns:
-        The `ml_collections.ConfigDict`.
+        The configuration.
 
     Raises:
-        InputError: there is no such file or field, or a value has the wrong type.
+        InputError: there is no such file or field, the file does not run, or a value has the wrong
+            type.
     """
     file, _, argument = path.partition(':')
     if not os.path.isfile(file):
@@ -179,13 +208,15 @@ def load_config(path, overrides):
     return override(config, overrides)
 
 
-def run(main):
+def run(main: Callable[[list[str]], Any]) -> None:
     """Runs a command: `main(argv)` with the flags of this process.
 
-    Ends the process with status 0, or after printing an `InputError` as one line with status 1, or
-    `Stopped` with status 143.
-    Other exceptions are defects and keep their traceback. Where others have been joined, it ends
-    without waiting for them.
+    An `InputError` is printed as one line and ends the process with status 1, `Stopped` with status
+    143, Ctrl-C with 130. Other exceptions are defects and keep their traceback. One of several
+    processes ends without waiting for the others.
+
+    Args:
+        main: the command; its result is not used.
     """
     logging.use_absl_handler()
     logging.set_verbosity(logging.ERROR)  # libraries warn of what users cannot change
@@ -195,7 +226,7 @@ def run(main):
     try:
         main(sys.argv[1:])
     except InputError as error:
-        print(f'error{_which_process()}: {error}', file=sys.stderr)
+        print(f'error{_process_name()}: {error}', file=sys.stderr)
         _end(1)
     except Stopped as reason:
         print(reason, file=sys.stderr)
@@ -204,25 +235,26 @@ def run(main):
         print('interrupted', file=sys.stderr)
         _end(130)
     except Exception:
-        if not _which_process():
+        if not _process_name():
             raise
         traceback.print_exc()
         _end(1)
 
 
-def _which_process():
-    """Names this process where it has joined others."""
+def _process_name() -> str:
+    """Names this process where it is one of several, as `processes.name`, and imports nothing."""
     processes = sys.modules.get('drn_jax.distributed.processes')
     return processes.name() if processes else ''
 
 
-def _end(status):
-    if _which_process():
+def _end(status: int) -> NoReturn:
+    """Ends this process, and where it is one of several does not wait for the others."""
+    if _process_name():
         sys.modules['drn_jax.distributed.processes'].exit_now(status)
     sys.exit(status)
 
 
-def show_warnings():
+def show_warnings() -> None:
     """Prints what the package logs as plain lines, `warning: ...`, without absl's prefix."""
     logger, handler = python_logging.getLogger('drn_jax'), python_logging.StreamHandler()
     handler.setFormatter(python_logging.Formatter('warning: %(message)s'))
@@ -231,7 +263,7 @@ def show_warnings():
     logger.propagate = False
 
 
-def program(command):
+def program(command: str) -> str:
     """Returns the name by which a command was called.
 
     Args:
@@ -250,6 +282,15 @@ def program(command):
     return called if via_cli else f'python -m drn_jax.{command}'
 
 
-def command_line(command, argv):
-    """Returns the command line as one would type it again."""
+def command_line(command: str, argv: Sequence[str]) -> str:
+    """Returns the command line as one would type it again.
+
+    Args:
+        command: name of its module.
+        argv: its flags.
+
+    Example:
+        >>> command_line('plan', ['--config=my file.py'])
+        "python -m drn_jax.plan '--config=my file.py'"
+    """
     return shlex.join([*program(command).split(), *argv])

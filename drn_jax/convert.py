@@ -15,16 +15,20 @@ DRN-A of the same depth. So --variant decides; without it the fitting ones are n
 Only .pth and .pt files need PyTorch: pip install 'drn_jax[torch]'. No code in them is run.
 """
 
+import argparse
+from typing import Any
+
 import jax
 
-from drn_jax import cityscapes, commands, paths, tasks
-from drn_jax.checkpoints import manager, restore, weight_files
+from drn_jax import checkpoints, cityscapes, commands, paths, tasks
+from drn_jax.checkpoints import manager, weight_files
 from drn_jax.errors import InputError, as_input_error
 from drn_jax.models import variants, weights
+from drn_jax.models.networks import Network
 from drn_jax.reporting import progress
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     given = parse_flags(argv)
     if given.input is not None:
@@ -33,8 +37,12 @@ def main(argv):
         checkpoint_to_file(given)
 
 
-def parse_flags(argv):
-    """Reads the command line."""
+def parse_flags(argv: list[str]) -> argparse.Namespace:
+    """Reads the command line.
+
+    Raises:
+        InputError: flags do not go together, or the output cannot be written.
+    """
     parser = commands.Parser('convert', __doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--input', metavar='FILE', help='weights: .pth, .pt or .safetensors')
@@ -80,8 +88,12 @@ def parse_flags(argv):
     return given
 
 
-def file_to_checkpoint(given):
-    """Writes the weights in a file as a checkpoint."""
+def file_to_checkpoint(given: argparse.Namespace) -> None:
+    """Writes the weights in a file as a checkpoint.
+
+    Raises:
+        InputError: the file cannot be read, or holds no network of the variant.
+    """
     if given.variant:  # before the file is read, which takes longer
         with as_input_error(field='config.model'):
             variants.lookup(given.variant, first_block=given.first_block or 'paper')
@@ -94,14 +106,14 @@ def file_to_checkpoint(given):
             f'{", add --variant with the one you mean" if fitting else ""}'
         )
     with as_input_error(path=given.input):
-        settings = weights.torch_settings(given.variant, state_dict)
+        found = weights.torch_settings(given.variant, state_dict)
         variables = weights.from_torch(given.variant, state_dict)
     del state_dict  # for its memory
-    config = tasks.TASKS[settings.task].recipe()
+    config = tasks.TASKS[found.task].recipe()
     config.model.variant = given.variant
     config.model.first_block = given.first_block or 'paper'
-    config.model.num_classes, config.model.width = settings.num_classes, settings.width
-    if settings.task == 'segmentation' and settings.num_classes == len(cityscapes.CLASS_NAMES):
+    config.model.num_classes, config.model.width = found.num_classes, found.width
+    if found.task == 'segmentation' and found.num_classes == len(cityscapes.CLASS_NAMES):
         config.data.class_names, config.data.palette = cityscapes.CLASS_NAMES, cityscapes.PALETTE
     model = tasks.create_network(config)
     variables = jax.device_put(variables)  # Orbax would copy NumPy's arrays once more
@@ -113,19 +125,23 @@ def file_to_checkpoint(given):
     )
 
 
-def checkpoint_to_file(given):
-    """Writes the network of a checkpoint as a file of weights."""
-    path = restore.find(given.checkpoint, given.step)
-    model, variables = restore.load(path)
+def checkpoint_to_file(given: argparse.Namespace) -> None:
+    """Writes the network of a checkpoint as a file of weights.
+
+    Raises:
+        InputError: there is no such checkpoint, or the file cannot be written.
+    """
+    checkpoint = checkpoints.open(given.checkpoint, given.step)
+    model, variables = checkpoint.model, checkpoint.read_variables()
     weight_files.write(given.output, weights.to_torch(model.variant, variables, model.task))
     progress.say(
-        f'{given.checkpoint}, step {path.name}: {summary(model, variables)}',
+        f'{given.checkpoint}, step {checkpoint.step}: {summary(model, variables)}',
         f"{given.output}: written, with the names of the authors' PyTorch code",
     )
 
 
-def summary(model, variables):
-    """Returns a network in one line.
+def summary(model: Network, variables: Any) -> str:
+    """Describes a network in one line.
 
     Example:
         >>> import drn_jax, numpy as np

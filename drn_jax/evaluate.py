@@ -6,53 +6,59 @@
   python -m drn_jax.evaluate --checkpoint=runs/cityscapes_drn_c_26 --save=overlays,zip
 
 The configuration is the one stored with the checkpoint. Its fields can be changed with
---config.FIELD=VALUE, except for those of the network. The most used ones:
+--config.FIELD=VALUE, except for those of the network. The most used ones are below, with the values
+that hold where the checkpoint has no others; --help_fields explains all.
 
-  --config.evaluation.batch_size=64    images at a time, over all devices
-  --config.data.data_dir=DIR           where TFDS keeps prepared data
-  --config.data.validation_split=NAME  the images to evaluate
-
-Classification and localization:
-  --config.evaluation.crops=10         center, four corners and their mirror images
-  --config.evaluation.average=logits   what ten crops average, instead of probabilities
-
-Localization, boxes from a classifier's class maps; thresholds are chosen on other images:
-  --config.evaluation.maps=whole       maps of the whole image instead of the central crop
-  --config.evaluation.threshold=.5     of the responses, instead of a chosen one; then nothing is
-                                       chosen, and there is no centered box
-  --config.data.boxes=DIR              ImageNet's boxes: where its archives lie, or a CSV file
-
-Segmentation:
-  --config.evaluation.scales=.5,1,2    sums the answers at several sizes
-  --config.evaluation.mirror=True      and for the mirror image
-  --config.evaluation.tile_px=512      computes large images tile by tile, for less memory
-  --images=DIR --labels=DIR            other images and their label maps, such as generated ones
+Localization takes boxes from a classifier's class activation maps. It chooses thresholds on images
+that it does not evaluate; with --config.evaluation.threshold nothing is chosen, and there is no
+centered box. --images and --labels name other images and their label maps, such as generated ones.
 """
 
+import argparse
 import dataclasses
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
+import ml_collections
+from etils import epath
 
 from drn_jax import checkpoints, cityscapes, commands, experiments, flag_types, paths, tasks
 from drn_jax.checkpoints import restore
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
+from drn_jax.experiments import Experiment
 from drn_jax.models.inference import optimize_for_inference
 from drn_jax.reporting import progress, reports
 
 SAVED = ('labels', 'colors', 'overlays', 'zip')
+MOST_USED = {
+    'most used fields': ('evaluation.batch_size', 'data.data_dir', 'data.validation_split'),
+    'fields of classification and localization': ('evaluation.crops', 'evaluation.average'),
+    'fields of localization': ('evaluation.maps', 'evaluation.threshold', 'data.boxes'),
+    'fields of segmentation': ('evaluation.scales', 'evaluation.mirror', 'evaluation.tile_px'),
+}
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
     with commands.initialize(given):
         evaluate(given, overrides, commands.command_line('evaluate', argv))
 
 
-def evaluate(given, overrides, command):
-    """Evaluates what the flags name; `command` is what was typed."""
+def evaluate(given: argparse.Namespace, overrides: Sequence[str], command: str) -> None:
+    """Evaluates a checkpoint and writes what comes out.
+
+    Args:
+        given: the flags, as `parse_flags` returns them.
+        overrides: flags `--config.field=value`.
+        command: what was typed, for the report.
+
+    Raises:
+        InputError: the flags, the checkpoint and the data set do not go together.
+    """
     checkpoint = checkpoints.open(given.checkpoint, given.step, overrides)
     path, config = checkpoint.path, checkpoint.config
     config.task = chosen_task(given.task, config)
@@ -94,8 +100,18 @@ def evaluate(given, overrides, command):
     )
 
 
-def write_results(experiment, result, output, command, **more):
-    """Shows the metrics, and writes report.json and perhaps a confusion matrix."""
+def write_results(
+    experiment: Experiment, result: Any, output: epath.Path, command: str, **more: Any
+) -> None:
+    """Shows the metrics, and writes report.json and perhaps a confusion matrix.
+
+    Args:
+        experiment: what was evaluated.
+        result: an `evaluation.Result`.
+        output: the directory.
+        command: what was typed.
+        **more: further entries of the report.
+    """
     task, config = experiment.task, experiment.config
     details = task.details(result.counts) if task.details else {}
     progress.say(reports.table(result.metrics, experiment.published()))
@@ -118,9 +134,9 @@ def write_results(experiment, result, output, command, **more):
     progress.say(f'report: {report}')
 
 
-def parse_flags(argv):
-    """Reads the command line; gives the flags and those that change the configuration."""
-    parser = commands.Parser('evaluate', __doc__)
+def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Reads the command line: the flags, and those of the form --config.field=value."""
+    parser = commands.Parser('evaluate', __doc__, MOST_USED)
     commands.add_checkpoint_flags(parser)
     parser.add_argument(
         '--task',
@@ -161,8 +177,12 @@ def parse_flags(argv):
     return given, overrides
 
 
-def chosen_task(given, stored):
+def chosen_task(given: str | None, stored: ml_collections.ConfigDict) -> str:
     """Returns the task to evaluate.
+
+    Args:
+        given: --task.
+        stored: the configuration of the checkpoint.
 
     Raises:
         InputError: the network of the checkpoint cannot be evaluated for it.
@@ -176,12 +196,12 @@ def chosen_task(given, stored):
     return given or stored.task
 
 
-def given_source(given, config):
+def given_source(given: argparse.Namespace, config: ml_collections.ConfigDict) -> Any:
     """Opens the directories of --images and --labels; None: the data set of the configuration.
 
     Args:
         given: the flags.
-        config: the configuration; takes --size, and the split of these directories.
+        config: the configuration; --size and the split of these directories are written into it.
 
     Raises:
         InputError: flags of segmentation are given for another task.
@@ -210,24 +230,32 @@ def given_source(given, config):
     )
 
 
-def output_directory(given, path, config, source):
+def output_directory(
+    given: epath.Path | None, path: epath.Path, config: ml_collections.ConfigDict, source: str
+) -> epath.Path:
     """Makes the directory of the report: the given one, or one inside the working directory.
+
+    Args:
+        given: --output.
+        path: folder of the checkpoint's step.
+        config: what is evaluated; its name in the working directory says how.
+        source: name of the data set, or --images.
 
     Raises:
         InputError: it cannot be made.
     """
-    settings = config.evaluation
+    evaluation = config.evaluation
     if config.task == 'segmentation':
-        scales = 'x'.join(f'{scale:g}' for scale in settings.scales)
+        scales = 'x'.join(f'{scale:g}' for scale in evaluation.scales)
         how = [
-            f'scales{scales}' if settings.scales != (1.0,) else 'whole',
-            *['mirror'] * settings.mirror,
+            f'scales{scales}' if evaluation.scales != (1.0,) else 'whole',
+            *['mirror'] * evaluation.mirror,
             *['x'.join(map(str, config.data.evaluation_size))] * any(config.data.evaluation_size),
         ]
     else:
         how = [
-            f'10crops_{settings.average}' if settings.crops == 10 else '1crop',
-            *localization_settings(config),
+            f'10crops_{evaluation.average}' if evaluation.crops == 10 else '1crop',
+            *localization_options(config),
         ]
     workdir = path.parent.parent if path.parent.name == restore.FOLDER else path.parent
     name = '_'.join(
@@ -243,29 +271,31 @@ def output_directory(given, path, config, source):
     return output
 
 
-def localization_settings(config):
+def localization_options(config: ml_collections.ConfigDict) -> list[str]:
     """Names what changes the numbers of localization, so that no report takes another's place.
 
     Example:
         >>> from drn_jax import recipes
         >>> config = recipes.classification()
         >>> config.task, config.evaluation.threshold = 'localization', .5
-        >>> localization_settings(config)
+        >>> localization_options(config)
         ['localization_crop', 'threshold0.5']
     """
     if config.task != 'localization':
         return []
-    settings = config.evaluation
+    evaluation = config.evaluation
     # All digits: the best thresholds lie close to 1.
-    given = {name: getattr(settings, name) for name in ('threshold', 'scaled_threshold')}
+    given = {name: getattr(evaluation, name) for name in ('threshold', 'scaled_threshold')}
     return [
-        f'localization_{settings.maps}',
+        f'localization_{evaluation.maps}',
         *[f'{name}{number!r}' for name, number in given.items() if number >= 0],
-        *[f'by_{settings.threshold_split}'] * bool(settings.threshold_split),
+        *[f'by_{evaluation.threshold_split}'] * bool(evaluation.threshold_split),
     ]
 
 
-def segmentation_data(given, config):
+def segmentation_data(
+    given: argparse.Namespace, config: ml_collections.ConfigDict
+) -> dict[str, str]:
     """Returns what a report on segmentation says of its images: where they lie, their resizing.
 
     Example:
@@ -292,8 +322,13 @@ def segmentation_data(given, config):
     return {'resizing': resizing, **folders}
 
 
-def label_files(kinds, output, config):
-    """Returns what writes the predicted label maps, or None.
+def label_files(kinds: Sequence[str], output: epath.Path, config: ml_collections.ConfigDict) -> Any:
+    """Returns what writes the predicted label maps, a `LabelFiles`; None where nothing does.
+
+    Args:
+        kinds: of `SAVED`.
+        output: the directory.
+        config: uses the names and colors of the classes.
 
     Raises:
         InputError: there are several processes, each of which sees a part of the images.
@@ -315,7 +350,9 @@ def label_files(kinds, output, config):
     return LabelFiles(output, kinds, config.data.palette, ids)
 
 
-def write_confusion(output, details, config):
+def write_confusion(
+    output: epath.Path, details: Mapping[str, Any], config: ml_collections.ConfigDict
+) -> None:
     """Writes the confusion matrix, where there is one, as a table and as a picture."""
     if 'confusion' in details and jax.process_index() == 0:
         from drn_jax.pictures import confusion_plot, png_files

@@ -1,8 +1,8 @@
 """A configuration resolved once: everything that follows from it, checked while it is made."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import ml_collections
@@ -13,7 +13,11 @@ from drn_jax.checkpoints import restore
 from drn_jax.data import batch_specs
 from drn_jax.distributed import memory, meshes, processes
 from drn_jax.errors import InputError
+from drn_jax.models.networks import Network
 from drn_jax.reporting import progress
+
+if TYPE_CHECKING:
+    from drn_jax.data.source import Source  # it imports TensorFlow, which takes seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Experiment:
         config: the completed configuration; it cannot be changed.
         kind: the row of its task.
         mesh: the devices.
-        source: the data set, a `data.Source`.
+        source: the data set; in a plan, what stands in for one.
         task: the problem, with its network.
         schedule: how a run goes on; None where nothing is trained.
         start: the checkpoint that a run starts from, the folder of one step; None: from nothing.
@@ -33,7 +37,7 @@ class Experiment:
     config: ml_collections.FrozenConfigDict
     kind: tasks.TaskKind
     mesh: jax.sharding.Mesh
-    source: Any
+    source: 'Source'
     task: tasks.Task
     schedule: schedules.Schedule | None = None
     start: epath.Path | None = None
@@ -47,19 +51,20 @@ def resolve(
     config: ml_collections.ConfigDict,
     *,
     source: Any = None,
-    devices: Any = None,
-    create_network: Callable[..., Any] = tasks.create_network,
+    devices: Sequence[jax.Device] | None = None,
+    create_network: Callable[[ml_collections.ConfigDict], Network] = tasks.create_network,
     trained: bool = False,
 ) -> Experiment:
     """Resolves a configuration; what can be checked without the data set is checked before it.
 
     Args:
         config: the configuration; it stays as it is.
-        source: the data set; None opens the one that the configuration names.
+        source: the data set, a `data.Source`; a plan, for which nothing is read, needs its name,
+            classes and `num_examples` only. None opens the one that the configuration names.
         devices: those of a plan, which need not be there; None: those of this run.
         create_network: (configuration) -> the network.
         trained: whether the network is trained already. Then nothing is scheduled, and mean and
-            deviation stay those that it was trained with.
+            standard deviation stay those that it was trained with.
 
     Returns:
         An `Experiment`.
@@ -71,7 +76,7 @@ def resolve(
         experiment = resolve(recipes.digit_scenes())
         metrics = loop.train(experiment, 'runs/digit_scenes')
     """
-    config = _copy(config)
+    config = config.copy_and_resolve_references().unlock()
     fields.check(config)
     kind = tasks.kind_of(config)
     config.evaluation.batch_size = config.evaluation.batch_size or config.batch_size
@@ -84,7 +89,7 @@ def resolve(
         start = restore.find(config.init_from)
     if source is None:
         source = _open(config, kind)
-    _take_classes(config, source, trained)
+    _complete(config, source, trained)
     task = tasks.create_task(config, create_network(config))
     schedule = None if trained else _schedule(config, task, source)
     return Experiment(
@@ -92,40 +97,38 @@ def resolve(
     )
 
 
-def _copy(config):
-    copied = config.copy_and_resolve_references()
-    return copied.unlock()
-
-
-def _check_sizes(config, kind, mesh, network, trained, planned):
+def _check_sizes(
+    config: ml_collections.ConfigDict,
+    kind: tasks.TaskKind,
+    mesh: jax.sharding.Mesh,
+    network: Network,
+    trained: bool,
+    planned: bool,
+) -> None:
     """Refuses batches, and rows of images, that devices do not divide or memory cannot hold."""
-    if trained:
-        meshes.check_batch_size(
-            config.evaluation.batch_size, mesh.devices.size, 'config.evaluation.batch_size'
-        )
-        return
     side = batch_specs.image_side(kind.label_kind, config.data)
-    meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
-    meshes.check_rows(side, config.mesh.spatial, network.table.stride)
+    if not trained:
+        meshes.check_batch_size(config.batch_size, mesh.shape[meshes.DATA])
+        meshes.check_rows(side, config.mesh.spatial, network.table.stride)
     if not planned:
         meshes.check_batch_size(
             config.evaluation.batch_size, mesh.devices.size, 'config.evaluation.batch_size'
         )
+    if not trained and not planned:
         processes.check_shards(config.data.shards)
         memory.check_batches(config.batch_size // jax.process_count(), side)
 
 
-def _open(config, kind):
+def _open(config: ml_collections.ConfigDict, kind: tasks.TaskKind) -> 'Source':
+    """Opens the data set that a configuration names, and says so."""
     from drn_jax import data  # it imports TensorFlow, which takes seconds
 
     progress.say(f'Opening {config.data.name}; if it is not prepared yet, that happens now, once.')
     return data.open_source(config.data, kind.label_kind)
 
 
-def _take_classes(config, source, trained):
-    """Completes a configuration with the classes of the data set, and their colors.
-
-    Mean and deviation too, where the data set brings its own.
+def _complete(config: ml_collections.ConfigDict, source: 'Source', trained: bool) -> None:
+    """Completes a configuration with what the data set knows: classes, colors, mean, deviation.
 
     Raises:
         InputError: the network has other classes than the data set.
@@ -156,7 +159,10 @@ def _take_classes(config, source, trained):
         )
 
 
-def _schedule(config, task, source):
+def _schedule(
+    config: ml_collections.ConfigDict, task: tasks.Task, source: 'Source'
+) -> schedules.Schedule:
+    """Schedules a run, and refuses tasks and metrics that training does not have."""
     if task.loss is None:
         raise InputError(
             f'config.task {config.task!r} has no training; train or plan the classification that '

@@ -6,6 +6,7 @@ change, `--help_fields` and docs/fields.md its explanation.
 
 import difflib
 import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -20,9 +21,9 @@ class Field(NamedTuple):
     """A row of the table.
 
     Attributes:
-        name: where it lies, such as 'data.shards'.
+        name: with the sections that it lies in, such as 'data.shards'.
         default: its value in `recipes`, unless they set another; it decides the type.
-        help: what it is, in half a sentence.
+        help: what it is, in half a sentence, or what the name leaves open.
         least, most: smallest and largest number allowed; of each, where there are several.
         choices: the values allowed; () where others are.
         length: how many numbers it has; 0 where that is open.
@@ -47,12 +48,12 @@ class Field(NamedTuple):
     old_name: str = ''
 
 
-def _section(prefix, *rows, **common):
+def _section(prefix: str, *rows: Any, **common: Any) -> tuple[Field, ...]:
     """Returns rows whose names begin with a prefix, with what they have in common."""
     return tuple(Field(prefix + name, *rest, **{**common, **more}) for (name, *rest), more in rows)
 
 
-def _row(name, default, help, *limits, **more):
+def _row(name: str, default: Any, help: str, *limits: float, **more: Any) -> Any:
     """Returns the parts of a row: least and most follow the explanation."""
     return (name, default, help, *limits), more
 
@@ -231,6 +232,9 @@ def defaults(labels: str) -> ml_collections.ConfigDict:
     Args:
         labels: 'classes' or 'maps'.
 
+    Returns:
+        The configuration; names that are no fields are refused, values can be changed.
+
     Example:
         >>> defaults('maps').data.crop_px, 'crop_px' in defaults('classes').data
         (896, False)
@@ -246,14 +250,14 @@ def defaults(labels: str) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(nested).lock()
 
 
-def check(config) -> None:
+def check(config: ml_collections.ConfigDict) -> None:
     """Refuses fields that are unknown or out of range, and words that are unknown.
 
     Args:
         config: the configuration of a run.
 
     Raises:
-        InputError: a field is; its name, its value and what is allowed are given.
+        InputError: there is one; its name, its value and what is allowed are said.
 
     Example:
         >>> from drn_jax import recipes
@@ -286,12 +290,12 @@ def unknown(name: str) -> InputError:
     )
 
 
-def _check_value(field, value):
-    numbers, given = value if isinstance(value, tuple) else (value,), f'config.{field.name}'
+def _check_value(field: Field, value: Any) -> None:
+    """Refuses a value that is none of the choices, or out of range."""
+    name, numbers = f'config.{field.name}', value if isinstance(value, tuple) else (value,)
     if field.choices and value not in field.choices:
         raise InputError(
-            f'{given} {value!r} is unknown; known: {", ".join(map(str, field.choices))}',
-            field=given,
+            f'{name} {value!r} is unknown; known: {", ".join(map(str, field.choices))}', field=name
         )
     if field.least is None:
         return
@@ -305,10 +309,11 @@ def _check_value(field, value):
     elif field.rising and numbers[0] > numbers[1]:
         problem = 'give the smaller number first'
     if problem:
-        raise InputError(f'{given} is {value}; {problem}', field=given)
+        raise InputError(f'{name} is {value}; {problem}', field=name)
 
 
-def _allowed(field):
+def _allowed(field: Field) -> str:
+    """Says what the range of a field is."""
     most = 'below 1' if field.most == math.nextafter(1, 0) else f'at most {field.most:g}'
     if field.least == -INFINITY:
         return f'it must be {most}'
@@ -318,7 +323,7 @@ def _allowed(field):
     return lower if field.most == INFINITY else f'{lower} and {most}'
 
 
-def _check_together(values):
+def _check_together(values: Mapping[str, Any]) -> None:
     """Refuses values that do not go with those of other fields."""
     batch_size, shards = values['batch_size'], values['data.shards']
     if batch_size % shards:
@@ -364,7 +369,9 @@ def _check_together(values):
         )
 
 
-def check_same_run(workdir, stored, config) -> None:
+def check_same_run(
+    workdir: object, stored: ml_collections.ConfigDict, config: ml_collections.ConfigDict
+) -> None:
     """Refuses to go on with a run under fields that change its results.
 
     Args:
@@ -384,7 +391,9 @@ def check_same_run(workdir, stored, config) -> None:
         )
 
 
-def check_same_network(stored, config) -> None:
+def check_same_network(
+    stored: ml_collections.ConfigDict, config: ml_collections.ConfigDict
+) -> None:
     """Refuses changes that make another network than a checkpoint holds; its dtype may change.
 
     Args:
@@ -399,12 +408,16 @@ def check_same_network(stored, config) -> None:
         raise InputError(f'the network of a checkpoint cannot be changed: {"; ".join(found)}')
 
 
-def differences(old, new, counts) -> list[str]:
+def differences(
+    old: ml_collections.ConfigDict,
+    new: ml_collections.ConfigDict,
+    counts: Callable[[Field], bool],
+) -> list[str]:
     """Lists the fields in which two configurations differ.
 
     Args:
         old, new: the configurations.
-        counts: which fields are looked at, a function of `Field`.
+        counts: whether a field is looked at.
 
     Example:
         >>> old, new = defaults('maps'), defaults('maps')
@@ -412,16 +425,20 @@ def differences(old, new, counts) -> list[str]:
         >>> differences(old, new, lambda field: not field.resume)
         ['seed was 0 and is now 1']
     """
-    old, new = flatten(old), flatten(new)
+    before, after = flatten(old), flatten(new)
     return [
-        f'{name} was {old.get(name)!r} and is now {new.get(name)!r}'
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and counts(_BY_NAME.get(name, Field(name, None, '')))
+        f'{name} was {before.get(name)!r} and is now {after.get(name)!r}'
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and counts(_BY_NAME.get(name, Field(name, None, '')))
     ]
 
 
-def flatten(config, prefix: str = '') -> dict[str, Any]:
+def flatten(config: ml_collections.ConfigDict, prefix: str = '') -> dict[str, Any]:
     """Returns a configuration as one dict of dotted names.
+
+    Args:
+        config: the configuration, or a section of it.
+        prefix: what all names begin with.
 
     Example:
         >>> flatten(ml_collections.ConfigDict({'model': {'width': 1.}, 'seed': 0}))
@@ -436,13 +453,15 @@ def flatten(config, prefix: str = '') -> dict[str, Any]:
     return flat
 
 
-def from_stored(stored: dict[str, Any], config) -> ml_collections.ConfigDict:
-    """Makes a configuration of one that a checkpoint holds, perhaps of an earlier version.
+def from_stored(
+    stored: Mapping[str, Any], config: ml_collections.ConfigDict
+) -> ml_collections.ConfigDict:
+    """Reads a configuration that a checkpoint holds, perhaps of an earlier version.
 
     Fields of old names get their new ones, and those that it lacks keep their defaults.
 
     Args:
-        stored: nested dicts, as JSON gives them; lists become tuples.
+        stored: nested dicts, as JSON has them; lists become tuples.
         config: the defaults of its task; changed.
 
     Returns:
@@ -464,15 +483,19 @@ def from_stored(stored: dict[str, Any], config) -> ml_collections.ConfigDict:
     return config
 
 
-def _tuples(value):
+def _tuples(value: Any) -> Any:
+    """Returns a value with tuples in place of lists."""
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def lines(names=()) -> str:
+def lines(names: Sequence[str] = ()) -> str:
     """Lays fields out for a terminal, as flags with their explanations.
 
     Args:
-        names: of the fields; () is all of them.
+        names: names of the fields; () is all of them.
+
+    Returns:
+        A line for each: the flag with the default, the explanation, the choices.
 
     Example:
         >>> print(lines(['model.dtype']))
@@ -504,12 +527,12 @@ def markdown() -> str:
     return head + '\n'.join(rows) + '\n'
 
 
-def _value(default):
+def _value(default: Any) -> str:
     if isinstance(default, tuple):
         numbers = [f'{each:.4g}' if isinstance(each, float) else str(each) for each in default]
         return f'({", ".join(numbers)})'
     return str(default)
 
 
-def _choices(field):
+def _choices(field: Field) -> str:
     return f' ({", ".join(map(str, field.choices))})' if field.choices else ''

@@ -4,16 +4,8 @@
   python -m drn_jax.main --config=configs/drn_c_26.py --workdir=gs://bucket/drn_c_26 \\
       --config.data.data_dir=gs://bucket/tfds --config.model.dtype=bfloat16
 
-Every field of the configuration can be changed with --config.FIELD=VALUE; drn_jax/recipes.py lists
-and explains all of them. The most used ones:
-
-  --config.batch_size=512          images a step, over all devices; the learning rate follows
-  --config.epochs=60               passes over the training images
-  --config.model.variant=drn_a_50  the network
-  --config.model.dtype=bfloat16    for TPUs and recent GPUs
-  --config.data.data_dir=DIR       where TFDS keeps prepared data
-  --config.data.manual_dir=DIR     where ImageNet's tar files or Cityscapes' zip files lie
-  --config.init_from=DIR           a checkpoint to start from
+Every field of the configuration can be changed with --config.FIELD=VALUE. The most used ones are
+below, with the values that hold where FILE sets no others; --help_fields explains all.
 
 The same command, given again, goes on at the last checkpoint, so a run may be killed at any time.
 SIGTERM saves first and ends with status 143; what cannot be used ends with status 1. Where several
@@ -22,16 +14,23 @@ processes share a run, all of them get the same command, and a --workdir that al
 
 from drn_jax import commands, paths
 
-
-def main(argv):
-    """Runs the command with these flags; see the module's text."""
-    parser = commands.Parser('main', __doc__)
-    parser.add_argument(
-        '--config',
-        required=True,
-        metavar='FILE',
-        help='configuration of the run, such as configs/drn_c_26.py',
+MOST_USED = {
+    'most used fields': (
+        'batch_size',
+        'epochs',
+        'model.variant',
+        'model.dtype',
+        'data.data_dir',
+        'data.manual_dir',
+        'init_from',
     )
+}
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command with these flags; see the module's text."""
+    parser = commands.Parser('main', __doc__, MOST_USED)
+    commands.add_config_flag(parser)
     parser.add_argument(
         '--workdir',
         required=True,

@@ -1,6 +1,7 @@
 """Flags `--config.field=value` laid over a configuration, with the types of its fields."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 from absl import flags
@@ -15,11 +16,11 @@ def override(
     """Lays flags `--config.field=value` over a configuration.
 
     Args:
-        config: the configuration.
+        config: the configuration; it is changed.
         overrides: the flags.
 
     Returns:
-        The configuration, changed.
+        The configuration.
 
     Raises:
         InputError: there is no such field, or a value has the wrong type.
@@ -44,14 +45,14 @@ def override(
     return holder.value
 
 
-def _check_field(name, config):
+def _check_field(name: str, config: Any) -> None:
     """Refuses a dotted name that is no field of a configuration, saying what there is."""
     parent = 'config'
     for part in name.split('.') if name else ():
-        fields = list(config) if isinstance(config, ml_collections.ConfigDict) else []
-        if part not in fields:
+        known = list(config) if isinstance(config, ml_collections.ConfigDict) else []
+        if part not in known:
             raise InputError(
                 f'{parent} has no field {part!r}; it has '
-                f'{", ".join(fields) or "none"}, --help_fields explains all'
+                f'{", ".join(known) or "none"}, --help_fields explains all'
             )
         config, parent = config[part], f'{parent}.{part}'

@@ -133,12 +133,7 @@ def devices_of(target: chips.Slice | gpus.Cluster | None) -> Sequence[jax.Device
 def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Reads the command line: the flags, and those of the form --config.field=value."""
     parser = commands.Parser('plan', __doc__)
-    parser.add_argument(
-        '--config',
-        required=True,
-        metavar='FILE',
-        help='configuration of the run, such as configs/drn_c_26.py',
-    )
+    commands.add_config_flag(parser)
     parser.add_argument(
         '--topology',
         required=True,

@@ -3,24 +3,19 @@
   python -m drn_jax.prepare --config=configs/drn_c_26.py --config.data.manual_dir=$HOME/imagenet
   python -m drn_jax.prepare --config=configs/digit_scenes.py --config.data.data_dir=gs://bucket/tfds
 
-The most used fields of the configuration:
-
-  --config.data.data_dir=DIR      where prepared data goes, local or gs://
-  --config.data.manual_dir=DIR    where ImageNet's tar files or Cityscapes' zip files lie
-
 Where the data set is prepared already, this only says what it holds. Runs prepare it themselves
 too, but where several processes share a run, all of them would.
 """
 
 from drn_jax import commands
 
+MOST_USED = {'most used fields': ('data.data_dir', 'data.manual_dir')}
 
-def main(argv):
+
+def main(argv: list[str]) -> None:
     """Runs the command with these flags; see the module's text."""
-    parser = commands.Parser('prepare', __doc__)
-    parser.add_argument(
-        '--config', required=True, metavar='FILE', help='configuration whose data set to prepare'
-    )
+    parser = commands.Parser('prepare', __doc__, MOST_USED)
+    commands.add_config_flag(parser, 'configuration whose data set to prepare')
     given, overrides = parser.parse_known_args(argv)
     config = commands.load_config(given.config, overrides)
 

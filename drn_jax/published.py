@@ -1,5 +1,7 @@
 """Numbers that the paper and the authors' later release report, to stand beside measured ones."""
 
+from drn_jax import cityscapes
+
 # ImageNet validation errors in percent: top-1 and top-5 with one crop, then with ten.
 # Rows of the paper's table 1, then of the release's README, which has one crop only.
 _IMAGENET = {
@@ -38,104 +40,20 @@ _LOCALIZATION_NAMES = ('localization_top1_error', 'localization_top5_error')
 
 # Cityscapes validation IoU in percent: the mean, then the classes. The paper's table 3, then the
 # release's README, which has the mean only.
+# fmt: off
 _CITYSCAPES = {
-    'drn_a_50': (
-        67.3,
-        96.9,
-        77.4,
-        90.3,
-        35.8,
-        42.8,
-        59.0,
-        66.8,
-        74.5,
-        91.6,
-        57.0,
-        93.4,
-        78.7,
-        55.3,
-        92.1,
-        43.2,
-        59.5,
-        36.2,
-        52.0,
-        75.2,
-    ),
-    'drn_c_26': (
-        68.0,
-        97.4,
-        80.7,
-        90.4,
-        36.1,
-        47.0,
-        56.9,
-        63.8,
-        73.0,
-        91.2,
-        57.9,
-        93.4,
-        77.3,
-        53.8,
-        92.7,
-        45.0,
-        70.5,
-        48.4,
-        44.2,
-        72.8,
-    ),
-    'drn_c_42': (
-        70.9,
-        97.7,
-        82.2,
-        91.2,
-        40.5,
-        52.6,
-        59.2,
-        66.7,
-        74.6,
-        91.7,
-        57.7,
-        94.1,
-        79.1,
-        56.0,
-        93.6,
-        56.0,
-        74.3,
-        54.7,
-        50.9,
-        74.1,
-    ),
+    'drn_a_50': (67.3, 96.9, 77.4, 90.3, 35.8, 42.8, 59.0, 66.8, 74.5, 91.6, 57.0, 93.4, 78.7, 55.3,
+                 92.1, 43.2, 59.5, 36.2, 52.0, 75.2),
+    'drn_c_26': (68.0, 97.4, 80.7, 90.4, 36.1, 47.0, 56.9, 63.8, 73.0, 91.2, 57.9, 93.4, 77.3, 53.8,
+                 92.7, 45.0, 70.5, 48.4, 44.2, 72.8),
+    'drn_c_42': (70.9, 97.7, 82.2, 91.2, 40.5, 52.6, 59.2, 66.7, 74.6, 91.7, 57.7, 94.1, 79.1, 56.0,
+                 93.6, 56.0, 74.3, 54.7, 50.9, 74.1),
     'drn_d_22': (68.0,),
     'drn_d_38': (71.4,),
     'drn_d_105': (75.6,),
 }
-_CITYSCAPES_NAMES = (
-    'mean_iou',
-    *(
-        f'iou/{name}'
-        for name in (
-            'road',
-            'sidewalk',
-            'building',
-            'wall',
-            'fence',
-            'pole',
-            'traffic light',
-            'traffic sign',
-            'vegetation',
-            'terrain',
-            'sky',
-            'person',
-            'rider',
-            'car',
-            'truck',
-            'bus',
-            'train',
-            'motorcycle',
-            'bicycle',
-        )
-    ),
-)
+# fmt: on
+_CITYSCAPES_NAMES = ('mean_iou', *(f'iou/{name}' for name in cityscapes.CLASS_NAMES))
 
 # For each kind of task, by data set: names of the metrics, and percents of each variant.
 CLASSIFICATION = {'imagenet2012': (_IMAGENET_NAMES, _IMAGENET)}

@@ -81,7 +81,7 @@ def digit_scenes() -> ml_collections.ConfigDict:
 
 
 def digit_scenes_segmentation() -> ml_collections.ConfigDict:
-    """Returns that for segmentation of the embedded data set: background and ten digits.
+    """Returns the configuration for segmenting the embedded data set: background and ten digits.
 
     Example:
         >>> digit_scenes_segmentation().task

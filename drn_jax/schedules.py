@@ -1,17 +1,20 @@
 """The learning rate as a function of the step, and when a run evaluates, saves and logs."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 
 from drn_jax.errors import InputError
 
 
-def total_steps(config, examples):
+def total_steps(config: ml_collections.ConfigDict, examples: int) -> int:
     """Returns the number of steps of a run: `config.steps`, or `config.epochs` over the examples.
+
+    Args:
+        config: the configuration of the run.
+        examples: images in one epoch.
 
     Raises:
         InputError: there would be none.
@@ -31,8 +34,8 @@ def total_steps(config, examples):
     return steps
 
 
-def learning_rate(config, examples):
-    """Returns the learning rate of every step.
+def learning_rate(config: ml_collections.ConfigDict, examples: int) -> optax.Schedule:
+    """Returns the learning rate as a function of the step.
 
     The rate of a batch is `learning_rate * batch_size / base_batch_size`. It rises from 0 over
     `warmup_epochs`; then 'steps' multiplies it with `decay_factor` at each of `decay_epochs`,
@@ -45,7 +48,7 @@ def learning_rate(config, examples):
         examples: images in one epoch.
 
     Returns:
-        A function of the step (the first is 0) that gives a float32 scalar.
+        A function of the step (the first is 0) that returns a float32 scalar.
 
     Raises:
         InputError: as `total_steps`.
@@ -58,29 +61,29 @@ def learning_rate(config, examples):
 
     Source: section 5.1 of the paper ('steps'); the release's segmentation of Cityscapes ('poly').
     """
-    settings, per_epoch = config.optimizer, examples / config.batch_size
-    peak = settings.learning_rate * config.batch_size / settings.base_batch_size
-    warmup = int(settings.warmup_epochs * per_epoch)
+    optimizer, per_epoch = config.optimizer, examples / config.batch_size
+    peak = optimizer.learning_rate * config.batch_size / optimizer.base_batch_size
+    warmup = int(optimizer.warmup_epochs * per_epoch)
     steps = total_steps(config, examples)
     schedules = {
         'steps': lambda: optax.piecewise_constant_schedule(
             peak,
             {
-                int(epoch * per_epoch) - warmup: settings.decay_factor
-                for epoch in settings.decay_epochs
+                int(epoch * per_epoch) - warmup: optimizer.decay_factor
+                for epoch in optimizer.decay_epochs
             },
         ),
         'cosine': lambda: optax.cosine_decay_schedule(peak, max(steps - warmup, 1)),
-        'poly': lambda: _poly(peak, settings.poly_power, per_epoch, max(steps - warmup, 1)),
+        'poly': lambda: _poly(peak, optimizer.poly_power, per_epoch, max(steps - warmup, 1)),
         'constant': lambda: optax.constant_schedule(peak),
     }
-    schedule = schedules[settings.schedule]()
+    schedule = schedules[optimizer.schedule]()
     if not warmup:
         return schedule
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), schedule], [warmup])
 
 
-def _poly(peak, power, per_epoch, steps):
+def _poly(peak: float, power: float, per_epoch: float, steps: int) -> optax.Schedule:
     """Returns a rate that falls with every epoch and would be 0 after the last one."""
     epochs = max(steps / per_epoch, 1)
 
@@ -118,8 +121,8 @@ class Cadence(NamedTuple):
         return self.saves(step) or step % self.log_every == 0
 
 
-def cadence(config, examples):
-    """Returns the milestones of a run.
+def cadence(config: ml_collections.ConfigDict, examples: int) -> Cadence:
+    """Returns when a run evaluates, saves and logs.
 
     Args:
         config: the configuration.
@@ -146,15 +149,15 @@ class Schedule(NamedTuple):
     Attributes:
         examples: training images, of one epoch.
         cadence: when it evaluates, saves and logs.
-        learning_rate: function of the step.
+        learning_rate: of every step, see `learning_rate`.
     """
 
     examples: int
     cadence: Cadence
-    learning_rate: Callable[[int], jax.Array]
+    learning_rate: optax.Schedule
 
 
-def schedule(config, examples):
+def schedule(config: ml_collections.ConfigDict, examples: int) -> Schedule:
     """Returns the `Schedule` of a run.
 
     Args:

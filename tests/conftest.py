@@ -17,6 +17,16 @@ import pytest  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
 
+# Files that take minutes come first: of two processes none should be left with one of them at the
+# end (`--no-loadscope-reorder` keeps this order).
+LONG = ('test_kills.py', 'test_cloud.py', 'test_loop.py', 'test_processes.py', 'test_docs.py',
+        'test_notebooks.py', 'test_gpu_programs.py', 'test_imagenet_commands.py')  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the tests of `LONG` first."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
 
 @pytest.fixture(scope='session')
 def digit_scenes_dir(tmp_path_factory):

@@ -8,9 +8,8 @@ import sys
 import pytest
 
 import drn_jax
-from drn_jax import commands, evaluate, main, overrides, prepare, recipes
+from drn_jax import commands, evaluate, fields, main, overrides, prepare, recipes, tasks
 from drn_jax.errors import InputError
-from drn_jax.published import published
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -48,7 +47,7 @@ def test_config_headers_quote_the_published_numbers(path):
     header = path.read_text().split('"""')[1]
     row = next(line for line in header.splitlines() if line.strip().startswith('published'))
     numbers = [float(word) for word in row.split()[1:] if word != '-']
-    wanted = [100 * number for number in published(config).values()]
+    wanted = [100 * number for number in tasks.published_metrics(config).values()]
     assert numbers == pytest.approx(wanted)
     assert 'not measured' in header
 
@@ -76,10 +75,10 @@ def test_every_row_of_table_1_and_of_the_release_has_a_config():
 
 def test_nothing_is_published_for_other_data_and_widths():
     config = recipes.classification()
-    assert published(config)['top5_error_10crop'] == 0.0639
+    assert tasks.published_metrics(config)['top5_error_10crop'] == 0.0639
     config.model.width = 0.5
-    assert published(config) == {}
-    assert published(recipes.digit_scenes()) == {}
+    assert tasks.published_metrics(config) == {}
+    assert tasks.published_metrics(recipes.digit_scenes()) == {}
 
 
 def test_overrides_keep_the_type_of_the_field():
@@ -106,7 +105,7 @@ def test_overrides_keep_the_type_of_the_field():
         ),
         (
             '--config.loss.smooth=1',
-            "config.loss has no field 'smooth'; it has label_smoothing, exp",
+            "config.loss has no field 'smooth'; it has label_smoothing, --help",
         ),
         ('--config.seed.of=1', "config.seed has no field 'of'; it has none"),
         ('--config.batch_size=many', 'batch_size=many: invalid literal'),
@@ -162,6 +161,19 @@ def test_help_explains(command):
     assert result.returncode == 0
     assert f'python -m drn_jax.{command} --' in result.stdout
     assert '--config.' in result.stdout and not result.stderr
+
+
+@pytest.mark.parametrize('command', [main, evaluate, prepare])
+def test_help_explains_fields_by_the_table(command, capsys):
+    with pytest.raises(SystemExit):
+        command.main(['--help'])
+    shown = capsys.readouterr().out
+    for heading, names in command.MOST_USED.items():
+        _, _, below = shown.partition(f'\n{heading}:\n')
+        group = below.partition('\n\n')[0]
+        assert [line.strip() for line in group.splitlines()] == [
+            line.strip() for line in fields.lines(names).splitlines()
+        ]
 
 
 def test_errors_are_one_line_with_status_1(tmp_path):

@@ -75,3 +75,18 @@ def test_functions_are_short_enough_to_read():
                 body = node.body[1:] if ast.get_docstring(node) else node.body
                 lines = node.end_lineno - (body[0].lineno if body else node.lineno) + 1
                 assert lines <= 80, f'{path.name}: {node.name} has {lines} lines'
+
+
+def test_a_raw_configuration_is_seen_by_few():
+    """`experiments` resolves it; below the commands few others are given one."""
+    takers = []
+    for path in ROOT.rglob('*.py'):
+        if floor_of(path) not in HEIGHT or not 0 < HEIGHT[floor_of(path)] <= HEIGHT['training']:
+            continue
+        if path.name == 'experiments.py':
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                parameters = [*node.args.args, *node.args.kwonlyargs]
+                takers += [path] * any(each.arg == 'config' for each in parameters)
+    assert 0 < len(takers) <= 20 and len(set(takers)) <= 10

@@ -233,7 +233,10 @@ def test_boxes_of_other_images_give_an_error_instead_of_numbers(run, archives, t
             "^config.data.boxes '/nowhere' is neither a CSV file nor",
         ),
         (['--config.evaluation.maps=all'], "config.evaluation.maps 'all' is unknown"),
-        (['--config.evaluation.threshold=1.'], 'threshold of the dominant rule is 1.0'),
+        (
+            ['--config.evaluation.threshold=1.'],
+            'config.evaluation.threshold is 1.0; it must be below 1',
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(run, archives, tmp_path, flags, message):
@@ -262,13 +265,16 @@ def test_what_cannot_be_used_is_named(run, archives, tmp_path, flags, message):
     ],
 )
 def test_the_images_that_thresholds_are_chosen_on(monkeypatch, settings, split):
+    from training import tiny
+
     from drn_jax.training import evaluation
 
     monkeypatch.setattr(evaluation, 'CALIBRATION', 20)
     config = recipes.classification()
     config.update_from_flattened_dict(settings)
     source = NumberSource(train=100, tune=6, validation=7)
-    assert evaluation.calibration_split(config, source) == split
+    experiment = tiny.experiment_of(config, source, None)
+    assert evaluation.calibration_split(experiment) == split
 
 
 def test_training_images_that_are_evaluated_are_no_choice():

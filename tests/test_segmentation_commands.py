@@ -138,7 +138,7 @@ def test_a_network_without_class_names_is_evaluated_on_two_directories(tmp_path)
         (['--task=classification'], 'cannot be evaluated with a network for segmentation'),
         (['--save=paint'], '--save=paint is unknown; known are labels, colors, overlays, zip'),
         (['--images=somewhere'], '--images and --labels go together'),
-        (['--size=12'], 'invalid image_size value'),
+        (['--size=12'], "'12' is given, but a size is HEIGHTxWIDTH, such as 512x1024"),
         (
             ['--config.evaluation.tile_px=100'],
             'give 0, for whole images, or a multiple of the stride',

@@ -4,10 +4,14 @@ import contextlib
 import fcntl
 import math
 import threading
+from collections.abc import Iterator
+from typing import IO, Any
 
 import jax
+import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from drn_jax import fields, files, paths
@@ -16,7 +20,7 @@ from drn_jax.distributed import processes
 from drn_jax.errors import InputError, Stopped, one_line
 from drn_jax.reporting import progress
 
-_LARGE = ('variables', 'optimizer')  # items of a step
+_LARGE = ('variables', 'optimizer')  # items of a step whose files are large
 _COMMITTED = 'commit_success.txt'  # Orbax writes it last into a step
 
 
@@ -30,27 +34,37 @@ class Checkpoints:
     saved.
 
     Opening removes what an earlier process left unfinished and moves damaged steps to
-    `workdir/damaged`, so that the newest step is a good one (`set_right`); it says so.
+    `workdir/damaged`, so that the newest step is a good one (`repair`); it says so.
 
     Args:
         workdir: directory of the run.
         config: its configuration.
 
+    Attributes:
+        directory: the folder of the steps.
+
     Raises:
         InputError: the directory cannot be written, or another process is training in it.
+
+    Example:
+        with Checkpoints('runs/mine', config) as saved:
+            saved.save(state)
+            saved.add_metrics(int(state.step), {'top1_error': 0.25})
     """
 
-    def __init__(self, workdir, config):
-        settings, lowest = config.checkpoint, config.checkpoint.best_is == 'lowest'
+    def __init__(self, workdir: epath.PathLike, config: ml_collections.ConfigDict):
+        keep, lowest = config.checkpoint, config.checkpoint.best_is == 'lowest'
         self.directory = paths.directory(workdir, '--workdir') / restore.FOLDER
         self._config, self._lock = config, _lock(self.directory)
-        self._finishing, self._failure = None, None  # thread and error of the save in progress
+        # Of the save in progress.
+        self._finishing: threading.Thread | None = None
+        self._failure: tuple[int, Exception] | None = None  # step, and what went wrong
         if jax.process_index() == 0:
-            set_right(self.directory)
+            repair(self.directory)
         processes.wait_for_all('checkpoints')
 
         def quality(metrics):  # an earlier part of the run may have measured something else
-            return metrics.get(settings.best_metric, math.inf if lowest else -math.inf)
+            return metrics.get(keep.best_metric, math.inf if lowest else -math.inf)
 
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -59,11 +73,11 @@ class Checkpoints:
                 best_mode='min' if lowest else 'max',
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(
                     [
-                        checkpoint_managers.LatestN(settings.keep_last),
+                        checkpoint_managers.LatestN(keep.keep_last),
                         checkpoint_managers.BestN(
                             get_metric_fn=quality,
                             reverse=lowest,
-                            n=settings.keep_best,
+                            n=keep.keep_best,
                             keep_checkpoints_without_metrics=False,
                         ),
                     ]
@@ -71,16 +85,16 @@ class Checkpoints:
             ),
         )
 
-    def latest_step(self):
+    def latest_step(self) -> int | None:
         """Returns the newest finished step, or None."""
         return max(restore.steps(self.directory), default=None)
 
-    def check_same_run(self):
-        """Refuses to go on from a checkpoint that was made under other settings.
+    def check_same_run(self) -> None:
+        """Refuses to go on from a checkpoint of another run.
 
         Raises:
-            InputError: settings that change results differ; they are listed. Or the checkpoint
-                holds weights alone, as `save_variables` writes them.
+            InputError: fields that change results differ, see `fields.check_same_run`. Or the
+                checkpoint holds weights alone, as `save_variables` writes them.
         """
         step = self.latest_step()
         if step is not None:
@@ -92,19 +106,22 @@ class Checkpoints:
             stored = restore.read_config(self.directory / str(step))
             fields.check_same_run(self.directory.parent, stored, self._config)
 
-    def metrics(self, step):
+    def metrics(self, step: int) -> dict[str, Any] | None:
         """Returns the metrics of a step, or None where it has not been evaluated."""
         return restore.read_metrics(self.directory / str(step))
 
-    def save(self, state):
+    def save(self, state: Any) -> None:
         """Saves a state in the background.
+
+        Args:
+            state: a `training.states.TrainState`.
 
         Raises:
             InputError: this save, or the one before, failed; the last good step is named.
         """
         self.wait()
         step = int(state.step)
-        with self._failing(step):
+        with self._explain_failure(step):
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -117,14 +134,18 @@ class Checkpoints:
         finishing.start()
         self._finishing = finishing  # not before: Ctrl-C may come while it starts
 
-    def add_metrics(self, step, metrics):
+    def add_metrics(self, step: int, metrics: dict[str, Any]) -> None:
         """Adds validation metrics to a step that has been saved.
+
+        Args:
+            step: the step.
+            metrics: {name: number}.
 
         Raises:
             InputError: the step could not be saved, or its metrics cannot.
         """
         self.wait()
-        with self._failing(step):
+        with self._explain_failure(step):
             if jax.process_index() == 0:
                 path = self.directory / str(step)
                 files.write_json(path / restore.METRICS, metrics)
@@ -132,7 +153,7 @@ class Checkpoints:
         processes.wait_for_all(f'metrics of step {step}')
         self._manager.reload()  # it keeps the best steps
 
-    def wait(self):
+    def wait(self) -> None:
         """Waits for the save in progress.
 
         Raises:
@@ -143,19 +164,25 @@ class Checkpoints:
             self._finishing = None
         if self._failure:
             (step, error), self._failure = self._failure, None
-            with self._failing(step):
+            with self._explain_failure(step):
                 raise error
 
-    def restore(self, state):
-        """Returns the newest state, laid out as `state` is.
+    def restore(self, state: Any) -> Any:
+        """Reads the newest state.
+
+        Args:
+            state: a `training.states.TrainState` of the same shapes, laid out as is wanted.
+
+        Returns:
+            A `TrainState`.
 
         Raises:
-            InputError: it has other parameters; they are listed.
+            InputError: the saved one has other parameters, which are listed, or cannot be read.
         """
-        step = self.latest_step()
-        restore.check_shapes(self.directory / str(step), state.variables)
+        step, path = max(restore.steps(self.directory).items())
+        restore.check_shapes(path, state.variables)
         wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-        with restore.named_if_damaged(self.directory / str(step)):
+        with restore.named_if_damaged(path):
             items = self._manager.restore(
                 step,
                 args=ocp.args.Composite(
@@ -168,7 +195,7 @@ class Checkpoints:
             step=counter, variables=items['variables'], optimizer=items['optimizer']
         )
 
-    def _finish(self, step):
+    def _finish(self, step: int) -> None:
         """Waits, in a thread, until a step is committed, and writes its manifest."""
         try:
             self._manager.wait_until_finished()
@@ -178,14 +205,14 @@ class Checkpoints:
             self._failure = step, error
 
     @contextlib.contextmanager
-    def _failing(self, step):
+    def _explain_failure(self, step: int) -> Iterator[None]:
         """Turns what storage raises into one sentence that says what is saved."""
         try:
             yield
         except InputError:
             raise
         except Exception as error:  # Orbax and TensorStore raise many kinds
-            if jax.process_count() > 1 and processes.of_runtime(error):
+            if jax.process_count() > 1 and processes.is_runtime_error(error):
                 raise  # another process has ended
             good = None
             with contextlib.suppress(OSError):  # the directory may be gone
@@ -201,10 +228,10 @@ class Checkpoints:
                 'storage works, then give the same command again'
             ) from error
 
-    def __enter__(self):
+    def __enter__(self) -> 'Checkpoints':
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
             self.finish(kind, error, trace)
         finally:
@@ -214,8 +241,11 @@ class Checkpoints:
             if self._lock:
                 self._lock.close()
 
-    def finish(self, kind, error, trace):
+    def finish(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         """Waits for the save in progress as a context is left, perhaps by an error.
+
+        Args:
+            kind, error, trace: as `__exit__` takes them.
 
         Raises:
             InputError: the save failed, and no error but `Stopped` says more.
@@ -228,12 +258,12 @@ class Checkpoints:
                     raise
 
 
-def _others_are_there(error):
+def _others_are_there(error: BaseException | None) -> bool:
     """Returns whether a save in the background can finish, which takes all processes."""
-    return jax.process_count() == 1 or not processes.of_runtime(error)
+    return jax.process_count() == 1 or not processes.is_runtime_error(error)
 
 
-def set_right(directory):
+def repair(directory: epath.Path) -> None:
     """Leaves only finished steps in a folder of checkpoints, the newest of them a good one.
 
     Steps that Orbax did not finish are removed: the process that wrote them was ended. A step
@@ -261,21 +291,22 @@ def set_right(directory):
             good = True
 
 
-def _is_unfinished(path):
+def _is_unfinished(path: epath.Path) -> bool:
+    """Returns whether a path is the folder of a step without a manifest."""
     return path.name.isdigit() and path.is_dir() and not manifests.exists(path)
 
 
-def _set_aside(path, problem):
+def _set_aside(path: epath.Path, problem: str) -> None:
     """Moves a step to `damaged`."""
-    place = path.parent.parent / 'damaged' / path.name
-    while place.exists():
-        place = place.parent / (place.name + '_')
-    place.parent.mkdir(parents=True, exist_ok=True)
-    path.rename(place)
-    progress.say(f'step {path.name} is damaged ({problem}): it was moved to {place}')
+    target = path.parent.parent / 'damaged' / path.name
+    while target.exists():
+        target = target.with_name(target.name + '_')
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(target)
+    progress.say(f'step {path.name} is damaged ({problem}): it was moved to {target}')
 
 
-def _lock(directory):
+def _lock(directory: epath.Path) -> IO[str] | None:
     """Makes a directory and keeps other runs out of it for as long as this process lives.
 
     Only local directories have locks.
@@ -302,8 +333,10 @@ def _lock(directory):
         ) from error
 
 
-def save_variables(directory, config, variables, step=0):
-    """Saves variables that no run has trained, so that `restore.load` rebuilds the network.
+def save_variables(
+    directory: epath.PathLike, config: ml_collections.ConfigDict, variables: Any, step: int = 0
+) -> None:
+    """Saves variables that no run has trained, so that `drn_jax.load` rebuilds the network.
 
     Writes `directory/checkpoints/<step>` as a run does, without the item `optimizer`.
 

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Collection, Iterator
 
 from etils import epath
+
+from drn_jax import files
 
 FILE = 'MANIFEST.json'
 _CHUNK = 1 << 20
 
 
-def write(path):
+def write(path: epath.PathLike) -> None:
     """Writes the manifest of a step that is committed; the step counts as finished from here on.
 
     Args:
@@ -25,26 +28,26 @@ def write(path):
         ['data']
     """
     path = epath.Path(path)
-    text = _text({name: _sum(path / name) for name in sorted(_files(path))})
-    partial = path / (FILE + '.partial')
-    partial.write_text(text)
-    partial.replace(path / FILE)
+    text = _text({name: _sha256(path / name) for name in sorted(_files(path))})
+    with files.replacing(path / FILE) as partial:
+        partial.write_text(text)
 
 
-def exists(path):
-    """Returns whether a step was finished."""
+def exists(path: epath.PathLike) -> bool:
+    """Returns whether a step was finished; its files may have changed since."""
     return (epath.Path(path) / FILE).exists()
 
 
-def problem(path, without=()):
-    """Says what is wrong with a step, or gives None where all of it is as it was written.
+def problem(path: epath.PathLike, without: Collection[str] = ()) -> str | None:
+    """Finds what is wrong with a step, by reading all of its files.
 
     Args:
         path: folder of the step.
         without: names of items, such as 'optimizer', whose files are not looked at.
 
     Returns:
-        None or str: what is missing or has changed. A file that came later is no damage.
+        What is missing or has changed; None where all of it is as it was written. A file that came
+        later is no damage.
 
     Example:
         >>> import tempfile
@@ -72,7 +75,7 @@ def problem(path, without=()):
                 continue
             if not (path / name).exists():
                 return f'{name} is missing'
-            if _sum(path / name) != wanted:
+            if _sha256(path / name) != wanted:
                 return f'{name} is not what was written'
     except (ValueError, UnicodeDecodeError):
         return f'{FILE} is not what was written'
@@ -81,7 +84,8 @@ def problem(path, without=()):
     return None
 
 
-def _files(path, prefix=''):
+def _files(path: epath.Path, prefix: str = '') -> Iterator[str]:
+    """Yields the files below a folder, the manifest left out, as 'variables/params'."""
     for entry in path.iterdir():
         if entry.is_dir():
             yield from _files(entry, f'{prefix}{entry.name}/')
@@ -89,7 +93,7 @@ def _files(path, prefix=''):
             yield prefix + entry.name
 
 
-def _sum(path):
+def _sha256(path: epath.Path) -> str:
     digest = hashlib.sha256()
     with path.open('rb') as file:
         while chunk := file.read(_CHUNK):
@@ -97,5 +101,5 @@ def _sum(path):
     return digest.hexdigest()
 
 
-def _text(sums):
+def _text(sums: dict[str, str]) -> str:
     return json.dumps(sums, indent=1) + '\n'

@@ -1,4 +1,4 @@
-"""A checkpoint opened for use: the step, its configuration under new flags, its network."""
+"""A checkpoint opened for use: the step, its configuration with changes, its network."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -29,21 +29,21 @@ class Checkpoint(NamedTuple):
     model: Network
 
     def read_variables(self, sharding: jax.sharding.Sharding | None = None) -> dict[str, Any]:
-        """Reads the variables of the network; see `restore.read_variables`."""
+        """Reads the variables of the network, as `restore.read_variables`."""
         return restore.read_variables(self.path, self.model, sharding)
 
 
 def open(
-    reference: str | epath.Path, step: int | None = None, overrides: Sequence[str] = ()
+    reference: epath.PathLike, step: int | None = None, overrides: Sequence[str] = ()
 ) -> Checkpoint:
     """Opens a checkpoint; its variables are read later.
 
     The configuration is the stored one. It uses all devices that are here, whatever the run had,
-    and the flags are laid over it.
+    and the flags are laid over it. Its files are checked here, and not again where its variables
+    are read.
 
     Args:
-        reference: a working directory of a run, its checkpoint folder or the folder of one step.
-        step: the step wanted; None is the best by validation if one was evaluated, else the latest.
+        reference, step: see `restore.find`.
         overrides: flags `--config.field=value`.
 
     Returns:

@@ -2,26 +2,29 @@
 
 import contextlib
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
 from drn_jax import fields, paths, tasks
 from drn_jax.checkpoints import manifests
 from drn_jax.errors import InputError, one_line
+from drn_jax.models.networks import Network
 
 FOLDER = 'checkpoints'
 METRICS = 'metrics/metrics'  # file in the folder of a step, where Orbax looks for it
 
 
-def load(directory, step=None):
+def load(directory: epath.PathLike, step: int | None = None) -> tuple[Network, dict[str, Any]]:
     """Rebuilds a network and its variables from a checkpoint alone.
 
     Args:
-        directory: a working directory of a run, its checkpoint folder, or the folder of one step.
-        step: the step wanted; None is the best by validation error if one was evaluated, else the
-            latest.
+        directory, step: see `find`.
 
     Returns:
         The network, and {'params', 'batch_stats'} as float32 `jax.Array`s on the first device,
@@ -39,13 +42,12 @@ def load(directory, step=None):
     return model, read_variables(path, model)
 
 
-def find(directory, step=None):
-    """Finds the folder of one step.
+def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
+    """Finds the folder of one step, and checks its files but for those of the optimizer.
 
     Args:
         directory: a working directory of a run, its checkpoint folder, or the folder of one step.
-        step: the step wanted; None is the best by validation error if one was evaluated, else the
-            latest.
+        step: the step wanted; None is the best by validation if one was evaluated, else the latest.
 
     Returns:
         The folder, `workdir/checkpoints/<step>`.
@@ -59,10 +61,10 @@ def find(directory, step=None):
             f'{directory} is no directory; a checkpoint is given as the working '
             'directory of a run, its checkpoint folder or the folder of one step'
         )
-    if _is_step(root):
+    if _is_finished(root):
         if step not in (None, int(root.name)):
             raise InputError(f'{directory} is step {root.name}, but step {step} was asked for')
-        return _whole(root)
+        return _checked(root)
     known = steps(root / FOLDER if (root / FOLDER).exists() else root)
     if not known:
         raise InputError(
@@ -73,29 +75,39 @@ def find(directory, step=None):
         raise InputError(
             f'{directory} holds no step {step}; it holds {", ".join(map(str, sorted(known)))}'
         )
-    return _whole(known[_best(known) if step is None else step])
+    return _checked(known[_best(known) if step is None else step])
 
 
-def steps(folder):
+def steps(folder: epath.Path) -> dict[int, epath.Path]:
     """Returns the finished steps in a folder of checkpoints, {step: its folder}."""
-    return {int(path.name): path for path in folder.iterdir() if _is_step(path)}
+    return {int(path.name): path for path in folder.iterdir() if _is_finished(path)}
 
 
-def read_metrics(path):
-    """Reads the validation metrics in the folder of one step; None where it has none."""
+def read_metrics(path: epath.Path) -> dict[str, Any] | None:
+    """Reads the validation metrics in the folder of one step; None where it has none.
+
+    Raises:
+        InputError: they cannot be read.
+    """
     file = path / METRICS
     with named_if_damaged(path):
         return json.loads(file.read_text()) if file.exists() else None
 
 
-def read_config(path):
-    """Reads the configuration in the folder of one step; fields that it lacks get defaults."""
+def read_config(path: epath.Path) -> ml_collections.ConfigDict:
+    """Reads the configuration in the folder of one step, as `fields.from_stored`.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     with named_if_damaged(path), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
         stored = checkpointer.restore(path / 'config')
         return fields.from_stored(stored, tasks.TASKS[stored['task']].recipe())
 
 
-def read_variables(path, model, sharding=None):
+def read_variables(
+    path: epath.Path, model: Network, sharding: jax.sharding.Sharding | None = None
+) -> dict[str, Any]:
     """Reads the variables of a network from the folder of one step.
 
     Args:
@@ -107,7 +119,7 @@ def read_variables(path, model, sharding=None):
         {'params', 'batch_stats'}, float32.
 
     Raises:
-        InputError: the checkpoint has other parameters; they are listed.
+        InputError: the checkpoint has other parameters, which are listed, or cannot be read.
     """
     sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     variables = jax.eval_shape(
@@ -124,7 +136,7 @@ def read_variables(path, model, sharding=None):
         )
 
 
-def check_shapes(path, variables):
+def check_shapes(path: epath.Path, variables: Any) -> None:
     """Refuses a checkpoint whose variables are not those of a network.
 
     Args:
@@ -159,7 +171,7 @@ def check_shapes(path, variables):
 
 
 @contextlib.contextmanager
-def named_if_damaged(path):
+def named_if_damaged(path: epath.Path) -> Iterator[None]:
     """Turns whatever reading a checkpoint raises into one sentence that names it.
 
     Args:
@@ -178,19 +190,21 @@ def named_if_damaged(path):
         ) from error
 
 
-def _shapes(tree):
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a tree's leaves by their names, as 'params/head/kernel'."""
     return {
         jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
 
 
-def _is_step(path):
+def _is_finished(path: epath.Path) -> bool:
+    """Returns whether a path is the folder of a finished step."""
     return path.name.isdigit() and manifests.exists(path)
 
 
-def _whole(path):
-    """Returns the folder of a step whose files are those that were written."""
+def _checked(path: epath.Path) -> epath.Path:
+    """Returns the folder of a step, and refuses one whose files are not those that were written."""
     if problem := manifests.problem(path, without=('optimizer',)):
         raise InputError(
             f'the checkpoint {path} is damaged: {problem}; choose another step, or '
@@ -199,12 +213,12 @@ def _whole(path):
     return path
 
 
-def _best(known):
+def _best(known: dict[int, epath.Path]) -> int:
     """Returns the step with the best validation metric, the first of equals; else the latest."""
-    settings = read_config(known[max(known)]).checkpoint
+    config = read_config(known[max(known)]).checkpoint
     ranked = []
     for step, path in known.items():
-        value = (read_metrics(path) or {}).get(settings.best_metric)
+        value = (read_metrics(path) or {}).get(config.best_metric)
         if value is not None:
-            ranked.append((value if settings.best_is == 'lowest' else -value, step))
+            ranked.append((value if config.best_is == 'lowest' else -value, step))
     return min(ranked)[1] if ranked else max(known)

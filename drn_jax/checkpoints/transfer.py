@@ -1,8 +1,10 @@
 """Starting a run from the weights of another one, or of a converted file."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
+from etils import epath
 from flax import traverse_util
 
 from drn_jax import tasks
@@ -18,14 +20,14 @@ class Transfer(NamedTuple):
     Attributes:
         taken: arrays that came from the checkpoint.
         new: arrays of the new network that keep their initial values.
-        unused: arrays of the checkpoint that the new network has no place for.
+        unused: arrays of the checkpoint that the new network does not take.
     """
 
     taken: list[str]
     new: list[str]
     unused: list[str]
 
-    def __str__(self):
+    def __str__(self) -> str:
         def listed(names):
             return f'{len(names)} ({", ".join(names)})' if names else 'none'
 
@@ -35,11 +37,11 @@ class Transfer(NamedTuple):
         )
 
 
-def start_from(path, variables):
+def start_from(path: epath.Path, variables: Mapping[str, Any]) -> tuple[dict[str, Any], Transfer]:
     """Takes the variables of a network from a checkpoint, the head only where it fits.
 
     Args:
-        path: the folder of one step, as `restore.find` gives it.
+        path: the folder of one step, as `restore.find` returns it.
         variables: initial {'params', 'batch_stats'} of the new network, as `jax.Array`s.
 
     Returns:
@@ -63,15 +65,16 @@ def start_from(path, variables):
     return traverse_util.unflatten_dict(merged, sep='/'), transfer
 
 
-def merge(stored, initial):
+def merge(
+    stored: Mapping[str, jax.Array], initial: Mapping[str, jax.Array]
+) -> tuple[dict[str, jax.Array], Transfer]:
     """Replaces initial arrays by stored ones of the same name and shape.
 
     Args:
-        stored: name -> array.
-        initial: name -> `jax.Array`.
+        stored, initial: name -> array.
 
     Returns:
-        name -> `jax.Array`, with the names and the sharding of `initial`, and the `Transfer`.
+        name -> array, with the names and the sharding of `initial`, and the `Transfer`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -96,5 +99,5 @@ def merge(stored, initial):
     )
 
 
-def _flat(variables):
+def _flat(variables: Mapping[str, Any]) -> dict[str, jax.Array]:
     return traverse_util.flatten_dict(variables, sep='/')

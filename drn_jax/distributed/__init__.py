@@ -1,0 +1,1 @@
+"""Devices and processes: how they share a batch, and what ends a run early."""

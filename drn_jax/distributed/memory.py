@@ -1,7 +1,9 @@
-"""What to say when the devices have too little memory."""
+"""Memory of the devices and the host: checked beforehand, or explained where it is too little."""
 
 import contextlib
 import os
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 
@@ -19,22 +21,20 @@ EVALUATE = (
     'give a smaller config.evaluation.batch_size, or for segmentation tiles, '
     'config.evaluation.tile_px=512'
 )
-
-
 _BATCHES = 6  # that the host holds at a time: decoded ahead, fed, and on their way
 
 
-def host_memory_bytes():
+def host_memory_bytes() -> int:
     """Returns the memory of this machine, in bytes."""
     return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
-def check_batches(batch_size, side_px):
+def check_batches(batch_size: int, side_px: int) -> None:
     """Refuses batches of which the host could not hold those that are on their way.
 
     Args:
         batch_size: images of a batch that this process reads.
-        side_px: of an image, which takes three bytes a pixel, and its label map one.
+        side_px: side of an image; its pixels take three bytes each, those of its label map one.
 
     Raises:
         InputError: they take more than the memory of this machine.
@@ -48,15 +48,15 @@ def check_batches(batch_size, side_px):
         )
 
 
-def compile_checked(step, *arguments):
-    """Compiles a function and checks that what it needs is there.
+def compile_checked(step: jax.stages.Wrapped, *arguments: Any) -> jax.stages.Compiled:
+    """Compiles a function and checks that there is the memory that it needs.
 
     Accelerators refuse what does not fit; a CPU would take memory until the system ends the
     process.
 
     Args:
-        step: of `jax.jit`.
-        *arguments: it will be called with.
+        step: a function of `jax.jit`.
+        *arguments: what it will be called with.
 
     Returns:
         The compiled function.
@@ -66,8 +66,8 @@ def compile_checked(step, *arguments):
     """
     function = step.lower(*arguments).compile()
     if jax.devices()[0].platform == 'cpu':
-        plan = function.memory_analysis()
-        needed = plan.temp_size_in_bytes + plan.argument_size_in_bytes
+        memory: Any = function.memory_analysis()
+        needed = memory.temp_size_in_bytes + memory.argument_size_in_bytes
         if needed > host_memory_bytes():
             raise InputError(
                 f'a step takes {needed / 2**30:,.0f} GiB, but this machine has '
@@ -77,15 +77,19 @@ def compile_checked(step, *arguments):
 
 
 @contextlib.contextmanager
-def explain_out_of_memory(what, advice):
+def explain_out_of_memory(what: str, advice: str) -> Iterator[None]:
     """Turns the error of a device that has too little memory into one sentence.
 
     Args:
-        what: does not fit, in the plural.
-        advice: what to do, one of those above.
+        what: what does not fit, in the plural, such as '8 images'.
+        advice: what to do: `PREDICT`, `TRAIN` or `EVALUATE`.
 
     Raises:
         InputError: the memory did not suffice.
+
+    Example:
+        with explain_out_of_memory('8 images', PREDICT):
+            logits = jax.block_until_ready(model.apply(variables, images))
     """
     try:
         yield
@@ -95,8 +99,11 @@ def explain_out_of_memory(what, advice):
         raise InputError(f'{what} do not fit into the memory of the devices; {advice}') from error
 
 
-def images(shape):
-    """Returns a batch of images in words.
+def images(shape: Sequence[int]) -> str:
+    """Describes a batch of images.
+
+    Args:
+        shape: B, H, W, and what may follow.
 
     Example:
         >>> images((8, 1024, 2048, 3))

@@ -2,17 +2,21 @@
 
 import collections
 import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from drn_jax.errors import InputError
 
 DATA, SPATIAL = 'data', 'spatial'  # examples of a batch; rows of an image
 
 
-def create_mesh(devices=0, spatial=1, known=None):
+def create_mesh(
+    devices: int = 0, spatial: int = 1, known: Sequence[jax.Device] | None = None
+) -> Mesh:
     """Returns the mesh over which a batch is spread: its examples, and the rows of its images.
 
     Devices follow each other by slice, then by process. So each process holds rows of a batch that
@@ -35,7 +39,8 @@ def create_mesh(devices=0, spatial=1, known=None):
         >>> dict(create_mesh(1).shape)
         {'data': 1, 'spatial': 1}
     """
-    planned, known = known is not None, jax.devices() if known is None else known
+    planned = known is not None
+    known = jax.devices() if known is None else known
     processes = len({device.process_index for device in known}) if planned else jax.process_count()
     where = 'the slice' if planned else 'this machine'
     if not 0 <= devices <= len(known):
@@ -48,7 +53,7 @@ def create_mesh(devices=0, spatial=1, known=None):
             f'config.mesh.devices is {devices}, but {processes} processes '
             f'share all of their {len(known)} devices; use 0'
         )
-    known = in_order(known)[: devices or None]
+    known = sort_devices(known)[: devices or None]
     local = len(known) // processes  # an image lies on the devices of one process
     if spatial < 1 or local % spatial:
         raise InputError(
@@ -56,32 +61,32 @@ def create_mesh(devices=0, spatial=1, known=None):
             'use 1 or another number that divides them'
         )
     # jax.make_mesh would put them into another order on TPUs.
-    return jax.sharding.Mesh(
+    return Mesh(
         np.array(known).reshape(-1, spatial),
         (DATA, SPATIAL),
         axis_types=(jax.sharding.AxisType.Auto,) * 2,
     )
 
 
-def in_order(devices):
-    """Returns devices by slice (of TPUs that several networks join), process and number."""
+def sort_devices(devices: Iterable[Any]) -> list[Any]:
+    """Sorts devices by slice (of TPUs that several networks join), process and number."""
     return sorted(
         devices,
         key=lambda device: (getattr(device, 'slice_index', 0), device.process_index, device.id),
     )
 
 
-def replicated(mesh):
+def replicated(mesh: Mesh) -> NamedSharding:
     """Returns the sharding of what every device holds whole: states, keys, counts."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def batch_sharding(mesh):
+def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Returns the sharding of batches in evaluation: the examples are spread over all devices."""
     return NamedSharding(mesh, PartitionSpec((DATA, SPATIAL)))
 
 
-def spatial_sharding(mesh, dims):
+def spatial_sharding(mesh: Mesh, dims: int) -> NamedSharding:
     """Returns the sharding of batches in training: rows of images and label maps are spread too.
 
     Args:
@@ -91,13 +96,18 @@ def spatial_sharding(mesh, dims):
     return NamedSharding(mesh, PartitionSpec(DATA, SPATIAL) if dims > 2 else PartitionSpec(DATA))
 
 
-def constrain_batch(batch, mesh, rows=False):
-    """Lays out a batch inside a compiled function: by row, or by example.
+def constrain_batch(
+    batch: Mapping[str, jax.Array], mesh: Mesh, rows: bool = False
+) -> dict[str, jax.Array]:
+    """Lays out a batch over the devices, inside a compiled function.
 
     Args:
-        batch: dict of arrays whose first axis is that of examples.
+        batch: arrays whose first axis is that of examples.
         mesh: the devices.
-        rows: whether to spread the rows of images too.
+        rows: whether to spread the rows of images too: `spatial_sharding`, else `batch_sharding`.
+
+    Returns:
+        The batch, with the same values.
     """
     return {
         key: jax.lax.with_sharding_constraint(
@@ -107,8 +117,17 @@ def constrain_batch(batch, mesh, rows=False):
     }
 
 
-def check_batch_size(batch_size, devices, name='config.batch_size'):
-    """Refuses a batch size that the devices do not divide."""
+def check_batch_size(batch_size: int, devices: int, name: str = 'config.batch_size') -> None:
+    """Refuses a batch size that the devices do not divide.
+
+    Args:
+        batch_size: images of a batch, over all devices.
+        devices: how many share the batch.
+        name: the field or flag that the size comes from, for the error.
+
+    Raises:
+        InputError: they do not; the nearest sizes that they divide are named.
+    """
     if batch_size < 1 or batch_size % devices:
         below = batch_size // devices * devices
         near = f'{below} or {below + devices}' if below > 0 else devices
@@ -118,11 +137,11 @@ def check_batch_size(batch_size, devices, name='config.batch_size'):
         )
 
 
-def check_rows(rows, spatial, stride):
+def check_rows(rows: int, spatial: int, stride: int) -> None:
     """Refuses images whose rows the devices that share them cannot split.
 
     Args:
-        rows: of an image.
+        rows: how many an image has.
         spatial: devices that share them.
         stride: rows of an image for each row of the network's last map.
 
@@ -136,8 +155,12 @@ def check_rows(rows, spatial, stride):
         )
 
 
-def local_rows(batch_size, mesh):
+def local_rows(batch_size: int, mesh: Mesh) -> tuple[int, int]:
     """Returns the rows of a global batch that the devices of this process hold, as (start, stop).
+
+    Args:
+        batch_size: rows of the global batch.
+        mesh: the devices.
 
     Raises:
         InputError: they do not lie side by side.
@@ -146,12 +169,8 @@ def local_rows(batch_size, mesh):
         >>> local_rows(32, create_mesh())
         (0, 32)
     """
-    ranges = {
-        rows.indices(batch_size)[:2]
-        for (rows,) in spatial_sharding(mesh, 1)
-        .addressable_devices_indices_map((batch_size,))
-        .values()
-    }
+    indices: Any = spatial_sharding(mesh, 1).addressable_devices_indices_map((batch_size,))
+    ranges = {rows.indices(batch_size)[:2] for (rows,) in indices.values()}
     starts, stops = zip(*sorted(ranges))
     if stops[:-1] != starts[1:]:
         raise InputError(
@@ -161,13 +180,21 @@ def local_rows(batch_size, mesh):
     return starts[0], stops[-1]
 
 
-def prefetch_to_device(batches, mesh, keys, *, optional=(), rows=False, ahead=2):
+def prefetch_to_device(
+    batches: Iterable[Mapping[str, np.ndarray]],
+    mesh: Mesh,
+    keys: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    rows: bool = False,
+    ahead: int = 2,
+) -> Iterator[dict[str, jax.Array]]:
     """Moves batches to the devices, `ahead` of the one that is handed out.
 
     Transfers run in the background, so the next batches are on the device when a step ends.
 
     Args:
-        batches: an iterator of dicts of NumPy arrays, the rows that this process holds.
+        batches: NumPy arrays by name, the rows that this process holds.
         mesh: where they go.
         keys: the entries that are moved.
         optional: entries that are moved too, if batches have them.
@@ -175,7 +202,7 @@ def prefetch_to_device(batches, mesh, keys, *, optional=(), rows=False, ahead=2)
         ahead: how many batches are on their way at a time.
 
     Yields:
-        Dicts of global `jax.Array`s, laid out as `constrain_batch` does.
+        Global `jax.Array`s by name, laid out as `constrain_batch` does.
 
     Raises:
         InputError: the batches lack one of the keys.
@@ -197,17 +224,17 @@ def prefetch_to_device(batches, mesh, keys, *, optional=(), rows=False, ahead=2)
         }
 
     batches = iter(batches)
-    queue = collections.deque(put(batch) for batch in itertools.islice(batches, ahead))
+    queue = collections.deque(map(put, itertools.islice(batches, ahead)))
     while queue:
         yield queue.popleft()
-        queue.extend(put(batch) for batch in itertools.islice(batches, 1))
+        queue.extend(map(put, itertools.islice(batches, 1)))
 
 
-def local_part(array):
-    """Returns the rows of an array laid out by example that lie on the devices of this process.
+def local_part(array: jax.Array) -> np.ndarray:
+    """Copies the rows of an array that lie on the devices of this process.
 
     Args:
-        array: `jax.Array`, its first axis spread over all devices.
+        array: its first axis is spread over all devices: `batch_sharding`.
 
     Returns:
         NumPy array, in the order of the global one.

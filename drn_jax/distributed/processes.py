@@ -6,6 +6,8 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,12 +22,12 @@ NAMES = 100  # that each process tells the others of
 
 @contextlib.contextmanager
 def initialize(
-    coordinator=None,
-    processes=None,
-    process=None,
-    join_seconds=JOIN_SECONDS,
-    silent_seconds=SILENT_SECONDS,
-):
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+    join_seconds: int = JOIN_SECONDS,
+    silent_seconds: int = SILENT_SECONDS,
+) -> Iterator[None]:
     """Joins the other processes of a run, where there are any; to be entered before JAX is used.
 
     They are those that the arguments name, or those that JAX finds where it runs: on a Cloud TPU,
@@ -55,20 +57,20 @@ def initialize(
     if (
         processes != 1
         and not jax.distributed.is_initialized()
-        and (coordinator or _may_have_others(os.environ))
+        and (coordinator or _can_be_searched(os.environ))
     ):
         _join(coordinator, processes, process, join_seconds, silent_seconds)
         if processes not in (None, jax.process_count()):
             raise InputError(
                 f'{processes} processes were expected, but {jax.process_count()} '
-                f'found each other; start all of them with the same number'
+                'found each other; start all of them with the same number'
             )
     elif processes not in (None, 1) and not jax.distributed.is_initialized():
-        raise _nobody(processes)
+        raise _no_others(processes)
     try:
         yield
     except Exception as error:
-        if jax.process_count() == 1 or not of_runtime(error):
+        if jax.process_count() == 1 or not is_runtime_error(error):
             raise
         raise InputError(
             f'the {jax.process_count()} processes cannot go on together '
@@ -77,19 +79,24 @@ def initialize(
         ) from error
 
 
-def name():
+def name() -> str:
     """Names this process for messages, ' in process 1'; '' where it is alone."""
     if not jax.distributed.is_initialized() or jax.process_count() == 1:
         return ''
     return f' in process {jax.process_index()}'
 
 
-def of_runtime(error):
+def is_runtime_error(error: BaseException | None) -> bool:
     """Returns whether JAX's runtime raised an exception, as when a process ends, or its cause.
 
+    Args:
+        error: the exception; None is none.
+
     Example:
-        >>> of_runtime(ValueError('UNKNOWN: Gloo AllGather failed')), of_runtime(ValueError('no'))
-        (True, False)
+        >>> is_runtime_error(ValueError('UNKNOWN: Gloo AllGather failed'))
+        True
+        >>> is_runtime_error(ValueError('no'))
+        False
     """
     while error is not None:
         # Where a computation is started rather than waited for, it is a ValueError.
@@ -99,24 +106,28 @@ def of_runtime(error):
     return False
 
 
-def exit_now(status):
-    """Ends this process at once; at a normal exit it would wait for the others, who wait for it."""
+def exit_now(status: int) -> None:
+    """Ends this process at once; at a normal exit it would wait for the others, who wait for it.
+
+    Args:
+        status: the exit status.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
-def wait_for_all(what):
-    """Waits until every process has come here; `what` names the place."""
+def wait_for_all(what: str) -> None:
+    """Waits until every process has called this with the same `what`."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
 
 
-def all_reduce_sum(numbers):
+def all_reduce_sum(numbers: Any) -> Any:
     """Adds up what every process has.
 
     Args:
-        numbers: tree of integer arrays, of the same shapes in all processes.
+        numbers: tree of integer arrays, of any shapes, which are the same in all processes.
 
     Returns:
         The tree with the sums, int64.
@@ -128,8 +139,15 @@ def all_reduce_sum(numbers):
     return jax.tree.map(lambda each: each.sum(0), all_gather(numbers))
 
 
-def all_gather(numbers):
-    """Returns what every process has, in their order: as `all_reduce_sum`, but [P, ...]."""
+def all_gather(numbers: Any) -> Any:
+    """Returns what every process has, in their order.
+
+    Args:
+        numbers: see `all_reduce_sum`.
+
+    Returns:
+        The tree, int64, with an axis for the P processes before the others, [P, ...].
+    """
     numbers = jax.tree.map(lambda each: np.asarray(each, np.int64), numbers)
     if jax.process_count() == 1:
         return jax.tree.map(lambda each: each[None], numbers)
@@ -140,11 +158,11 @@ def all_gather(numbers):
     )
 
 
-def all_gather_names(names):
+def all_gather_names(names: Iterable[str]) -> list[str]:
     """Returns the names that any process has, each once and sorted.
 
     Args:
-        names: str of this process; where there are other processes, they get the first `NAMES`.
+        names: of this process; where there are others, they get the first `NAMES` of them.
 
     Example:
         >>> all_gather_names(['b.jpg', 'a.jpg'])
@@ -161,8 +179,12 @@ def all_gather_names(names):
     )
 
 
-def check_shards(shards):
-    """Refuses a number of slices of the training images that the processes do not divide."""
+def check_shards(shards: int) -> None:
+    """Refuses a number of shards of the training images that the processes do not divide.
+
+    Raises:
+        InputError: they do not.
+    """
     if shards % jax.process_count():
         raise InputError(
             f'config.data.shards is {shards}, which {jax.process_count()} processes do not '
@@ -189,7 +211,7 @@ def _check(coordinator, processes, process):
 
 
 def _check_times(**seconds):
-    """Refuses times that are none: JAX ends the processes with pages of text then."""
+    """Refuses times out of range: JAX ends the processes with pages of text then."""
     for flag, number in seconds.items():
         if not 1 <= number <= MOST_SECONDS:
             raise InputError(
@@ -197,11 +219,11 @@ def _check_times(**seconds):
             )
 
 
-def _may_have_others(environment):
-    """Leaves out pods of Kubernetes that are none of an indexed job, where JAX's search fails.
+def _can_be_searched(environment):
+    """Returns whether JAX can look for others: not in pods of Kubernetes without an indexed job.
 
     Example:
-        >>> _may_have_others({}), _may_have_others({'KUBERNETES_SERVICE_HOST': '10.0.0.1'})
+        >>> _can_be_searched({}), _can_be_searched({'KUBERNETES_SERVICE_HOST': '10.0.0.1'})
         (True, False)
     """
     return 'KUBERNETES_SERVICE_HOST' not in environment or bool(
@@ -209,20 +231,21 @@ def _may_have_others(environment):
     )
 
 
-def _nobody(processes):
+def _no_others(processes):
+    """Returns the error for other processes that are expected and not named."""
     return InputError(
         f'{processes or "several"} processes were expected, but nothing here names '
         'the others; give --coordinator=HOST:PORT and --process=I'
     )
 
 
-def _devices(environment):
+def _local_devices(environment: Mapping[str, str]) -> list[int] | None:
     """Returns the accelerators to use: [] is all, None is one for each process of a host.
 
     Under Slurm, JAX takes one for each process even where the host has no other process.
 
     Example:
-        >>> _devices({'SLURM_NTASKS': '2', 'SLURM_STEP_NUM_NODES': '2'})
+        >>> _local_devices({'SLURM_NTASKS': '2', 'SLURM_STEP_NUM_NODES': '2'})
         []
     """
     tasks, nodes = (environment.get(f'SLURM_{name}') for name in ('NTASKS', 'STEP_NUM_NODES'))
@@ -258,14 +281,14 @@ def _join(coordinator, processes, process, join_seconds, silent_seconds):
             'cluster_detection_method': 'deactivate',
         }
         jax.distributed.initialize(
-            **(named if coordinator else {'local_device_ids': _devices(os.environ)}),
+            **(named if coordinator else {'local_device_ids': _local_devices(os.environ)}),
             initialization_timeout=join_seconds + 60,
             heartbeat_timeout_seconds=silent_seconds,
         )
         jax.devices()  # these are exchanged too
     except ValueError as error:  # there is nothing to join
         if processes or 'JAX_COORDINATOR_ADDRESS' in os.environ:
-            raise _nobody(processes) from error
+            raise _no_others(processes) from error
     except RuntimeError as error:
         if processes is None and 'before any JAX calls' in str(error):
             return  # a Python session that has used JAX; commands join before that

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
@@ -108,7 +108,7 @@ def compile_step(experiment: experiments.Experiment) -> Program:
     lowered = steps.train_step(task, optimizer, mesh).lower(state, batch, key)
     is_gpu = mesh.devices.flat[0].platform == 'gpu'
     try:
-        compiled = lowered.compile(compiler_options=cuda_compiler.OPTIONS if is_gpu else None)
+        compiled: Any = lowered.compile(compiler_options=cuda_compiler.OPTIONS if is_gpu else None)
     except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' not in str(error):
             raise

@@ -1,0 +1,1 @@
+"""What a run tells people and writes down: progress, TensorBoard, report.json."""

@@ -2,8 +2,11 @@
 
 import importlib.metadata
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import jax
+import ml_collections
 from etils import epath
 
 from drn_jax import files
@@ -22,7 +25,7 @@ PACKAGES = (
 )
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that results depend on.
 
     Example:
@@ -38,20 +41,32 @@ def versions():
     return found
 
 
-def write_report(directory, *, command, config, data, metrics, published, **more):
+def write_report(
+    directory: epath.PathLike,
+    *,
+    command: str,
+    config: ml_collections.ConfigDict,
+    data: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    published: Mapping[str, float],
+    **more: Any,
+) -> epath.Path:
     """Writes report.json, in place of an earlier one in the same directory.
 
     Args:
-        directory: where, made if needed.
+        directory: where, local or gs://, made if needed.
         command: the command that was run.
         config: its configuration.
         data: what it ran on: names and numbers of examples.
-        metrics: what it measured; fractions in [0, 1].
+        metrics: what it measured; fractions in [0, 1], and counts.
         published: the published values, under the same names.
         **more: further entries.
 
     Returns:
-        The path of the file.
+        The path of the file, which the first process writes.
+
+    Raises:
+        OSError: it cannot be written.
     """
     path = epath.Path(directory) / 'report.json'
     if jax.process_index() == 0:
@@ -75,8 +90,11 @@ def write_report(directory, *, command, config, data, metrics, published, **more
     return path
 
 
-def table(metrics, published):
+def table(metrics: Mapping[str, Any], published: Mapping[str, float]) -> str:
     """Lays out metrics beside the published ones.
+
+    Args:
+        metrics, published: {name: number}; fractions in [0, 1] are shown in percent.
 
     Example:
         >>> print(table({'top1_error': .25, 'examples': 8}, {'top1_error': .2486}))
@@ -85,7 +103,6 @@ def table(metrics, published):
         examples                8            -
     """
     width = max([16, *map(len, metrics)])
-
     return '\n'.join(
         [f'{"metric":{width}}{"measured":>9}{"published":>13}']
         + [
@@ -95,7 +112,7 @@ def table(metrics, published):
     )
 
 
-def _text(name, number):
+def _text(name: str, number: int | float) -> str:
     """Writes a threshold as it is, since the best ones are close to 1, and other metrics as `cell`.
 
     Example:
@@ -105,7 +122,7 @@ def _text(name, number):
     return f'{number:.7f}' if name.endswith('threshold') else cell(number)
 
 
-def cell(number):
+def cell(number: int | float | None) -> str:
     """Writes a metric: a count as it is, a fraction in percent, nothing as a dash.
 
     Example:

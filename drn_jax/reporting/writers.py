@@ -2,10 +2,13 @@
 
 import contextlib
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from clu import metric_writers
+from etils import epath
 
 from drn_jax.errors import InputError, one_line
 from drn_jax.reporting import progress, reports
@@ -24,36 +27,45 @@ class TrainLogger:
         workdir: directory of the run; TensorBoard files go to `workdir/tensorboard`.
         batch_size: images a step, for the speed.
         rate: learning rate as a function of the step.
-        first: first step of this run.
-        last: number of steps at its end.
+        first: number of steps that were done before.
+        last: number of steps at the end.
         skip: whether updates by what is not finite are left out.
 
     Attributes:
         speed: images per second between the last two flushes, evaluations left out.
     """
 
-    def __init__(self, workdir, batch_size, rate, first, last, skip=False):
+    def __init__(
+        self,
+        workdir: epath.Path,
+        batch_size: int,
+        rate: Callable[[int], Any],
+        first: int,
+        last: int,
+        skip: bool = False,
+    ):
         self._folder = workdir / FOLDER
         self._writer = metric_writers.create_default_writer(
             self._folder, just_logging=jax.process_index() > 0
         )
         self._progress = progress.Progress(last, first)
         self._batch_size, self._rate = batch_size, rate
-        self._pending, self.speed, self._skip = [], 0.0, skip
+        self._pending: list[tuple[int, Any]] = []  # steps, and their logs on the device
+        self.speed, self._skip = 0.0, skip
         self._clock = time.monotonic()
 
-    def inputs(self, step, images):
+    def inputs(self, step: int, images: jax.Array) -> None:
         """Writes sample inputs, float32 [B, H, W, 3] in [0, 1], to TensorBoard."""
         self._writer.write_images(step, {'inputs': np.asarray(images)})
 
-    def add(self, step, logs):
-        """Takes the logs of the step that was just started, scalars on the device."""
+    def add(self, step: int, logs: Mapping[str, jax.Array]) -> None:
+        """Takes the logs of the step that was just started, scalars on the device, one a `loss`."""
         self._pending.append((step, logs))
         if len(self._pending) > IN_FLIGHT:
             jax.block_until_ready(self._pending[-1 - IN_FLIGHT])
         self._progress.update()
 
-    def flush(self, write=True):
+    def flush(self, write: bool = True) -> None:
         """Waits for the steps so far and shows the last loss, the rate and the speed.
 
         Args:
@@ -62,6 +74,7 @@ class TrainLogger:
 
         Raises:
             FloatingPointError: a number is not finite; it and the step are named.
+            InputError: TensorBoard's files cannot be written.
         """
         pending, self._pending = jax.device_get(self._pending), []
         for step, logs in pending:
@@ -95,8 +108,17 @@ class TrainLogger:
                 'is room and that the storage works, then give the same command again'
             ) from error
 
-    def metrics(self, step, metrics, shown):
-        """Writes validation metrics, shows some in one line and restarts the speed's clock."""
+    def metrics(self, step: int, metrics: Mapping[str, Any], shown: Sequence[str]) -> None:
+        """Writes validation metrics, shows some in one line and restarts the speed's clock.
+
+        Args:
+            step: number of steps that were done.
+            metrics: {name: number}.
+            shown: names of those in the line, where there are any.
+
+        Raises:
+            InputError: TensorBoard's files cannot be written.
+        """
         self._write(step, {f'validation/{name}': value for name, value in metrics.items()})
         self._progress.say(
             f'step {step}: validation '
@@ -106,10 +128,10 @@ class TrainLogger:
         )
         self._clock = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> 'TrainLogger':
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._progress.close()
         # What ended the run says more than what writing raises again.
         with contextlib.suppress(*[Exception] if error else []):

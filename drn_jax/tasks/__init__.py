@@ -1,7 +1,9 @@
 """The problems that a network is trained for or evaluated on, a row of `TASKS` each."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import ml_collections
 
 from drn_jax import fields, published, recipes
 from drn_jax.errors import InputError, as_input_error
@@ -16,7 +18,7 @@ class TaskKind(NamedTuple):
     Attributes:
         recipe: makes the configuration that all others of the kind are changes of.
         create: (configuration, network) -> the `Task`.
-        label_kind: what the data set gives as `label`, 'classes', 'boxes' or 'maps': see
+        label_kind: what the data set has for a label, 'classes', 'boxes' or 'maps': see
             `data.open_source`; `data.batch_specs` has shapes and dtypes of its batches.
         network: what `create_model` makes, 'classification' or 'segmentation'.
         evaluates: names of the kinds that a trained network can be evaluated for, its own first.
@@ -24,8 +26,8 @@ class TaskKind(NamedTuple):
         published: published numbers, {data set: (names of metrics, {variant: percents})}.
     """
 
-    recipe: Callable[[], Any]
-    create: Callable[..., Task]
+    recipe: Callable[[], ml_collections.ConfigDict]
+    create: Callable[[ml_collections.ConfigDict, networks.Network], Task]
     label_kind: str
     network: str
     evaluates: tuple[str, ...]
@@ -64,7 +66,7 @@ TASKS = {
 }
 
 
-def kind_of(config) -> TaskKind:
+def kind_of(config: ml_collections.ConfigDict) -> TaskKind:
     """Finds the row of the task that a configuration names.
 
     Args:
@@ -93,12 +95,12 @@ def kind_of(config) -> TaskKind:
     return kind
 
 
-def create_task(config, model) -> Task:
+def create_task(config: ml_collections.ConfigDict, model: networks.Network) -> Task:
     """Creates the task that a configuration names.
 
     Args:
         config: the configuration of the run.
-        model: a network of `drn_jax.create_model`.
+        model: its network, as `create_network` makes it.
 
     Raises:
         InputError: the task is unknown, or a field of it cannot be used.
@@ -106,7 +108,7 @@ def create_task(config, model) -> Task:
     return kind_of(config).create(config, model)
 
 
-def create_network(config) -> networks.Network:
+def create_network(config: ml_collections.ConfigDict) -> networks.Network:
     """Creates the network that a configuration describes.
 
     Args:
@@ -115,21 +117,21 @@ def create_network(config) -> networks.Network:
     Raises:
         InputError: a field of `config.model` cannot be used.
     """
-    settings = config.model
+    model = config.model
     with as_input_error(field='config.model'):
         return networks.create_model(
-            settings.variant,
-            num_classes=settings.num_classes,
+            model.variant,
+            num_classes=model.num_classes,
             task=kind_of(config).network,
-            width=settings.width,
-            dtype=settings.dtype,
-            first_block=settings.first_block,
-            rematerialize=settings.rematerialize,
-            convolution=settings.convolution,
+            width=model.width,
+            dtype=model.dtype,
+            first_block=model.first_block,
+            rematerialize=model.rematerialize,
+            convolution=model.convolution,
         )
 
 
-def published_metrics(config) -> dict[str, float]:
+def published_metrics(config: ml_collections.ConfigDict) -> dict[str, float]:
     """Finds the published metrics of a configuration.
 
     Args:

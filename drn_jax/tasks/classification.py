@@ -1,17 +1,22 @@
 """Image classification: the training loss, one-crop and ten-crop testing, top-1 and top-5 error."""
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 
+from drn_jax.models.networks import Network
 from drn_jax.ops.scores import label_rank
 from drn_jax.tasks import preprocessing, task
+from drn_jax.tasks.task import Batch
 
 
-def create(config, model):
-    """Returns the classification task.
+def create(config: ml_collections.ConfigDict, model: Network) -> task.Task:
+    """Creates the classification task.
 
     Args:
         config: uses `data.mean`, `data.std`, `augmentation`, `loss`, `evaluation` and
@@ -32,18 +37,8 @@ def create(config, model):
             for k in (1, 5)
         ),
         model=model,
-        preprocess=functools.partial(
-            preprocessing.preprocess,
-            mean=config.data.mean,
-            std=config.data.std,
-            augmentation=config.augmentation,
-        ),
-        forward=functools.partial(
-            task.forward,
-            model,
-            freeze_batch_stats=config.model.freeze_batch_stats,
-            group=config.model.batch_norm_group_size,
-        ),
+        preprocess=preprocessing.create_preprocess(config),
+        forward=task.create_forward(model, config),
         loss=functools.partial(loss, smoothing=config.loss.label_smoothing),
         predict=functools.partial(predict, model, average=evaluation.average),
         counts=counts,
@@ -51,13 +46,13 @@ def create(config, model):
     )
 
 
-def loss(logits, batch, *, smoothing=0.0):
-    """Returns the mean cross-entropy over the real examples of the batch.
+def loss(logits: jax.Array, batch: Batch, *, smoothing: float = 0.0) -> jax.Array:
+    """Computes the mean cross-entropy over the real examples of the batch.
 
     Args:
         logits: class scores, [B, classes], float32.
         batch: `label` int32 [B], `mask` bool [B].
-        smoothing: share of the target's weight that is spread evenly over all classes.
+        smoothing: fraction of the target's weight that is spread evenly over all classes.
 
     Returns:
         float32 scalar, in nats; 0 where nothing is real.
@@ -72,7 +67,13 @@ def loss(logits, batch, *, smoothing=0.0):
     return losses.sum(where=batch['mask']) / jnp.maximum(batch['mask'].sum(), 1)
 
 
-def predict(model, variables, batch, *, average='probabilities'):
+def predict(
+    model: Network,
+    variables: Mapping[str, Any],
+    batch: Batch,
+    *,
+    average: str = 'probabilities',
+) -> dict[str, jax.Array]:
     """Scores the classes of every image.
 
     Args:
@@ -83,23 +84,24 @@ def predict(model, variables, batch, *, average='probabilities'):
         average: what ten crops average, 'probabilities' or 'logits'.
 
     Returns:
-        `1crop`: logits of the image or its central crop, [B, classes]; with five crops also
-        `10crop`: the average, [B, classes].
+        `1crop`: logits of the image or its central crop, [B, classes], float32; with five crops
+        also `10crop`: the average, [B, classes], float32.
 
     Source: section 5.1 of the paper. Differs: it does not say what is averaged over ten crops.
     """
     images = batch['image']
     if images.ndim == 4:
-        return {'1crop': model.apply(variables, images, train=False)}
+        scores: Any = model.apply(variables, images, train=False)
+        return {'1crop': scores}
     crops = jnp.concatenate([images, images[..., ::-1, :]], axis=1)
     logits = jax.lax.map(
         lambda crop: model.apply(variables, crop, train=False), crops.swapaxes(0, 1)
     )
-    scores = jax.nn.softmax(logits) if average == 'probabilities' else logits
-    return {'1crop': logits[0], '10crop': scores.mean(0)}
+    averaged = jax.nn.softmax(logits) if average == 'probabilities' else logits
+    return {'1crop': logits[0], '10crop': averaged.mean(0)}
 
 
-def counts(predictions, batch):
+def counts(predictions: Mapping[str, jax.Array], batch: Batch) -> dict[str, jax.Array]:
     """Counts the real examples and those whose class is not among the first one or five.
 
     Args:
@@ -127,8 +129,11 @@ def counts(predictions, batch):
     return result
 
 
-def report(summed):
+def report(summed: Mapping[str, Any]) -> dict[str, Any]:
     """Turns summed counts into metrics: errors as fractions of the examples, in [0, 1].
+
+    Args:
+        summed: see `counts`.
 
     Example:
         >>> report({'examples': 8, 'top1_error': 2, 'top5_error': 0})

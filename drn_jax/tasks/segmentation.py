@@ -1,16 +1,21 @@
 """Semantic segmentation: a class for every pixel, cross-entropy over labeled pixels, mean IoU."""
 
 import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.errors import InputError
 from drn_jax.models import tiling
+from drn_jax.models.networks import Network
 from drn_jax.ops import confusion, resize
 from drn_jax.tasks import preprocessing, task
+from drn_jax.tasks.task import Batch
 
 # Classes of Cityscapes' seven categories; reported where a data set has these classes.
 CITYSCAPES_CATEGORIES = {
@@ -25,8 +30,8 @@ CITYSCAPES_CATEGORIES = {
 METRICS = ('mean_iou', 'pixel_accuracy')
 
 
-def create(config, model):
-    """Returns the segmentation task.
+def create(config: ml_collections.ConfigDict, model: Network) -> task.Task:
+    """Creates the segmentation task.
 
     Args:
         config: uses `data`, `augmentation`, `loss`, `evaluation`, `model.upsample_border` and
@@ -38,7 +43,7 @@ def create(config, model):
         pixel does not count, `mask` bool [B] and, in training, `index` uint32 [B].
 
     Raises:
-        InputError: a setting cannot be used.
+        InputError: a field cannot be used.
     """
     evaluation, stride, border = config.evaluation, model.table.stride, config.model.upsample_border
     if evaluation.tile_px % stride:
@@ -66,18 +71,8 @@ def create(config, model):
         batch_keys=('image', 'label', 'mask'),
         metrics=METRICS,
         model=model,
-        preprocess=functools.partial(
-            preprocessing.preprocess,
-            mean=config.data.mean,
-            std=config.data.std,
-            augmentation=config.augmentation,
-        ),
-        forward=functools.partial(
-            task.forward,
-            model,
-            freeze_batch_stats=config.model.freeze_batch_stats,
-            group=config.model.batch_norm_group_size,
-        ),
+        preprocess=preprocessing.create_preprocess(config),
+        forward=task.create_forward(model, config),
         loss=functools.partial(loss, stride=stride, border=border, class_weights=tuple(weights)),
         predict=functools.partial(
             predict,
@@ -93,8 +88,15 @@ def create(config, model):
     )
 
 
-def loss(maps, batch, *, stride=8, border='extend', class_weights=()):
-    """Returns the mean cross-entropy over the labeled pixels of the batch, at full resolution.
+def loss(
+    maps: jax.Array,
+    batch: Batch,
+    *,
+    stride: int = 8,
+    border: str = 'extend',
+    class_weights: Sequence[float] = (),
+) -> jax.Array:
+    """Computes the mean cross-entropy over the labeled pixels of the batch, at full resolution.
 
     The class scores are upsampled bilinearly a tile of rows at a time, and once more for the
     gradient, so an eighth of the full-resolution scores is all that is ever held.
@@ -136,8 +138,17 @@ def loss(maps, batch, *, stride=8, border='extend', class_weights=()):
     return sums.sum() / jnp.where(total > 0, total, 1)
 
 
-def predict(model, variables, batch, *, scales=(1.0,), mirror=False, tile_px=0, border='extend'):
-    """Returns every pixel its most probable class, without scores at full resolution.
+def predict(
+    model: Network,
+    variables: Mapping[str, Any],
+    batch: Batch,
+    *,
+    scales: Sequence[float] = (1.0,),
+    mirror: bool = False,
+    tile_px: int = 0,
+    border: str = 'extend',
+) -> jax.Array:
+    """Finds the most probable class of every pixel, without scores at full resolution.
 
     With several scales, or with mirror images, the logarithms of the probabilities are summed.
 
@@ -195,7 +206,7 @@ def predict(model, variables, batch, *, scales=(1.0,), mirror=False, tile_px=0, 
     return resize.join_rows(tiles, size[0])
 
 
-def counts(predictions, batch, *, classes):
+def counts(predictions: jax.Array, batch: Batch, *, classes: int) -> dict[str, jax.Array]:
     """Counts the real examples, and their labeled pixels by right and by predicted class.
 
     Args:
@@ -213,12 +224,12 @@ def counts(predictions, batch, *, classes):
     }
 
 
-def report(summed, *, class_names):
+def report(summed: Mapping[str, Any], *, class_names: Sequence[str]) -> dict[str, Any]:
     """Turns summed counts into metrics: fractions in [0, 1].
 
     Args:
-        summed: `examples` and `confusion`.
-        class_names: of the rows of `confusion`.
+        summed: see `counts`.
+        class_names: names of the rows of `confusion`.
 
     Returns:
         `examples`, `mean_iou` over the classes that have pixels, `pixel_accuracy`, `iou/<class>`
@@ -248,21 +259,23 @@ def report(summed, *, class_names):
     return metrics
 
 
-def details(summed):
+def details(summed: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the confusion matrix, for the report: a list of rows, one for each right class."""
     return {'confusion': summed['confusion'].tolist()}
 
 
-def merge(matrix, class_names, categories):
+def merge(
+    matrix: np.ndarray, class_names: Iterable[str], categories: Mapping[str, Iterable[str]]
+) -> np.ndarray:
     """Adds up the rows and columns of a confusion matrix by category.
 
     Args:
-        matrix: NumPy array of integers, [C, C].
-        class_names: of its rows.
+        matrix: [C, C], integers.
+        class_names: names of its rows.
         categories: {name: names of its classes}.
 
     Returns:
-        NumPy array of integers, a row and a column for each category.
+        The matrix with a row and a column for each category.
 
     Example:
         >>> matrix = np.array([[1, 2, 0], [0, 3, 0], [4, 0, 5]])
@@ -275,7 +288,7 @@ def merge(matrix, class_names, categories):
     return of_category @ matrix @ of_category.T
 
 
-def _named(prefix, names, scores):
+def _named(prefix: str, names: Iterable[str], scores: Iterable[float]) -> dict[str, float]:
     return {
         f'{prefix}/{name}': float(score)
         for name, score in zip(names, scores)

@@ -1,0 +1,1 @@
+"""Learning and measuring: the loop, its steps and states, and passes over a split."""

@@ -3,7 +3,8 @@
 import collections
 import dataclasses
 import itertools
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from drn_jax import data
 from drn_jax.distributed import meshes, processes
 from drn_jax.errors import InputError
+from drn_jax.experiments import Experiment
 from drn_jax.reporting import progress
 from drn_jax.training import steps
 
@@ -18,28 +20,33 @@ CALIBRATION = 5000  # training images that thresholds are chosen on
 
 
 class Result(NamedTuple):
-    """What one pass over a split gives.
+    """What one pass over a split finds.
 
     Attributes:
-        metrics: {name: number}.
-        counts: the sums that they were made of, {name: int or NumPy array}.
+        metrics: {name: number}, as `Task.report` makes them.
+        counts: the sums that they were made of, {name: int, or np.ndarray of int64}.
         unreadable: names of the images that could not be read, sorted; of several processes the
             first ones of each.
     """
 
-    metrics: dict
-    counts: dict
+    metrics: dict[str, Any]
+    counts: dict[str, Any]
     unreadable: list[str]
 
 
-def evaluator(experiment, *, split=None, take=None):
-    """Returns the function that evaluates variables on the images of a split.
+def evaluator(
+    experiment: Experiment,
+    *,
+    split: str | None = None,
+    take: Callable[[Any, Any], Any] | None = None,
+) -> Callable[..., Result]:
+    """Makes the function that evaluates variables on the images of a split.
 
     Args:
-        experiment: an `experiments.Experiment`.
+        experiment: the task, its data and devices.
         split: of the data set; None: `data.validation_split`.
         take: None, or a function (batch, predictions) that is called with every batch of this
-            process as `data.evaluation_batches` gives it, and with the predictions for it, a tree
+            process as `data.evaluation_batches` yields it, and with the predictions for it, a tree
             of NumPy arrays.
 
     Returns:
@@ -61,8 +68,8 @@ def evaluator(experiment, *, split=None, take=None):
             split=split,
             process=(jax.process_index(), jax.process_count()),
         )
-        waiting: collections.deque = collections.deque()  # batches that are fed
-        on_host: list[dict] = []  # counts of this process
+        waiting: collections.deque[Any] = collections.deque()  # batches that are fed
+        on_host: list[dict[str, Any]] = []  # counts of this process
 
         def counts(batch):
             result, predictions = step(variables, batch)
@@ -100,7 +107,7 @@ def evaluator(experiment, *, split=None, take=None):
     return evaluate
 
 
-def calibrate(experiment, variables):
+def calibrate(experiment: Experiment, variables: Any) -> tuple[Experiment, dict[str, str]]:
     """Lets a task choose what it has to choose, on images that are not evaluated.
 
     These are the images of `evaluation.threshold_split`; without it those of the split `tune`, if
@@ -108,8 +115,8 @@ def calibrate(experiment, variables):
     training images.
 
     Args:
-        experiment: an `experiments.Experiment`.
-        variables: of the network.
+        experiment: the task, its data and devices.
+        variables: those of the network.
 
     Returns:
         The experiment to evaluate, and for the report {'thresholds_chosen_on': split} or {}.
@@ -132,8 +139,12 @@ def calibrate(experiment, variables):
     return chosen, {'thresholds_chosen_on': split}
 
 
-def calibration_split(experiment):
-    """Names the images that thresholds are chosen on; see `calibrate`."""
+def calibration_split(experiment: Experiment) -> str:
+    """Names the images that thresholds are chosen on; see `calibrate`.
+
+    Raises:
+        InputError: some of them would be evaluated.
+    """
     config, source = experiment.config, experiment.source
     evaluated, training = config.data.validation_split, config.data.train_split
     split = config.evaluation.threshold_split
@@ -154,13 +165,19 @@ def calibration_split(experiment):
 
 
 def _remember(batches, waiting):
+    """Yields batches, and appends each to `waiting`."""
     for batch in batches:
         waiting.append(batch)
         yield batch
 
 
-def batch_count(experiment, split=None):
-    """Returns the number of batches of one pass over a split, where all images have one size."""
+def batch_count(experiment: Experiment, split: str | None = None) -> int:
+    """Returns the number of batches of one pass over a split, where all images have one size.
+
+    Args:
+        experiment: its data, and images of a batch.
+        split: of the data set; None: `data.validation_split`.
+    """
     config = experiment.config
     examples = experiment.source.num_examples(split or config.data.validation_split)
     of_process, rows = (
@@ -169,7 +186,7 @@ def batch_count(experiment, split=None):
     return -(-of_process // rows)
 
 
-def sum_counts(counts):
+def sum_counts(counts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Adds up counts of batches: int32 on the device, int64 here, one batch behind.
 
     The device works on the next batch while the host adds the one before.
@@ -184,8 +201,8 @@ def sum_counts(counts):
         >>> sum_counts([{'examples': np.int32(2)}, {'examples': np.int32(3)}])
         {'examples': 5}
     """
-    summed: dict = {}
-    waiting: dict = {}
+    summed: dict[str, Any] = {}
+    waiting: dict[str, Any] = {}
     for batch in itertools.chain(counts, [{}]):
         for name, number in jax.device_get(waiting).items():
             summed[name] = summed.get(name, 0) + np.asarray(number, np.int64)

@@ -2,29 +2,38 @@
 
 import contextlib
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
+import optax
 from clu import parameter_overview
+from etils import epath
 
 from drn_jax import data, paths
 from drn_jax.checkpoints import manager, transfer
-from drn_jax.distributed import memory, meshes, preemption, processes
+from drn_jax.distributed import memory, meshes, processes
+from drn_jax.distributed.preemption import PreemptionGuard
+from drn_jax.distributed.watchdog import Watchdog
 from drn_jax.errors import InputError, Stopped
+from drn_jax.experiments import Experiment
 from drn_jax.reporting import progress, reports, writers
 from drn_jax.training import evaluation, states, steps
 
 
-def train(experiment, workdir, command=''):
+def train(
+    experiment: Experiment, workdir: epath.PathLike, command: str = ''
+) -> dict[str, int | float]:
     """Trains the network of an experiment, or goes on where an earlier run stopped.
 
     Args:
-        experiment: an `experiments.Experiment`.
+        experiment: what to train, on what, for how long.
         workdir: directory of the run, local or gs://. It receives `checkpoints/`, `tensorboard/`
             and, at the end, `report.json`.
         command: what was typed, for the report.
 
     Returns:
-        The validation metrics of the last step.
+        The validation metrics of the last step, {name: number}.
 
     Raises:
         InputError: the directory holds another run, or the loss, a gradient or a parameter is not
@@ -32,6 +41,7 @@ def train(experiment, workdir, command=''):
         Stopped: SIGTERM asked the run to end; its state is saved.
     """
     workdir, config = paths.directory(workdir, '--workdir'), experiment.config
+    assert experiment.schedule  # it is one to train
     task, mesh, when = experiment.task, experiment.mesh, experiment.schedule.cadence
     rate = experiment.schedule.learning_rate
     optimizer = states.create_optimizer(config.optimizer, rate)
@@ -45,13 +55,13 @@ def train(experiment, workdir, command=''):
         )
         state = first_state(experiment, saved, optimizer, initial_key)
         first = int(state.step)
-        metrics = saved.metrics(first) if first else None
-        unmeasured = first and when.evaluates(first) and metrics is None  # it ended before it was
+        metrics = (saved.metrics(first) if first else None) or {}
+        unmeasured = first and when.evaluates(first) and not metrics  # it ended before it was
         if first >= when.last and not unmeasured:
             progress.say(f'The run is complete: {first} of {when.last} steps are done.')
             if not (workdir / 'report.json').exists():
-                write_report(experiment, workdir, command, metrics or {}, {'step': first})
-            return log_result(experiment, workdir, saved, metrics or {})
+                write_report(experiment, workdir, command, metrics, step=first)
+            return log_result(experiment, workdir, saved, metrics)
         images = data.training_batches(
             experiment.source,
             config.data,
@@ -61,15 +71,16 @@ def train(experiment, workdir, command=''):
             rows=meshes.local_rows(config.batch_size, mesh),
         )
         skip = config.optimizer.max_consecutive_nonfinite > 0
-        train_step = steps.train_step(task, optimizer, mesh, skip=skip)
+        step_function = steps.train_step(task, optimizer, mesh, skip=skip)
         log_start(experiment, state)
         batches = meshes.prefetch_to_device(images, mesh, (*task.batch_keys, 'index'), rows=True)
-        recorder = stack.enter_context(
+        logger = stack.enter_context(
             writers.TrainLogger(workdir, config.batch_size, rate, first, when.last, skip)
         )
-        guard = stack.enter_context(preemption.PreemptionGuard(config.watchdog_seconds))
+        watchdog = stack.enter_context(Watchdog(config.watchdog_seconds))
+        guard = stack.enter_context(PreemptionGuard(watchdog))
         stack.push(saved.finish)  # a second SIGTERM ends no save, and one that hangs is noticed
-        measure = measurer(experiment, saved, recorder, guard)
+        measure = measurer(experiment, saved, logger, guard)
         if unmeasured:
             metrics = measure(state)
         started = time.monotonic()
@@ -77,14 +88,14 @@ def train(experiment, workdir, command=''):
             batch = next(batches)
             if step == first:
                 look = steps.sample_inputs(task, mesh, config.data.mean, config.data.std)
-                recorder.inputs(step, look(batch, key))
-                train_step = memory.compile_checked(train_step, state, batch, key)
+                logger.inputs(step, look(batch, key))
+                train_step = memory.compile_checked(step_function, state, batch, key)
             state, logs = train_step(state, batch, key)
-            recorder.add(step, logs)
+            logger.add(step, logs)
 
             done, stopping = step + 1, guard.should_stop(f'step {step}')
             if when.logs(done) or stopping or step == first:
-                flush(recorder, saved, write=when.logs(done))
+                flush(logger, saved, write=when.logs(done))
             if when.saves(done) or stopping:
                 saved.save(state)
             if stopping:
@@ -98,20 +109,32 @@ def train(experiment, workdir, command=''):
             workdir,
             command,
             metrics,
-            {
-                'step': when.last,
-                'first_step': first,
-                'seconds': round(seconds, 1),
-                'unreadable_images': processes.all_gather_names(images.unreadable),
-            },
+            step=when.last,
+            first_step=first,
+            seconds=round(seconds, 1),
+            unreadable_images=processes.all_gather_names(images.unreadable),
         )
         return log_result(experiment, workdir, saved, metrics)
 
 
-def first_state(experiment, saved, optimizer, key):
+def first_state(
+    experiment: Experiment,
+    saved: manager.Checkpoints,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+) -> states.TrainState:
     """Returns the state to go on from: the newest saved one, or a new one.
 
     A new one takes the variables of `init_from`, where that is given.
+
+    Args:
+        experiment: what to train.
+        saved: checkpoints of the run.
+        optimizer: see `states.create_optimizer`.
+        key: JAX random key of the initial parameters.
+
+    Raises:
+        InputError: a checkpoint holds another network.
     """
     state = states.initialize(experiment.task.model, optimizer, key, experiment.mesh)
     if saved.latest_step() is not None:
@@ -123,8 +146,23 @@ def first_state(experiment, saved, optimizer, key):
     return state.replace(variables=variables)
 
 
-def measurer(experiment, saved, recorder, guard):
-    """Returns the function that evaluates a saved state, records its metrics and gives them."""
+def measurer(
+    experiment: Experiment,
+    saved: manager.Checkpoints,
+    logger: writers.TrainLogger,
+    guard: PreemptionGuard,
+) -> Callable[[states.TrainState], dict[str, Any]]:
+    """Makes the function that evaluates a saved state, records its metrics and returns them.
+
+    Args:
+        experiment: what is evaluated, and on what.
+        saved: checkpoints of the run; they keep the metrics.
+        logger: shows the metrics.
+        guard: may stop the run between two batches.
+
+    Returns:
+        A function (state) -> {name: number}; it raises Stopped where the run was asked to end.
+    """
     evaluate = evaluation.evaluator(experiment)
     images = f'{experiment.config.evaluation.batch_size} images'
 
@@ -132,15 +170,16 @@ def measurer(experiment, saved, recorder, guard):
         with memory.explain_out_of_memory(images, memory.EVALUATE):
             metrics = evaluate(state.variables, guard.watch).metrics
         step = int(state.step)
-        recorder.metrics(step, metrics, ('examples', *experiment.task.metrics))
+        logger.metrics(step, metrics, ('examples', *experiment.task.metrics))
         saved.add_metrics(step, metrics)
         return metrics
 
     return measure
 
 
-def log_start(experiment, state):
+def log_start(experiment: Experiment, state: states.TrainState) -> None:
     """Says what is trained, on what, and from where."""
+    assert experiment.schedule  # it is one to train
     config, source, first = experiment.config, experiment.source, int(state.step)
     validation = source.num_examples(config.data.validation_split)
     progress.say(
@@ -154,14 +193,19 @@ def log_start(experiment, state):
     )
 
 
-def flush(recorder, saved, write):
+def flush(logger: writers.TrainLogger, saved: manager.Checkpoints, write: bool) -> None:
     """Shows the logs so far, and stops the run where a number in them is not finite.
+
+    Args:
+        logger: has the logs.
+        saved: checkpoints of the run.
+        write: whether TensorBoard gets them too.
 
     Raises:
         InputError: it is not; the step and the last good checkpoint are named.
     """
     try:
-        recorder.flush(write)
+        logger.flush(write)
     except FloatingPointError as error:
         with contextlib.suppress(InputError):  # a save that fails is not the last good one
             saved.wait()
@@ -180,8 +224,15 @@ def flush(recorder, saved, write):
         ) from error
 
 
-def write_report(experiment, workdir, command, metrics, training):
-    """Writes report.json of a run that is done."""
+def write_report(
+    experiment: Experiment,
+    workdir: epath.Path,
+    command: str,
+    metrics: dict[str, Any],
+    **training: Any,
+) -> None:
+    """Writes report.json of a run that is done; `training` is what it says of the training."""
+    assert experiment.schedule  # it is one to train
     config = experiment.config
     reports.write_report(
         workdir,
@@ -199,8 +250,13 @@ def write_report(experiment, workdir, command, metrics, training):
     )
 
 
-def log_result(experiment, workdir, saved, metrics):
-    """Shows the result and says where everything lies."""
+def log_result(
+    experiment: Experiment,
+    workdir: epath.Path,
+    saved: manager.Checkpoints,
+    metrics: dict[str, Any],
+) -> dict[str, Any]:
+    """Shows the metrics of a run, says where everything lies, and returns the metrics."""
     progress.say(
         reports.table(metrics, experiment.published()),
         f'checkpoints: {saved.directory}',

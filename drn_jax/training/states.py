@@ -1,17 +1,19 @@
 """What a run carries from step to step."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax
 import jax
 import jax.numpy as jnp
+import ml_collections
 import optax
 
 from drn_jax.distributed import meshes
+from drn_jax.models.networks import Network
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """The state after `step` updates.
 
     Attributes:
@@ -21,12 +23,14 @@ class TrainState:
     """
 
     step: jax.Array
-    variables: Any
-    optimizer: Any
+    variables: Mapping[str, Any]
+    optimizer: optax.OptState
 
 
-def create_optimizer(settings, rate):
-    """Returns SGD with momentum, L2 on every parameter being added to the gradient before it.
+def create_optimizer(
+    config: ml_collections.ConfigDict, rate: optax.ScalarOrSchedule
+) -> optax.GradientTransformation:
+    """Creates SGD with momentum, L2 on every parameter being added to the gradient before it.
 
     m <- momentum * m + gradient + weight_decay * p;  p <- p - rate * m, and with Nesterov's
     momentum p <- p - rate * (gradient + weight_decay * p + momentum * m). The rate is multiplied by
@@ -35,55 +39,63 @@ def create_optimizer(settings, rate):
     the schedule then lags by as many steps.
 
     Args:
-        settings: `config.optimizer`.
+        config: `config.optimizer` of the run.
         rate: learning rate, a function of the step or a number.
 
-    Returns:
-        An `optax.GradientTransformation`.
+    Example:
+        >>> from drn_jax import recipes
+        >>> sgd = create_optimizer(recipes.classification().optimizer, 0.1)
+        >>> updates, _ = sgd.update(jnp.ones(()), sgd.init(jnp.zeros(())), jnp.zeros(()))
+        >>> updates
+        Array(-0.1, dtype=float32)
 
     Source: section 5.1 of the paper; the same update as PyTorch's SGD.
     """
     sgd = optax.chain(
-        optax.add_decayed_weights(settings.weight_decay),
-        optax.sgd(rate, settings.momentum, settings.nesterov),
+        optax.add_decayed_weights(config.weight_decay),
+        optax.sgd(rate, config.momentum, config.nesterov),
     )
-    if settings.backbone_lr_scale != 1:
+    if config.backbone_lr_scale != 1:
         sgd = optax.chain(
             sgd,
             optax.masked(
-                optax.scale(settings.backbone_lr_scale),
+                optax.scale(config.backbone_lr_scale),
                 lambda params: {name: name != 'head' for name in params},
             ),
         )
     return (
-        optax.apply_if_finite(sgd, settings.max_consecutive_nonfinite)
-        if settings.max_consecutive_nonfinite
+        optax.apply_if_finite(sgd, config.max_consecutive_nonfinite)
+        if config.max_consecutive_nonfinite
         else sgd
     )
 
 
-def initialize(model, optimizer, key, mesh):
-    """Returns the state before the first step, the same on every device.
+def initialize(
+    model: Network, optimizer: optax.GradientTransformation, key: jax.Array, mesh: jax.sharding.Mesh
+) -> TrainState:
+    """Creates the state before the first step, the same on every device.
 
     Args:
         model: the network.
-        optimizer: an `optax.GradientTransformation`.
+        optimizer: see `create_optimizer`.
         key: a JAX random key.
         mesh: where the state lies.
     """
     return jax.jit(_creation(model, optimizer), out_shardings=meshes.replicated(mesh))(key)
 
 
-def abstract(model, optimizer, mesh):
+def abstract(
+    model: Network, optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh
+) -> tuple[TrainState, jax.ShapeDtypeStruct]:
     """Returns the state before the first step as shapes, types and places, without computing it.
 
     Args:
         model: the network.
-        optimizer: an `optax.GradientTransformation`.
+        optimizer: see `create_optimizer`.
         mesh: where the state would lie; its devices need not be there.
 
     Returns:
-        The `TrainState` and a random key, of `jax.ShapeDtypeStruct`.
+        The `TrainState`, whose leaves are `jax.ShapeDtypeStruct`, and a random key like that.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     return jax.tree.map(
@@ -92,7 +104,9 @@ def abstract(model, optimizer, mesh):
     )
 
 
-def _creation(model, optimizer):
+def _creation(
+    model: Network, optimizer: optax.GradientTransformation
+) -> Callable[[jax.Array], TrainState]:
     """Returns the function of a random key that makes the state before the first step."""
 
     def create(key):

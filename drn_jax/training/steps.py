@@ -1,15 +1,24 @@
 """One step of training and one of evaluation: pure functions, compiled once for a mesh."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from drn_jax.distributed import meshes
 from drn_jax.models import convolutions
+from drn_jax.tasks import Task
 from drn_jax.training.states import TrainState
 
 
-def train_step(task, optimizer, mesh, *, skip=False):
+def train_step(
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    mesh: jax.sharding.Mesh,
+    *,
+    skip: bool = False,
+) -> jax.stages.Wrapped:
     """Compiles the update of a state by one batch.
 
     Batches lie spread over the mesh, by examples and by rows of images, and states lie whole on
@@ -17,25 +26,30 @@ def train_step(task, optimizer, mesh, *, skip=False):
     they need from neighbors, and means and batch statistics are those of the global batch.
 
     Args:
-        task: the `Task` to learn.
-        optimizer: an `optax.GradientTransformation`.
+        task: the task to learn; it has a loss.
+        optimizer: see `states.create_optimizer`.
         mesh: the devices.
         skip: whether `optimizer` leaves out updates by gradients that are not finite
             (`states.create_optimizer`); then batch statistics stay too, also where only the loss
             is not finite.
 
     Returns:
-        A function (state, batch, key) -> (state, logs). The state given is used up. `logs` are
-        float32 scalars: `loss`, `gradient_norm` before weight decay, and `parameter_norm` after the
-        update, which is finite only if the new parameters are.
+        A function (state, batch, key) -> (state, logs), compiled at its first call: of a
+        `TrainState`, whose memory is used for the new one, a batch as `meshes.prefetch_to_device`
+        yields it, with `index`, and a JAX random key. `logs` are float32 scalars: `loss`,
+        `gradient_norm` before weight decay, and `parameter_norm` after the update, which is finite
+        only if the new parameters are.
     """
+
+    assert task.loss  # it is one to train
+    loss_of = task.loss
 
     def step(state, batch, key):
         batch = task.preprocess(meshes.constrain_batch(batch, mesh, rows=True), key, True)
 
         def objective(params):
             outputs, batch_stats = task.forward({**state.variables, 'params': params}, batch)
-            return task.loss(outputs, batch), batch_stats
+            return loss_of(outputs, batch), batch_stats
 
         params = state.variables['params']
         (loss, batch_stats), gradients = jax.value_and_grad(objective, has_aux=True)(params)
@@ -61,11 +75,11 @@ def train_step(task, optimizer, mesh, *, skip=False):
     return jax.jit(step, donate_argnums=0, out_shardings=whole, in_shardings=(whole, None, whole))
 
 
-def evaluation_step(task, mesh):
+def evaluation_step(task: Task, mesh: jax.sharding.Mesh) -> jax.stages.Wrapped:
     """Compiles the counts and predictions of one batch.
 
     Args:
-        task: the `Task` to evaluate.
+        task: the task to evaluate.
         mesh: the devices.
 
     Returns:
@@ -87,13 +101,19 @@ def evaluation_step(task, mesh):
     )
 
 
-def sample_inputs(task, mesh, mean, std, number=8):
+def sample_inputs(
+    task: Task,
+    mesh: jax.sharding.Mesh,
+    mean: Sequence[float],
+    std: Sequence[float],
+    number: int = 8,
+) -> jax.stages.Wrapped:
     """Compiles a look at what the network sees: the first images of a batch after augmentation.
 
     Args:
-        task: the `Task` that prepares the batch.
+        task: the task that preprocesses the batch.
         mesh: the devices.
-        mean, std: what images were normalized with.
+        mean, std: of each channel, which images were normalized with.
         number: how many images.
 
     Returns:
@@ -101,10 +121,8 @@ def sample_inputs(task, mesh, mean, std, number=8):
     """
 
     def look(batch, key):
-        images = task.preprocess(meshes.constrain_batch(batch, mesh, rows=True), key, True)[
-            'image'
-        ][:number]
-        return jnp.clip(images * jnp.array(std) + jnp.array(mean), 0, 1)
+        batch = task.preprocess(meshes.constrain_batch(batch, mesh, rows=True), key, True)
+        return jnp.clip(batch['image'][:number] * jnp.array(std) + jnp.array(mean), 0, 1)
 
     whole = meshes.replicated(mesh)
     return jax.jit(look, in_shardings=(None, whole), out_shardings=whole)

@@ -173,19 +173,19 @@ def test_what_was_left_unfinished_is_removed(run, capsys):
     assert restored(run) == 4
 
 
-def test_a_recorder_that_cannot_write_says_so(tmp_path, monkeypatch):
+def test_a_logger_that_cannot_write_says_so(tmp_path, monkeypatch):
     with pytest.raises(
         InputError,
         match=f'^{tmp_path}/tensorboard cannot be written .*no room.*; see that there is room',
     ):
-        with writers.TrainLogger(tmp_path, 8, lambda step: 0.1, 0, 2) as recorder:
+        with writers.TrainLogger(tmp_path, 8, lambda step: 0.1, 0, 2) as logger:
 
             def full(*_):
                 raise OSError('no room')
 
-            monkeypatch.setattr(recorder._writer, 'flush', full)
-            monkeypatch.setattr(recorder._writer, 'close', full)
-            recorder.metrics(1, {'top1_error': 0.5}, ['top1_error'])
+            monkeypatch.setattr(logger._writer, 'flush', full)
+            monkeypatch.setattr(logger._writer, 'close', full)
+            logger.metrics(1, {'top1_error': 0.5}, ['top1_error'])
 
 
 @contextlib.contextmanager

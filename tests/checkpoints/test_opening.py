@@ -6,8 +6,8 @@ import pytest
 from models.fills import random_variables
 
 import drn_jax
-from drn_jax import checkpoints, recipes
-from drn_jax.checkpoints import manager
+from drn_jax import checkpoints, convert, recipes
+from drn_jax.checkpoints import manager, manifests
 from drn_jax.errors import InputError
 
 
@@ -56,3 +56,18 @@ def test_flags_that_do_not_fit_are_refused(run, flag, message):
 def test_steps_that_are_not_there_are_refused(run):
     with pytest.raises(InputError, match='holds no step 7; it holds 0'):
         checkpoints.open(run[0], 7)
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """The folders whose files were hashed and compared."""
+    folders = []
+    monkeypatch.setattr(manifests, 'problem', lambda path, without: folders.append(path))
+    return folders
+
+
+def test_files_are_checked_once(run, checked, tmp_path):
+    checkpoints.open(run[0]).read_variables()
+    assert checked == [run[0] / 'checkpoints' / '0']
+    convert.main([f'--checkpoint={run[0]}', f'--output={tmp_path}/weights.safetensors'])
+    assert len(checked) == 2

@@ -7,7 +7,7 @@ import pytest
 from checkpoints.test_manager import config_of, save, state_of
 from training import tiny
 
-from drn_jax.checkpoints import restore, transfer
+from drn_jax.checkpoints import manifests, restore, transfer
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
 from drn_jax.training import states, steps
@@ -28,6 +28,13 @@ def test_everything_is_taken_by_the_same_network(run):
     assert jax.tree.structure(found) == jax.tree.structure(initial)
     assert not report.new and not report.unused
     assert len(found['params']['head']['bias'].devices()) == 8
+
+
+def test_files_are_checked_once(run, monkeypatch):
+    checked = []
+    monkeypatch.setattr(manifests, 'problem', lambda path, without: checked.append(path))
+    transfer.start_from(restore.find(run), state_of(config_of()).variables)
+    assert checked == [run / 'checkpoints' / '7']
 
 
 def test_a_head_of_another_size_stays_new(run):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
-from fills import random_variables
+from models.fills import random_variables
 
 import drn_jax
 from drn_jax.checkpoints import weight_files

@@ -33,7 +33,7 @@ def test_devices_follow_slices_then_processes_then_numbers():
         types.SimpleNamespace(slice_index=part, process_index=process, id=number)
         for number, (part, process) in enumerate([(1, 2), (0, 1), (1, 3), (0, 0), (0, 1)])
     ]
-    assert [device.id for device in meshes.in_order(devices)] == [3, 1, 4, 0, 2]
+    assert [device.id for device in meshes.sort_devices(devices)] == [3, 1, 4, 0, 2]
 
 
 def test_processes_share_all_of_their_devices(monkeypatch):

@@ -74,42 +74,42 @@ def test_a_table_without_metrics_has_its_heading():
     assert reports.table({}, {}) == 'metric           measured    published'
 
 
-def test_a_recorder_measures_the_speed_between_flushes(clock, tmp_path, capsys):
+def test_a_logger_measures_the_speed_between_flushes(clock, tmp_path, capsys):
     with writers.TrainLogger(
         tmp_path, batch_size=4, rate=lambda step: 0.1, first=0, last=3
-    ) as recorder:
+    ) as logger:
         for step in range(2):
-            recorder.add(step, {'loss': np.float32(2.0)})
+            logger.add(step, {'loss': np.float32(2.0)})
         clock.now += 2
-        recorder.flush()
+        logger.flush()
         clock.now += 50  # an evaluation
-        recorder.metrics(2, {'top1_error': 0.5}, ('top1_error',))
-        recorder.add(2, {'loss': np.float32(1.0)})
+        logger.metrics(2, {'top1_error': 0.5}, ('top1_error',))
+        logger.add(2, {'loss': np.float32(1.0)})
         clock.now += 1
-        recorder.flush()
+        logger.flush()
         assert 'step 2: validation top1_error 50.00 %' in capsys.readouterr().out
-        assert recorder.speed == 4.0
+        assert logger.speed == 4.0
     assert list((tmp_path / 'tensorboard').iterdir())
 
 
 def test_a_loss_that_is_not_finite_is_named(tmp_path):
-    with writers.TrainLogger(tmp_path, 4, lambda step: 0.1, 0, 3) as recorder:
-        recorder.add(0, {'loss': np.float32(2.0)})
-        recorder.add(1, {'loss': np.float32(np.inf)})
-        recorder.add(2, {'loss': np.float32(np.nan)})
+    with writers.TrainLogger(tmp_path, 4, lambda step: 0.1, 0, 3) as logger:
+        logger.add(0, {'loss': np.float32(2.0)})
+        logger.add(1, {'loss': np.float32(np.inf)})
+        logger.add(2, {'loss': np.float32(np.nan)})
         with pytest.raises(FloatingPointError, match='the loss of step 1 is inf'):
-            recorder.flush()
+            logger.flush()
 
 
 def test_an_update_that_was_left_out_is_named(tmp_path, capsys):
-    with writers.TrainLogger(tmp_path, 4, lambda step: 0.1, 0, 3, skip=True) as recorder:
-        recorder.add(0, {'loss': np.float32(np.nan), 'parameter_norm': np.float32(1.0)})
-        recorder.add(1, {'loss': np.float32(2.0), 'parameter_norm': np.float32(1.0)})
-        recorder.flush()
+    with writers.TrainLogger(tmp_path, 4, lambda step: 0.1, 0, 3, skip=True) as logger:
+        logger.add(0, {'loss': np.float32(np.nan), 'parameter_norm': np.float32(1.0)})
+        logger.add(1, {'loss': np.float32(2.0), 'parameter_norm': np.float32(1.0)})
+        logger.flush()
         assert (
             'the loss of step 0 is nan: its update was left out'
             in capsys.readouterr().out.splitlines()
         )
-        recorder.add(2, {'loss': np.float32(np.nan), 'parameter_norm': np.float32(np.nan)})
+        logger.add(2, {'loss': np.float32(np.nan), 'parameter_norm': np.float32(np.nan)})
         with pytest.raises(FloatingPointError, match='the loss of step 2 is nan'):
-            recorder.flush()
+            logger.flush()

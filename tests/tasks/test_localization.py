@@ -8,7 +8,7 @@ from models import fills
 
 import drn_jax
 from drn_jax import recipes, tasks
-from drn_jax.tasks import localization
+from drn_jax.tasks import localization_metrics
 
 
 @pytest.fixture
@@ -69,17 +69,17 @@ def test_counts_by_hand(config, model):
         'geometry': np.array([[16, 16, 16, 16, 0, 0]] * 2, np.int32),
     }
     summed = jax.device_get(task.counts(predictions_of(jnp.asarray(maps), logits, labels), batch))
-    steps = len(localization.DOMINANT_THRESHOLDS)
+    steps = len(localization_metrics.DOMINANT_THRESHOLDS)
     response = 1 / (1 + 5 * np.exp(-18.0))  # 1 - 7.6e-8
-    kept = np.append(localization.DOMINANT_THRESHOLDS < np.float32(response), True)
+    kept = np.append(localization_metrics.DOMINANT_THRESHOLDS < np.float32(response), True)
     assert kept.sum() == steps + 1
     assert (summed['dominant/gt_known'] == 1).all() and (summed['dominant/top1'] == 1).all()
     assert (summed['dominant/top5'] == 1).all() and (summed['dominant/empty'] == 0).all()
-    assert (summed['dominant/iou'] == localization.UNIT * 5 // 4).all()
+    assert (summed['dominant/iou'] == localization_metrics.UNIT * 5 // 4).all()
     assert (summed['scaled/gt_known'] == 1).all()
     assert summed['sizes'].tolist() == [0, 1, 1]  # a quarter of the image is medium
     assert summed['dominant/size'][:, 0].tolist() == [0, 1, 0]
-    assert summed['box_size'].tolist() == [localization.UNIT * 3 // 2] * 2
+    assert summed['box_size'].tolist() == [localization_metrics.UNIT * 3 // 2] * 2
     assert summed['whole_image'] == 1
 
     calibrated = task.calibrate(summed)
@@ -116,7 +116,7 @@ def plain_iou(a, b):
     return common / (sum(areas) - common) if common else 0.0
 
 
-@pytest.mark.parametrize('rule', localization.RULES)
+@pytest.mark.parametrize('rule', localization_metrics.RULES)
 def test_counts_equal_a_plain_loop(config, model, rule):
     task, batch = create(config, model), batch_of(12)
     rng = np.random.default_rng(1)
@@ -126,7 +126,7 @@ def test_counts_equal_a_plain_loop(config, model, rule):
     summed = jax.device_get(
         jax.jit(task.counts)(predictions_of(jnp.asarray(maps), logits, batch['label']), batch)
     )
-    thresholds = localization.THRESHOLDS[rule]
+    thresholds = localization_metrics.THRESHOLDS[rule]
     wanted = np.zeros((4, len(thresholds)), int)
     for row in range(10):
         label, scores = batch['label'][row], maps[row].astype(np.float64)
@@ -214,8 +214,8 @@ def test_scores_that_are_the_same_everywhere_give_no_box(config, model):
 
 
 def test_pxap_of_a_perfect_map_is_one():
-    assert localization.pxap(np.array([0, 5]), np.array([7, 0])) == 1
-    assert localization.pxap(np.array([0, 0]), np.array([7, 1])) == 0
+    assert localization_metrics.pxap(np.array([0, 5]), np.array([7, 0])) == 1
+    assert localization_metrics.pxap(np.array([0, 0]), np.array([7, 1])) == 0
 
 
 def test_given_thresholds_are_used(config, model):

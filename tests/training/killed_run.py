@@ -14,7 +14,7 @@ from tensorboard.util import tensor_util
 from training import shared_run
 
 from drn_jax import commands
-from drn_jax.checkpoints import restore
+from drn_jax.checkpoints import manifests, restore
 from drn_jax.reporting import writers
 from drn_jax.training import loop
 
@@ -71,7 +71,7 @@ def terminate_at(batch, workdir, data_dir, changes=()):
 
 def terminate_in_saves(workdir, data_dir, changes=()):
     """As `run`, but is asked to end before the end of every save."""
-    real = loop.checkpoints.manifests.write
+    real = manifests.write
 
     def write(path):
         time.sleep(0.5)
@@ -79,7 +79,7 @@ def terminate_in_saves(workdir, data_dir, changes=()):
         time.sleep(0.5)
         real(path)
 
-    loop.checkpoints.manifests.write = write
+    manifests.write = write
     run(workdir, data_dir, changes)
 
 
