@@ -25,7 +25,7 @@ FOLDER = 'DRN_JAX_CUDA_COMPILER'  # environment variable; by default the folder 
 PARTS = ('plugin', 'pjrt')
 ASSEMBLER = 'nvidia-cuda-nvcc-cu12==12.8.93'  # ptxas of all cards; that of CUDA 13 knows no V100
 # Without a card there is nothing to measure, by which the compiler would choose.
-OPTIONS = {'xla_gpu_autotune_level': 0}
+OPTIONS: dict[str, str | bool] = {'xla_gpu_autotune_level': '0'}
 _IN_CHILD = 'DRN_JAX_IN_CHILD'
 
 
