@@ -39,7 +39,8 @@ _SMALL_CUBOIDS = ('2x2x1', '2x2x2', '2x2x4', '2x4x4')
 # divided by two directions and by 4 or 6 links. v4: 50 GB/s a link, Jouppi and others, TPU v4, ISCA
 # 2023. The clock is that at which the matrix units (v5e 4, v4 and v5p 8 of 128 x 128, v6e 4 of
 # 256 x 256 cells) reach the peak. Memory: what the compiler says is there, less than what the chip
-# has, when asked for more.
+# has, when asked for more. Not here: tpu7x, which libtpu 0.0.52 compiles for, but jax 0.10.2 cannot
+# read what comes out (as_text: 'async-update instruction should have 1 operands but sees 2').
 CHIPS = {
     'v4': Chip(275e12, 1.05e9, int(30.75 * 2**30), 50e9, _SMALL_CUBOIDS, 4, 'megacore'),
     'v5e': Chip(197e12, 1.5e9, int(15.75 * 2**30), 50e9, _FLAT, 16),
