@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from drn_jax import commands, paths
+from drn_jax import commands, fields, paths
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
 from drn_jax.planning import chips, compiler, dataset_sizes, estimates, report_text
@@ -32,6 +32,7 @@ def main(argv: Sequence[str]) -> None:
     given, overrides = parse_flags(argv)
     config = commands.load_config(given.config, overrides)
     check_writable(given)
+    fields.check(config)  # before the compiler is looked for, and perhaps a data set opened
     tpu_slice = None if given.topology == CPU else chips.find(given.topology)
     compiler.keep_off_accelerators()
     devices = jax.devices() if tpu_slice is None else compiler.devices_of(tpu_slice)
@@ -58,8 +59,8 @@ def main(argv: Sequence[str]) -> None:
     if given.largest_batch and tpu_slice is not None:
 
         def compile_batch(batch_size: int) -> compiler.Program:
-            config.batch_size = batch_size
-            return compiler.compile_step(compiler.resolve(config, source, devices))
+            other = compiler.with_batch_size(config, batch_size)
+            return compiler.compile_step(compiler.resolve(other, source, devices))
 
         fit = search_largest_batch(fit, shards, compile_batch)
     entries = report_text.summary(experiment, fit, costs, program, estimates.basis(tpu_slice))
