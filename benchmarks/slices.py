@@ -68,14 +68,8 @@ def parse_flags():
 
 def compiled(flags, tpu_slice, *overrides):
     """Compiles the step for a slice: a `compiler.Program`."""
-    config = commands.load_config(
-        flags.config,
-        [
-            f'--config.batch_size={flags.images * tpu_slice.chips}',
-            f'--config.model.dtype={flags.dtype}',
-            *overrides,
-        ],
-    )
+    config = commands.load_config(flags.config, [f'--config.model.dtype={flags.dtype}', *overrides])
+    config = compiler.with_batch_size(config, flags.images * tpu_slice.chips)
     devices = compiler.devices_of(tpu_slice)
     return compiler.compile_step(compiler.resolve(config, dataset_sizes.find(config), devices))
 

@@ -171,7 +171,8 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         parser.error('--images and --labels go together')
     if given.output:
         given.output = paths.directory(given.output, '--output')
-    given.save = tuple(filter(None, given.save.split(',')))
+    # 'colours' is what it was called before.
+    given.save = tuple(filter(None, given.save.replace('colours', 'colors').split(',')))
     if unknown := set(given.save) - set(SAVED):
         parser.error(f'--save={",".join(sorted(unknown))} is unknown; known are {", ".join(SAVED)}')
     return given, overrides

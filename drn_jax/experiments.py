@@ -76,14 +76,16 @@ def resolve(
         experiment = resolve(recipes.digit_scenes())
         metrics = loop.train(experiment, 'runs/digit_scenes')
     """
-    config = config.copy_and_resolve_references().unlock()
+    config = ml_collections.ConfigDict(config.to_dict())
     fields.check(config)
     kind = tasks.kind_of(config)
     config.evaluation.batch_size = config.evaluation.batch_size or config.batch_size
     mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial, devices)
     network = create_network(config)
     _check_sizes(config, kind, mesh, network, trained, planned=devices is not None)
-    tasks.create_task(config, network)  # raises now, not after hours of preparing data
+    task = tasks.create_task(config, network)  # raises now, not after hours of preparing data
+    if not trained:
+        _check_training(config, task)
     start = None
     if config.init_from and not trained and devices is None:
         start = restore.find(config.init_from)
@@ -91,7 +93,7 @@ def resolve(
         source = _open(config, kind)
     _complete(config, source, trained)
     task = tasks.create_task(config, create_network(config))
-    schedule = None if trained else _schedule(config, task, source)
+    schedule = None if trained else _schedule(config, source)
     return Experiment(
         ml_collections.FrozenConfigDict(config), kind, mesh, source, task, schedule, start
     )
@@ -159,10 +161,8 @@ def _complete(config: ml_collections.ConfigDict, source: 'Source', trained: bool
         )
 
 
-def _schedule(
-    config: ml_collections.ConfigDict, task: tasks.Task, source: 'Source'
-) -> schedules.Schedule:
-    """Schedules a run, and refuses tasks and metrics that training does not have."""
+def _check_training(config: ml_collections.ConfigDict, task: tasks.Task) -> None:
+    """Refuses tasks and metrics that training does not have."""
     if task.loss is None:
         raise InputError(
             f'config.task {config.task!r} has no training; train or plan the classification that '
@@ -175,5 +175,9 @@ def _schedule(
             f'measured; measured are {", ".join(task.metrics)}',
             field='config.checkpoint.best_metric',
         )
+
+
+def _schedule(config: ml_collections.ConfigDict, source: 'Source') -> schedules.Schedule:
+    """Schedules a run; both of its splits must be there."""
     source.num_examples(config.data.validation_split)  # raises now, not after compiling
     return schedules.schedule(config, source.num_examples(config.data.train_split))

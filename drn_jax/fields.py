@@ -251,7 +251,7 @@ def defaults(labels: str) -> ml_collections.ConfigDict:
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-    """Refuses fields that are unknown or out of range, and words that are unknown.
+    """Refuses fields that are unknown, missing or out of range, and words that are unknown.
 
     Args:
         config: the configuration of a run.
@@ -273,17 +273,24 @@ def check(config: ml_collections.ConfigDict) -> None:
         if name not in _BY_NAME:
             raise unknown(name)
         _check_value(_BY_NAME[name], value)
+    if missing := {field.name for field in FIELDS if not field.labels} - values.keys():
+        raise InputError(
+            f'config has no {min(missing)}; change a configuration of drn_jax.recipes, which has '
+            'all fields',
+            field=f'config.{min(missing)}',
+        )
     _check_together(values)
 
 
 def unknown(name: str) -> InputError:
-    """Returns the error for a name that is no field, with the nearest one.
+    """Returns the error for a name that is no field, with the nearest one; old names count.
 
     Example:
         >>> str(unknown('data.shard'))
         "config has no field 'data.shard'; the nearest is 'data.shards' (--help_fields lists all)"
     """
-    near = difflib.get_close_matches(name, _BY_NAME, 1, 0.0)[0]
+    near = difflib.get_close_matches(name, [*_BY_NAME, *_OLD_NAMES], 1, 0.0)[0]
+    near = _OLD_NAMES.get(near, near)
     return InputError(
         f'config has no field {name!r}; the nearest is {near!r} (--help_fields lists all)',
         field=f'config.{name}',
@@ -458,7 +465,8 @@ def from_stored(
 ) -> ml_collections.ConfigDict:
     """Reads a configuration that a checkpoint holds, perhaps of an earlier version.
 
-    Fields of old names get their new ones, and those that it lacks keep their defaults.
+    Fields of old names get their new ones, and those that it lacks keep their defaults. Names that
+    its task does not have are left out: earlier versions let them pass in files, and used none.
 
     Args:
         stored: nested dicts, as JSON has them; lists become tuples.
@@ -472,9 +480,11 @@ def from_stored(
         >>> config.seed, config.data.shards, config.batch_size
         (7, 4, 256)
     """
-    with config.unlocked():
-        for name, value in flatten(ml_collections.ConfigDict(stored)).items():
-            *sections, last = _OLD_NAMES.get(name, name).split('.')
+    known = flatten(config)
+    for old_name, value in flatten(ml_collections.ConfigDict(stored)).items():
+        name = _OLD_NAMES.get(old_name, old_name)
+        if name in known:
+            *sections, last = name.split('.')
             section = config
             for each in sections:
                 section = section[each]

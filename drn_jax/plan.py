@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from drn_jax import commands, paths
+from drn_jax import commands, fields, paths
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
 from drn_jax.planning import (
@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> None:
     given, overrides = parse_flags(argv)
     config = commands.load_config(given.config, overrides)
     check_writable(given)
+    fields.check(config)  # before the compiler is looked for, and perhaps a data set opened
     target = find_target(given.topology)
     if isinstance(target, gpus.Cluster) and not cuda_compiler.is_child():
         model = config.model
@@ -76,8 +77,8 @@ def main(argv: Sequence[str]) -> None:
     if given.largest_batch and target is not None:
 
         def compile_batch(batch_size: int) -> compiler.Program:
-            config.batch_size = batch_size
-            return compiler.compile_step(compiler.resolve(config, source, devices))
+            other = compiler.with_batch_size(config, batch_size)
+            return compiler.compile_step(compiler.resolve(other, source, devices))
 
         fit = search_largest_batch(fit, shards, compile_batch)
     entries = report_text.summary(experiment, fit, costs, program, estimates.basis(target))

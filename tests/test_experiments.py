@@ -70,6 +70,18 @@ def test_other_classes_than_those_that_were_learned_are_told(capsys):
     assert 'warning: the network learned the classes a, b, c, d, e' in capsys.readouterr().out
 
 
+def test_a_completed_configuration_can_be_resolved_again():
+    config = experiments.resolve(config_of(), source=classes()).config
+    assert experiments.resolve(config, source=classes()).config == config
+
+
+def test_what_needs_no_data_set_is_checked_before_it_is_opened(monkeypatch):
+    monkeypatch.setattr(experiments, '_open', lambda *_: pytest.fail('it was opened'))
+    for changes in {'task': 'localization'}, {'checkpoint.best_metric': 'mean_iou'}:
+        with pytest.raises(InputError):
+            experiments.resolve(config_of(**changes))
+
+
 @pytest.mark.parametrize(
     'changes, message, field',
     [

@@ -4,6 +4,7 @@ import json
 import math
 import pathlib
 
+import ml_collections
 import pytest
 
 from drn_jax import commands, fields, files, recipes, tasks
@@ -185,9 +186,24 @@ def test_a_stored_configuration_with_old_names_is_read():
     assert sorted(fields.flatten(config)) == sorted(fields.flatten(recipes.segmentation()))
 
 
+def test_names_that_an_earlier_version_let_pass_are_left_out():
+    stored = {'task': 'classification', 'note': 1, 'mine': {'a': 2}, 'data': {'crop_px': 3}}
+    config = fields.from_stored(stored, recipes.classification())
+    assert config.to_dict() == recipes.classification().to_dict() and config.is_locked
+    fields.check(config)
+
+
+def test_a_field_that_is_missing_is_named():
+    with pytest.raises(InputError, match='config has no augmentation.color_jitter; change a'):
+        fields.check(ml_collections.ConfigDict({'task': 'classification', 'batch_size': 8}))
+
+
 def test_a_field_that_does_not_exist_is_refused_with_the_nearest(tmp_path):
+    config = ml_collections.ConfigDict(recipes.classification().to_dict())
+    config.data.shard = 4
     with pytest.raises(InputError, match="no field 'data.shard'; the nearest is 'data.shards'"):
-        fields.check(fields.from_stored({'data': {'shard': 4}}, recipes.classification()))
+        fields.check(config)
+    assert "'rate_batch'; the nearest is 'optimizer.base_" in str(fields.unknown('rate_batch'))
     file = tmp_path / 'config.py'
     file.write_text(
         'from drn_jax import recipes\n\n\ndef get_config():\n'

@@ -7,11 +7,12 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import pytest
 
-from drn_jax import plan
+from drn_jax import commands, plan
 from drn_jax.errors import InputError
-from drn_jax.planning import compiler, cuda_compiler
+from drn_jax.planning import compiler, cuda_compiler, dataset_sizes
 from drn_jax.planning.memory_fit import MemoryFit
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -83,6 +84,14 @@ def test_the_largest_batch_is_looked_for(capsys):
     assert compiled == [4 * 16, 4 * 56, 4 * 88]
     assert (fit.largest(), fit.is_verified()) == (88, True)
     assert 'Compiling 224 images a step' in capsys.readouterr().out
+
+
+def test_a_batch_that_is_compiled_alone_need_not_divide_into_shards():
+    config = commands.load_config(CONFIG.partition('=')[2], TINY)
+    other = compiler.with_batch_size(config, 5)
+    source = dataset_sizes.find(other)
+    assert compiler.resolve(other, source, jax.devices()[:1]).config.batch_size == 5
+    assert (config.batch_size, config.data.shards) == (16, 8)
 
 
 def test_a_data_set_that_is_not_known(capsys):

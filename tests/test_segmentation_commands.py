@@ -132,6 +132,11 @@ def test_a_network_without_class_names_is_evaluated_on_two_directories(tmp_path)
     assert 'iou/class 4' in report['metrics'] and len(report['confusion']) == 5
 
 
+def test_the_old_name_of_colors_is_understood():
+    given, _ = evaluate.parse_flags(['--checkpoint=a', '--save=colours,zip'])
+    assert given.save == ('colors', 'zip')
+
+
 @pytest.mark.parametrize(
     'flags, message',
     [

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
+from drn_jax import paths
 from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it with TFDS)
 from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.source import Source
@@ -121,15 +122,20 @@ class PreparedSource(Source):
 
 
 def find_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
-    """Returns TFDS's builder of a data set; InputError where there is none of that name."""
+    """Returns TFDS's builder of a data set.
+
+    Raises:
+        InputError: there is none of that name, or the directory is misspelt or not supported.
+    """
     if not name:
         raise InputError(
             "config.data.name is empty; give 'folder' or the name of an image "
             'classification data set of TFDS',
             field='config.data.name',
         )
+    place = str(paths.directory(data_dir, 'config.data.data_dir')) if data_dir else None
     try:
-        return tfds.builder(name, data_dir=data_dir or None)
+        return tfds.builder(name, data_dir=place)
     except tfds.core.DatasetNotFoundError as error:
         similar = difflib.get_close_matches(name, ['folder', *tfds.list_builders()])
         hint = f' (did you mean {" or ".join(map(repr, similar))}?)' if similar else ''

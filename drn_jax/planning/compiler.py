@@ -122,6 +122,20 @@ def compile_step(experiment: experiments.Experiment) -> Program:
     )
 
 
+def with_batch_size(
+    config: ml_collections.ConfigDict, batch_size: int
+) -> ml_collections.ConfigDict:
+    """Returns the configuration of a batch that is compiled and never fed, so in one shard.
+
+    Args:
+        config: the configuration; it stays as it is.
+        batch_size: images a step.
+    """
+    other = config.copy_and_resolve_references()
+    other.batch_size, other.data.shards = batch_size, 1
+    return other
+
+
 def resolve(
     config: ml_collections.ConfigDict, source: PlannedSource, devices: Sequence[jax.Device]
 ) -> experiments.Experiment:

@@ -118,7 +118,7 @@ class Example(NamedTuple):
 
     @property
     def geometry(self) -> np.ndarray:
-        """Where the network's input lies in the photograph, as `boxes.GEOMETRY` names it."""
+        """Where the network's input lies in the photograph, as `geometry.Geometry` names it."""
         return np.array([*self.pixels.shape[:2], *self.resized.shape[:2], 0, 0], np.int32)
 
 

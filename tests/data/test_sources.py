@@ -130,6 +130,15 @@ def test_unusable_names(name, message, tmp_path):
     assert '\n' not in str(error.value)
 
 
+def test_a_misspelt_place_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = recipes.classification().data
+    data.name, data.data_dir = 'digit_scenes', 'gs:/bucket'
+    with pytest.raises(InputError, match='config.data.data_dir=gs:/bucket is misspelt'):
+        open_source(data)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failing_download_says_why(tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise ConnectionError('no route to host\nand more')
