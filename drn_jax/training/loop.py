@@ -11,7 +11,7 @@ from clu import parameter_overview
 from etils import epath
 
 from drn_jax import data, paths
-from drn_jax.checkpoints import manager, transfer
+from drn_jax.checkpoints import manager, restore, transfer
 from drn_jax.distributed import memory, meshes, processes
 from drn_jax.distributed.preemption import PreemptionGuard
 from drn_jax.distributed.watchdog import Watchdog
@@ -142,7 +142,8 @@ def first_state(
     if experiment.start is None:
         return state
     variables, found = transfer.start_from(experiment.start, state.variables)
-    progress.say(f'starting from {experiment.config.init_from}: {found}')
+    variant = restore.read_config(experiment.start).model.variant
+    progress.say(f'starting from {experiment.config.init_from} ({variant}): {found}')
     return state.replace(variables=variables)
 
 
