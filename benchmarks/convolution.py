@@ -10,8 +10,8 @@ runs all of them, one after the other. Maps are in the layout in which the netwo
 layer to layer (phases where it is dilated), and kernels are transformed beforehand, unless
 --training also computes both gradients. The table in drn_jax/models/convolutions.py starts from
 this: the algorithms of a platform in training and in inference, and the `channels` from which on
-they are faster. They are settled on whole networks, where 'winograd' on few channels costs more than it
-does alone, and much time to compile. DRN-C-26 takes about two minutes on two cores.
+they are faster. They are settled on whole networks, where 'winograd' on few channels costs more
+than it does alone, and much time to compile. DRN-C-26 takes about two minutes on two cores.
 """
 
 import argparse
