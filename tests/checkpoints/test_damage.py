@@ -295,7 +295,7 @@ class Snapshots:
             self._inside.now = False
 
     def _copy(self):
-        state = tuple(sorted((str(path), path.stat().st_size) for path in self._files()))
+        state = tuple(sorted(self._files()))
         if state not in self._seen:
             self._seen.add(state)
             with contextlib.suppress(shutil.Error):  # files that vanish meanwhile
@@ -303,11 +303,11 @@ class Snapshots:
             self.count += 1
 
     def _files(self):
+        """Yields the name and size of every file; TensorStore's threads remove some meanwhile."""
         for folder, _, names in os.walk(self.workdir):
             for name in (*names, '.'):
-                with contextlib.suppress(OSError):
-                    os.stat(pathlib.Path(folder, name))
-                    yield pathlib.Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    yield os.path.join(folder, name), os.stat(os.path.join(folder, name)).st_size
 
 
 EVENTS = (
