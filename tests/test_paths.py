@@ -28,7 +28,7 @@ REFUSED = {
     'gs://bucket/run?': "holds '..', '?' or '#'",
     'gs://bucket/run#1': "holds '..', '?' or '#'",
     '/gs/bucket/run': "lies in a folder of the name 'gs' that is taken for gs://bucket/run; give",
-    '/tmp/../s3/run': "lies in a folder of the name 's3' that is taken for s3://run; give",
+    '/a/../s3/run': "lies in a folder of the name 's3' that is taken for s3://run; give",
     's3://bucket/run': 'is in a storage that is not supported; give a local directory, or one of '
     'Google Cloud Storage as gs://BUCKET/FOLDER',
     's3:/bucket/run': 'is in a storage that is not supported',
@@ -60,17 +60,17 @@ REFUSED = {
         ('file:///a/b', '/a/b'),
         ('file://localhost/a/b', '/a/b'),
         ((pathlib.Path('/a/b c').as_uri()), '/a/b c'),
-        ('run', '/work/run'),
-        ('./~', '/work/~'),
-        ('./gs:/bucket', '/work/gs:/bucket'),
-        ('gs/bucket', '/work/gs/bucket'),
-        ('runs/12:30', '/work/runs/12:30'),
-        ('run:1', '/work/run:1'),
+        ('run', '/here/run'),
+        ('./~', '/here/~'),
+        ('./gs:/bucket', '/here/gs:/bucket'),
+        ('gs/bucket', '/here/gs/bucket'),
+        ('runs/12:30', '/here/runs/12:30'),
+        ('run:1', '/here/run:1'),
     ],
 )
 def test_directories_are_absolute_and_keep_their_scheme(given, wanted, monkeypatch):
     monkeypatch.setenv('HOME', '/home/me')
-    monkeypatch.setattr(os, 'getcwd', lambda: '/work')
+    monkeypatch.setattr(os, 'getcwd', lambda: '/here')
     found = paths.directory(given)
     assert isinstance(found, epath.Path) and str(found) == wanted
     assert paths.directory(found) == found
