@@ -75,7 +75,8 @@ def main(argv: list[str]) -> None:
         number = f'{len(problems)} problems' if len(problems) > 1 else 'One problem'
         raise InputError(
             f'{number} would spoil training{more if len(problems) > _SHOWN else ""}; correct the '
-            'files and check again'
+            'files and check again',
+            path=config.data.data_dir,
         )
     progress.say('No problems were found.')
 
@@ -89,7 +90,8 @@ def configuration(given: argparse.Namespace, overrides: list[str]) -> ml_collect
     if bool(given.config) == bool(given.data_dir):
         raise InputError(
             'give either --config=FILE or --data_dir=DIR; python -m '
-            'drn_jax.check_data --help explains both'
+            'drn_jax.check_data --help explains both',
+            field='--config',
         )
     if given.config:
         config = commands.load_config(given.config, overrides)
@@ -125,7 +127,9 @@ def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
     surveys = {}
     for split in names.split(',') if names else found:
         if split not in found:
-            raise InputError(f'split {split!r} is unknown; known: {", ".join(found)}')
+            raise InputError(
+                f'split {split!r} is unknown; known: {", ".join(found)}', field='--split'
+            )
         with progress.Progress(len(found[split]), what='image') as bar:
             surveys[split] = dataset_checks.survey_files(found[split], info, bar)
     return (

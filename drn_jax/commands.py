@@ -62,7 +62,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises an InputError, where argparse would end the process."""
-        raise InputError(f'{message}; {self.prog} --help lists the flags')
+        flags = re.findall(r'--\w+', message)  # argparse names the wrong one first
+        raise InputError(f'{message}; {self.prog} --help lists the flags', field=(*flags, '')[0])
 
     def parse_overridable_args(self, argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         """Reads a command line; what is no flag may stand between flags.
@@ -190,12 +191,16 @@ def load_config(path: str, overrides: Sequence[str]) -> ml_collections.ConfigDic
     if not os.path.isfile(file):
         raise InputError(
             f'--config={path} is no file; the configurations lie in configs/, for '
-            'example configs/digit_scenes.py'
+            'example configs/digit_scenes.py',
+            field='--config',
         )
     try:
         get_config = runpy.run_path(file).get('get_config')
         if get_config is None:
-            raise InputError(f'--config={path} has no get_config(); see configs/digit_scenes.py')
+            raise InputError(
+                f'--config={path} has no get_config(); see configs/digit_scenes.py',
+                field='--config',
+            )
         config = get_config(argument) if argument else get_config()
     except InputError:
         raise
@@ -203,7 +208,8 @@ def load_config(path: str, overrides: Sequence[str]) -> ml_collections.ConfigDic
         if wrong := re.search(r'[Kk]ey "(\w+)" does not exist', str(error)):
             raise fields.unknown(wrong[1]) from error
         raise InputError(
-            f'--config={path} does not run: {type(error).__name__}: {one_line(error)}'
+            f'--config={path} does not run: {type(error).__name__}: {one_line(error)}',
+            field='--config',
         ) from error
     return override(config, overrides)
 

@@ -95,7 +95,7 @@ def file_to_checkpoint(given: argparse.Namespace) -> None:
         InputError: the file cannot be read, or holds no network of the variant.
     """
     if given.variant:  # before the file is read, which takes longer
-        with as_input_error(field='config.model'):
+        with as_input_error(field='--variant'):
             variants.lookup(given.variant, first_block=given.first_block or 'paper')
     state_dict = weight_files.read(given.input)
     if not given.variant:
@@ -103,7 +103,9 @@ def file_to_checkpoint(given: argparse.Namespace) -> None:
         raise InputError(
             f'--variant is missing; {given.input} fits '
             f'{" and ".join(fitting) or "no variant"}'
-            f'{", add --variant with the one you mean" if fitting else ""}'
+            f'{", add --variant with the one you mean" if fitting else ""}',
+            field='--variant',
+            path=given.input,
         )
     with as_input_error(path=given.input):
         found = weights.torch_settings(given.variant, state_dict)

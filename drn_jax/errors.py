@@ -12,7 +12,8 @@ class InputError(ValueError):
     functions and models, which know no user, raise ValueError or TypeError: see `as_input_error`.
 
     Attributes:
-        field: the field of the configuration that is wrong, 'config.data.shards'; '' where none.
+        field: the field of the configuration or the flag that is wrong, 'config.data.shards' or
+            '--output'; '' where none.
         path: the file or directory that is; '' where none.
 
     Example:

@@ -192,7 +192,8 @@ def chosen_task(given: str | None, stored: ml_collections.ConfigDict) -> str:
     if (given or stored.task) not in possible:
         raise InputError(
             f'--task={given} cannot be evaluated with a network for {stored.task}; '
-            f'possible: {", ".join(possible)}'
+            f'possible: {", ".join(possible)}',
+            field='--task',
         )
     return given or stored.task
 
@@ -208,10 +209,12 @@ def given_source(given: argparse.Namespace, config: ml_collections.ConfigDict) -
         InputError: flags of segmentation are given for another task.
     """
     if tasks.kind_of(config).label_kind != 'maps':
-        if given.images or given.size or given.save:
+        unfit = [f'--{name}' for name in ('images', 'size', 'save') if getattr(given, name)]
+        if unfit:
             raise InputError(
                 '--images, --labels, --size and --save are for segmentation; this '
-                f'checkpoint is evaluated for {config.task}'
+                f'checkpoint is evaluated for {config.task}',
+                field=unfit[0],
             )
         return None
     if given.size:
@@ -267,7 +270,9 @@ def output_directory(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f'{output} cannot be made ({error.strerror}); give another --output'
+            f'{output} cannot be made ({error.strerror}); give another --output',
+            field='--output',
+            path=output,
         ) from error
     return output
 
@@ -339,7 +344,8 @@ def label_files(kinds: Sequence[str], output: epath.Path, config: ml_collections
     if jax.process_count() > 1:
         raise InputError(
             f'--save={",".join(kinds)} writes the files of all images, for which '
-            f'{jax.process_count()} processes are too many; use one'
+            f'{jax.process_count()} processes are too many; use one',
+            field='--save',
         )
     from drn_jax.pictures.label_files import LabelFiles
 

@@ -394,7 +394,8 @@ def check_same_run(
         raise InputError(
             f'{workdir} holds a run with other settings: {"; ".join(found)}; '
             'give the old settings to go on, or another --workdir',
-            path=str(workdir),
+            field=f'config.{found[0].split()[0]}',
+            path=workdir,
         )
 
 
@@ -412,7 +413,10 @@ def check_same_network(
     """
     found = differences(stored, config, lambda field: field.of_network)
     if found:
-        raise InputError(f'the network of a checkpoint cannot be changed: {"; ".join(found)}')
+        raise InputError(
+            f'the network of a checkpoint cannot be changed: {"; ".join(found)}',
+            field=f'config.{found[0].split()[0]}',
+        )
 
 
 def differences(

@@ -138,14 +138,16 @@ def choose_figures(given: argparse.Namespace, checkpoints: Sequence[LoadedCheckp
     if len(tasks) > 1:
         raise InputError(
             'some checkpoints are for classification and some for segmentation; give '
-            'those of one task'
+            'those of one task',
+            field='--checkpoint',
         )
     task = tasks.pop() if tasks else ''
     classes = {checkpoint.model.num_classes for checkpoint in checkpoints}
     if len(classes) > 1:
         raise InputError(
             f'the checkpoints have {" and ".join(map(str, sorted(classes)))} classes; '
-            'give those trained on one data set'
+            'give those trained on one data set',
+            field='--checkpoint',
         )
     fitting = [
         number
@@ -157,7 +159,8 @@ def choose_figures(given: argparse.Namespace, checkpoints: Sequence[LoadedCheckp
         raise InputError(
             f'--figure={unfit[0]} needs checkpoints for '
             f'{drawings.TASKS[unfit[0]] or "either task"}, but '
-            f'{f"these are for {task}" if task else "none is given"}'
+            f'{f"these are for {task}" if task else "none is given"}',
+            field='--figure',
         )
     for name, needed in {
         'labels': 'segmentation',
@@ -166,10 +169,8 @@ def choose_figures(given: argparse.Namespace, checkpoints: Sequence[LoadedCheckp
         'klass': 'classification',
     }.items():
         if getattr(given, name) is not None and task != needed:
-            raise InputError(
-                f'--{"class" if name == "klass" else name} is for {needed} '
-                'checkpoints; leave it out'
-            )
+            flag = '--class' if name == 'klass' else f'--{name}'
+            raise InputError(f'{flag} is for {needed} checkpoints; leave it out', field=flag)
     return sorted(set(given.figure or fitting))
 
 
@@ -188,7 +189,8 @@ def choose_class(name: str | None, checkpoints: Sequence[LoadedCheckpoint]) -> i
         return int(name)
     raise InputError(
         f'--class={name} is unknown; give a name such as {names[0]!r}, or a number '
-        f'from 0 to {len(names) - 1}'
+        f'from 0 to {len(names) - 1}',
+        field='--class',
     )
 
 

@@ -1,5 +1,6 @@
 """Flags `--config.field=value` laid over a configuration, with the types of its fields."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,7 +40,8 @@ def override(
         )
         rest = values(argv)[1:]
     except (flags.Error, TypeError, ValueError) as error:
-        raise InputError(one_line(error)) from error
+        named = re.findall(r'config\.[\w.]+', str(error))
+        raise InputError(one_line(error), field=(*named, '')[0]) from error
     if rest:
         raise InputError(f'{" ".join(rest)} is not understood; flags have the form --name=value')
     return holder.value
@@ -53,6 +55,7 @@ def _check_field(name: str, config: Any) -> None:
         if part not in known:
             raise InputError(
                 f'{parent} has no field {part!r}; it has '
-                f'{", ".join(known) or "none"}, --help_fields explains all'
+                f'{", ".join(known) or "none"}, --help_fields explains all',
+                field=f'{parent}.{part}',
             )
         config, parent = config[part], f'{parent}.{part}'

@@ -7,7 +7,7 @@ import urllib.parse
 
 from etils import epath
 
-from drn_jax.errors import InputError
+from drn_jax.errors import as_input_error
 
 CLOUD = 'gs://'
 # Also what is left of gs:// or s3:// where a slash or the colon was forgotten.
@@ -40,19 +40,20 @@ def directory(path: str | os.PathLike, flag: str = '') -> epath.Path:
 give a local directory, or one of Google Cloud Storage as gs://BUCKET/FOLDER
     """
     text = os.fsdecode(path)
-    if not text:
-        raise InputError(f'{flag or "the directory"} is empty; name a directory')
     given = f'{flag}={text}' if flag else text
-    if text.startswith(CLOUD):
-        _check_cloud(text, given)
-        return epath.Path(text)
-    local = epath.Path(os.path.abspath(_local(text, given)))
-    if '://' in str(local):  # for epath /gs/bucket is another name of gs://bucket
-        raise InputError(
-            f'{given} lies in a folder of the name {local.parts[1]!r} that is taken '
-            f'for {local}; give a directory in another folder'
-        )
-    return local
+    with as_input_error(field=flag, path=text):
+        if not text:
+            raise ValueError(f'{flag or "the directory"} is empty; name a directory')
+        if text.startswith(CLOUD):
+            _check_cloud(text, given)
+            return epath.Path(text)
+        local = epath.Path(os.path.abspath(_local(text, given)))
+        if '://' in str(local):  # for epath /gs/bucket is another name of gs://bucket
+            raise ValueError(
+                f'{given} lies in a folder of the name {local.parts[1]!r} that is taken '
+                f'for {local}; give a directory in another folder'
+            )
+        return local
 
 
 def local(path: str | os.PathLike, flag: str) -> pathlib.Path:
@@ -77,21 +78,22 @@ def local(path: str | os.PathLike, flag: str) -> pathlib.Path:
 copy it afterwards
     """
     text = os.fsdecode(path)
-    if not text:
-        raise InputError(f'{flag} is empty; name a local path')
     given = f'{flag}={text}'
-    if not text.startswith('file:') and ('://' in text or _SCHEME.match(text)):
-        raise InputError(f'{given} is not local; give a local path and copy it afterwards')
-    return pathlib.Path(_local(text, given))
+    with as_input_error(field=flag, path=text):
+        if not text:
+            raise ValueError(f'{flag} is empty; name a local path')
+        if not text.startswith('file:') and ('://' in text or _SCHEME.match(text)):
+            raise ValueError(f'{given} is not local; give a local path and copy it afterwards')
+        return pathlib.Path(_local(text, given))
 
 
 def _check_cloud(text, given):
     """Refuses places in Cloud Storage that the libraries do not understand, or differently."""
     bucket, _, name = text.removeprefix(CLOUD).partition('/')
     if not bucket:
-        raise InputError(f'{given} names no bucket; give gs://BUCKET/FOLDER')
+        raise ValueError(f'{given} names no bucket; give gs://BUCKET/FOLDER')
     if '..' in name.split('/') or set('?#') & set(text):
-        raise InputError(
+        raise ValueError(
             f"{given} holds '..', '?' or '#', which cannot be used in Cloud Storage; "
             'give gs://BUCKET/FOLDER without them'
         )
@@ -102,21 +104,21 @@ def _local(text, given):
     if text.startswith(('file:///', 'file://localhost/')):
         return urllib.parse.unquote('/' + text.removeprefix('file://').partition('/')[2])
     if text.startswith('file:'):
-        raise InputError(f'{given} is no absolute path; give file:///DIR, or the path alone')
+        raise ValueError(f'{given} is no absolute path; give file:///DIR, or the path alone')
     scheme = _SCHEME.match(text)
     if scheme and scheme[0].lower().startswith('gs'):
-        raise InputError(
+        raise ValueError(
             f'{given} is misspelt; Cloud Storage is gs://BUCKET/FOLDER, and a local '
             f'directory of this name ./{text}'
         )
     if scheme or '://' in text:
-        raise InputError(
+        raise ValueError(
             f'{given} is in a storage that is not supported; give a local '
             'directory, or one of Google Cloud Storage as gs://BUCKET/FOLDER'
         )
     home = os.path.expanduser(text)
     if home.startswith('~'):
-        raise InputError(
+        raise ValueError(
             f'{given} is the home directory of a user who does not exist; give '
             f'another directory, or ./{text} for a local one of this name'
         )

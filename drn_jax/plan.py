@@ -106,7 +106,8 @@ def main(argv: Sequence[str]) -> None:
         instead = f'{largest} would, by an estimate' if largest else 'use a smaller one'
         raise InputError(
             f'config.batch_size {experiment.config.batch_size} does not fit into '
-            f'{given.topology}; {instead}'
+            f'{given.topology}; {instead}',
+            field='config.batch_size',
         )
 
 
@@ -177,7 +178,8 @@ def check_writable(given: argparse.Namespace) -> None:
     except OSError as error:
         raise InputError(
             f'{error.filename} cannot be written ({error.strerror}); give another '
-            '--output or --program'
+            '--output or --program',
+            path=error.filename,
         ) from error
 
 

@@ -115,14 +115,16 @@ def create_predictor(given: argparse.Namespace, checkpoint: LoadedCheckpoint) ->
     task = checkpoint.config.task
     if task not in PREDICTORS:
         raise InputError(
-            f'a network for {task} has no predictions; there are some for {", ".join(PREDICTORS)}'
+            f'a network for {task} has no predictions; there are some for {", ".join(PREDICTORS)}',
+            path=checkpoint.path,
         )
     predictor = PREDICTORS[task]
     for other, module in PREDICTORS.items():
         unfit = [f'--{name}' for name in module.FLAGS if getattr(given, name) is not None]
         if module is not predictor and unfit:
             raise InputError(
-                f'{unfit[0]} is for {other}, but the checkpoint is for {task}; leave it out'
+                f'{unfit[0]} is for {other}, but the checkpoint is for {task}; leave it out',
+                field=unfit[0],
             )
     return predictor.predictor(checkpoint, {name: getattr(given, name) for name in predictor.FLAGS})
 

@@ -29,7 +29,8 @@ def total_steps(config: ml_collections.ConfigDict, examples: int) -> int:
         raise InputError(
             f'config.epochs {config.epochs} and config.steps {config.steps} make '
             f'{steps} steps of {config.batch_size} images from {examples} examples; '
-            'at least one is needed'
+            'at least one is needed',
+            field='config.epochs',
         )
     return steps
 

@@ -14,6 +14,7 @@ import flax
 import jax
 import pytest
 import yaml
+from support.errors import refused
 
 import drn_jax
 from drn_jax import cli, commands
@@ -116,7 +117,7 @@ def test_help_names_the_command_as_it_was_called(verb, module, argv, capsys):
 
 
 def test_errors_and_reports_name_the_command_as_it_was_called(argv):
-    with pytest.raises(InputError, match=r'--workdir; drn-jax train --help lists the flags$'):
+    with refused('--workdir', match=r'--workdir; drn-jax train --help lists the flags$'):
         cli.main(['train', f'--config={CONFIG}'])
     assert commands.command_line('main', ['--workdir=a b']) == "drn-jax train '--workdir=a b'"
     sys.argv = ['/somewhere/drn_jax/main.py']

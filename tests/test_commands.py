@@ -2,14 +2,15 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
+from support.errors import refused
 
 import drn_jax
 from drn_jax import commands, evaluate, fields, main, overrides, prepare, recipes, tasks
-from drn_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -97,32 +98,33 @@ def test_overrides_keep_the_type_of_the_field():
 
 
 @pytest.mark.parametrize(
-    'flag, message',
+    'flag, field, message',
     [
         (
             '--config.batch_sise=8',
+            'config.batch_sise',
             "config has no field 'batch_sise'; it has augmentation, batch_size",
         ),
         (
             '--config.loss.smooth=1',
+            'config.loss.smooth',
             "config.loss has no field 'smooth'; it has label_smoothing, --help",
         ),
-        ('--config.seed.of=1', "config.seed has no field 'of'; it has none"),
-        ('--config.batch_size=many', 'batch_size=many: invalid literal'),
-        ('--config.batch_size=1.5', 'batch_size=1.5'),
-        ('--config.model=drn_c_26', 'config'),
-        ('--confgi.batch_size=8', 'confgi'),
-        ('batch_size=8', 'batch_size=8 is not understood; flags have the form --name=value'),
+        ('--config.seed.of=1', 'config.seed.of', "config.seed has no field 'of'; it has none"),
+        ('--config.batch_size=many', 'config.batch_size', 'batch_size=many: invalid literal'),
+        ('--config.batch_size=1.5', 'config.batch_size', '1.5'),
+        ('--config.model=drn_c_26', 'config.model', 'drn_c_26'),
+        ('--confgi.batch_size=8', '', 'confgi'),
+        ('batch_size=8', '', 'batch_size=8 is not understood; flags have the form --name=value'),
     ],
 )
-def test_bad_overrides_are_one_line(flag, message):
-    with pytest.raises(InputError) as error:
+def test_bad_overrides_are_one_line(flag, field, message):
+    with refused(field, match=re.escape(message)):
         overrides.override(recipes.classification(), [flag])
-    assert message in str(error.value) and '\n' not in str(error.value)
 
 
 def test_a_configuration_that_is_not_there():
-    with pytest.raises(InputError, match='--config=configs/drn_c_27.py is no file'):
+    with refused('--config'):
         commands.load_config('configs/drn_c_27.py', [])
 
 
@@ -136,22 +138,21 @@ def test_a_configuration_that_is_not_there():
 )
 def test_a_configuration_that_does_not_run(tmp_path, text, message):
     (tmp_path / 'config.py').write_text(text)
-    with pytest.raises(InputError, match=message) as error:
+    with refused('--config', match=message):
         commands.load_config(str(tmp_path / 'config.py'), [])
-    assert '\n' not in str(error.value)
 
 
 def test_required_flags_are_named():
-    with pytest.raises(InputError, match='--config, --workdir.*drn_jax.main --help'):
+    with refused('--config', match='--config, --workdir.*drn_jax.main --help'):
         main.main([])
-    with pytest.raises(InputError, match='--workdir is empty'):  # an unset variable of a shell
+    with refused('--workdir'):  # an unset variable of a shell
         main.main(['--config=configs/digit_scenes.py', '--workdir='])
-    with pytest.raises(InputError, match='--checkpoint.*drn_jax.evaluate --help'):
+    with refused('--checkpoint', match='drn_jax.evaluate --help'):
         evaluate.main([])
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match='nothing is no directory'):
+    with refused(path=tmp_path / 'nothing'):
         evaluate.main([f'--checkpoint={tmp_path}/nothing'])
 
 
@@ -204,11 +205,7 @@ def test_preparing_says_what_there_is(digit_scenes_dir, capsys):
 def test_files_of_images_are_for_one_process(monkeypatch, tmp_path):
     monkeypatch.setattr('jax.process_count', lambda: 2)
     assert evaluate.label_files((), tmp_path, None) is None
-    with pytest.raises(
-        InputError,
-        match='--save=labels,zip writes the files of all images, for wh'
-        'ich 2 processes are too many; use one',
-    ):
+    with refused('--save'):
         evaluate.label_files(('labels', 'zip'), tmp_path, None)
 
 

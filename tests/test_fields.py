@@ -6,9 +6,9 @@ import pathlib
 
 import ml_collections
 import pytest
+from support.errors import refused
 
 from drn_jax import commands, fields, files, recipes, tasks
-from drn_jax.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_configs_pass(path):
         ('data.crop_area', (0.5,), 'it has 2 numbers'),
         ('data.crop_ratio', (2.0, 0.5), 'give the smaller number first'),
         ('data.shards', 0, 'config.data.shards is 0'),
-        ('data.shards', 7, 'config.batch_size 256 does not divide by config.data.shards 7'),
+        ('batch_size', 7, 'config.batch_size 7 does not divide by config.data.shards 8'),
         ('data.image_size', -3, 'config.data.image_size is -3'),
         ('data.max_unreadable_fraction', -1.0, 'it must be at least 0 and at most 1'),
         ('optimizer.learning_rate', math.nan, 'learning_rate is nan'),
@@ -58,15 +58,14 @@ def test_the_configs_pass(path):
 def test_what_is_out_of_range_is_named(field, value, message):
     config = recipes.classification()
     config.update_from_flattened_dict({field: value})
-    with pytest.raises(InputError, match=message) as error:
+    with refused(f'config.{field}', match=message):
         fields.check(config)
-    assert error.value.field.removeprefix('config.') in (field, 'batch_size')
 
 
 def test_a_half_evaluation_size_is_refused_before_training():
     config = recipes.segmentation()
     config.data.evaluation_size = (0, 512)
-    with pytest.raises(InputError, match=r'evaluation_size is \(0, 512\); give a height and a'):
+    with refused('config.data.evaluation_size'):
         fields.check(config)
 
 
@@ -74,21 +73,17 @@ def test_a_half_evaluation_size_is_refused_before_training():
 def test_ten_crops_need_mirroring_and_crops(off):
     config = recipes.classification()
     config.update_from_flattened_dict({'evaluation.crops': 10, off: False})
-    with pytest.raises(InputError, match=f'crops is 10, .* config.{off} is off for this data'):
+    with refused('config.evaluation.crops', match=f'config.{off} is off for this data'):
         fields.check(config)
 
 
 @pytest.mark.parametrize(
-    'field, value, message',
-    [
-        ('upsample_border', 'wrap', "'wrap' is unknown; known: extend, fade"),
-        ('batch_norm_group_size', 5, 'does not divide into groups of config.model.batch_norm_gr'),
-    ],
+    'field, value', [('upsample_border', 'wrap'), ('batch_norm_group_size', 5)]
 )
-def test_fields_of_the_model(field, value, message):
+def test_fields_of_the_model(field, value):
     config = recipes.segmentation()
     config.model[field] = value
-    with pytest.raises(InputError, match=message):
+    with refused(f'config.model.{field}'):
         fields.check(config)
 
 
@@ -102,7 +97,7 @@ def test_a_configuration_survives_json(tmp_path):
 def test_other_settings_are_listed():
     old, new = recipes.digit_scenes(), recipes.digit_scenes()
     new.model.variant, new.batch_size = 'drn_a_18', 64
-    with pytest.raises(InputError) as error:
+    with refused('config.batch_size', 'runs/a') as error:
         fields.check_same_run('runs/a', old, new)
     assert str(error.value) == (
         'runs/a holds a run with other settings: batch_size was 16 and is now 64; '
@@ -194,14 +189,14 @@ def test_names_that_an_earlier_version_let_pass_are_left_out():
 
 
 def test_a_field_that_is_missing_is_named():
-    with pytest.raises(InputError, match='config has no augmentation.color_jitter; change a'):
+    with refused('config.augmentation.color_jitter'):
         fields.check(ml_collections.ConfigDict({'task': 'classification', 'batch_size': 8}))
 
 
 def test_a_field_that_does_not_exist_is_refused_with_the_nearest(tmp_path):
     config = ml_collections.ConfigDict(recipes.classification().to_dict())
     config.data.shard = 4
-    with pytest.raises(InputError, match="no field 'data.shard'; the nearest is 'data.shards'"):
+    with refused('config.data.shard', match="'data.shard'; the nearest is 'data.shards'"):
         fields.check(config)
     assert "'rate_batch'; the nearest is 'optimizer.base_" in str(fields.unknown('rate_batch'))
     file = tmp_path / 'config.py'
@@ -210,10 +205,10 @@ def test_a_field_that_does_not_exist_is_refused_with_the_nearest(tmp_path):
         '    config = recipes.classification()\n    config.optimizer.learning_rat = .2\n'
         '    return config\n'
     )
-    with pytest.raises(InputError) as error:
+    with refused(
+        'config.learning_rat', match="'learning_rat'; the nearest is 'optimizer.learning_rate'"
+    ):
         commands.load_config(str(file), [])
-    assert "'learning_rat'; the nearest is 'optimizer.learning_rate'" in str(error.value)
-    assert '\n' not in str(error.value)
 
 
 def test_each_recipe_has_the_fields_of_its_labels():

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from support.errors import refused
 
 from drn_jax import recipes, schedules
-from drn_jax.errors import InputError
 
 
 def rates(config, examples, at):
@@ -103,5 +103,5 @@ def test_steps_of_a_run():
 def test_bad_settings_are_named(changes, message):
     config = recipes.classification()
     config.update_from_flattened_dict(changes)
-    with pytest.raises(InputError, match=message):
+    with refused('config.epochs', match=message):
         schedules.learning_rate(config, 2560)

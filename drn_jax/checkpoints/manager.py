@@ -101,7 +101,8 @@ class Checkpoints:
             if not (self.directory / str(step) / 'optimizer').exists():
                 raise InputError(
                     f'{self.directory.parent} holds weights and no run to go on with; '
-                    'name it with --config.init_from, and another --workdir'
+                    'name it with --config.init_from, and another --workdir',
+                    path=self.directory.parent,
                 )
             stored = restore.read_config(self.directory / str(step))
             fields.check_same_run(self.directory.parent, stored, self._config)
@@ -225,7 +226,8 @@ class Checkpoints:
             raise InputError(
                 f'step {step} could not be saved in {self.directory} '
                 f'({one_line(error, short=True)}); {held}; see that there is room and that the '
-                'storage works, then give the same command again'
+                'storage works, then give the same command again',
+                path=self.directory,
             ) from error
 
     def __enter__(self) -> 'Checkpoints':
@@ -325,11 +327,13 @@ def _lock(directory: epath.Path) -> IO[str] | None:
     except BlockingIOError as error:
         raise InputError(
             f'{directory.parent} is in use by another run; wait for it, stop it, or '
-            'give another --workdir'
+            'give another --workdir',
+            path=directory.parent,
         ) from error
     except OSError as error:
         raise InputError(
-            f'{directory.parent} cannot be written ({error.strerror}); give another --workdir'
+            f'{directory.parent} cannot be written ({error.strerror}); give another --workdir',
+            path=directory.parent,
         ) from error
 
 
@@ -352,11 +356,13 @@ def save_variables(
     """
     path = paths.directory(directory)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(f'{directory} exists and is not an empty directory; name a new one')
+        raise InputError(
+            f'{directory} exists and is not an empty directory; name a new one', path=directory
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f'{directory} cannot be made: {error.strerror}') from error
+        raise InputError(f'{directory} cannot be made: {error.strerror}', path=directory) from error
     options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
     with ocp.CheckpointManager(path / restore.FOLDER, options=options) as manager:
         manager.save(

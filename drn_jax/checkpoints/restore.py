@@ -59,21 +59,29 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
     if not root.is_dir():
         raise InputError(
             f'{directory} is no directory; a checkpoint is given as the working '
-            'directory of a run, its checkpoint folder or the folder of one step'
+            'directory of a run, its checkpoint folder or the folder of one step',
+            path=directory,
         )
     if _is_finished(root):
         if step not in (None, int(root.name)):
-            raise InputError(f'{directory} is step {root.name}, but step {step} was asked for')
+            raise InputError(
+                f'{directory} is step {root.name}, but step {step} was asked for',
+                field='--step',
+                path=directory,
+            )
         return _checked(root)
     known = steps(root / FOLDER if (root / FOLDER).exists() else root)
     if not known:
         raise InputError(
             f'{directory} holds no finished checkpoint; give the working directory '
-            'of a run, its checkpoint folder or the folder of one step'
+            'of a run, its checkpoint folder or the folder of one step',
+            path=directory,
         )
     if step is not None and step not in known:
         raise InputError(
-            f'{directory} holds no step {step}; it holds {", ".join(map(str, sorted(known)))}'
+            f'{directory} holds no step {step}; it holds {", ".join(map(str, sorted(known)))}',
+            field='--step',
+            path=directory,
         )
     return _checked(known[_best(known) if step is None else step])
 
@@ -166,7 +174,8 @@ def check_shapes(path: epath.Path, variables: Any) -> None:
     if problems:
         raise InputError(
             f'the checkpoint {path} holds another network than the configuration '
-            f'asks for: parameters {"; ".join(problems)}'
+            f'asks for: parameters {"; ".join(problems)}',
+            path=path,
         )
 
 
@@ -186,7 +195,8 @@ def named_if_damaged(path: epath.Path) -> Iterator[None]:
         raise InputError(
             f'the checkpoint {path} is damaged and cannot be read '
             f'({one_line(error, short=True)}); '
-            'choose another step, or move this one away'
+            'choose another step, or move this one away',
+            path=path,
         ) from error
 
 
@@ -208,7 +218,8 @@ def _checked(path: epath.Path) -> epath.Path:
     if problem := manifests.problem(path, without=('optimizer',)):
         raise InputError(
             f'the checkpoint {path} is damaged: {problem}; choose another step, or '
-            'move this one away'
+            'move this one away',
+            path=path,
         )
     return path
 

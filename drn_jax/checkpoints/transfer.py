@@ -60,7 +60,9 @@ def start_from(path: epath.Path, variables: Mapping[str, Any]) -> tuple[dict[str
         raise InputError(
             f'the checkpoint {path} holds {config.model.variant}, width {config.model.width:g}, '
             f'which is another network: {len(other)} arrays differ, such as {other[0]}; give '
-            'config.model.variant and width of the checkpoint, or another config.init_from'
+            'config.model.variant and width of the checkpoint, or another config.init_from',
+            field='config.init_from',
+            path=path,
         )
     return traverse_util.unflatten_dict(merged, sep='/'), transfer
 

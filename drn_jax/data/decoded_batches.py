@@ -82,7 +82,8 @@ class DecodedBatches(Iterator[Batch]):
             cause = error.message.split('}} ')[-1].split(' [Op:')[0]  # without TensorFlow's frame
             raise InputError(
                 f'the files of split {self._split!r} of {self._source.name!r} are damaged: '
-                f'{cause}; prepare the data set again'
+                f'{cause}; prepare the data set again',
+                field='config.data.data_dir',
             ) from error
         except tf.errors.ResourceExhaustedError as error:
             raise InputError(

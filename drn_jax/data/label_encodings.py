@@ -115,7 +115,7 @@ def examine(pair: Pair, encoding: LabelEncoding) -> Examined:
 
 
 def checked_sizes(
-    pairs: Iterable[Pair], encoding_of: Callable[[Pair], LabelEncoding]
+    pairs: Sequence[Pair], encoding_of: Callable[[Pair], LabelEncoding]
 ) -> list[tuple[int, int]]:
     """Checks what pairs of files hold.
 
@@ -130,14 +130,15 @@ def checked_sizes(
         InputError: something cannot be used; the first problem is told, and how many there are.
     """
     found = list(in_threads(lambda pair: examine(pair, encoding_of(pair)), pairs))
-    problems = [examined.problem for examined in found if examined.problem]
+    problems = [(pair.label, each.problem) for pair, each in zip(pairs, found) if each.problem]
     if problems:
+        label, first = problems[0]
         count = (
             f' ({len(problems)} files have problems; python -m drn_jax.check_data lists all)'
             if len(problems) > 1
             else ''
         )
-        raise InputError(problems[0] + count)
+        raise InputError(first + count, path=label)
     return [examined.size for examined in found]
 
 

@@ -115,7 +115,8 @@ def evaluation_batches(
     if batch_size < 1 or batch_size % processes:
         raise InputError(
             f'evaluation batch size {batch_size} does not divide by {processes} '
-            'processes; use a multiple of it'
+            'processes; use a multiple of it',
+            field='config.evaluation.batch_size',
         )
     made = ROW_MAKERS[source.label_kind].evaluation(source, data, crops, whole_maps)
     rows, count = batch_size // processes, source.num_examples(split)

@@ -117,7 +117,8 @@ class PreparedSource(Source):
             if not self._open(data_dir).is_prepared():  # else another process was faster
                 raise InputError(
                     f'data set {self.name!r} is not in {builder.data_path} and cannot be '
-                    f'prepared there: {one_line(error)}'
+                    f'prepared there: {one_line(error)}',
+                    path=builder.data_path,
                 ) from error
 
 
@@ -145,7 +146,9 @@ def find_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
             field='config.data.name',
         ) from error
     except Exception as error:  # an unknown configuration, a missing package, a directory's rights
-        raise InputError(f'data set {name!r} cannot be opened: {one_line(error)}') from error
+        raise InputError(
+            f'data set {name!r} cannot be opened: {one_line(error)}', field='config.data.name'
+        ) from error
 
 
 def is_prepared(name: str, data_dir: str) -> bool:

@@ -44,7 +44,8 @@ def check_batches(batch_size: int, side_px: int) -> None:
         raise InputError(
             f'{_BATCHES} batches of {images((batch_size, side_px, side_px))} take '
             f'{needed / 2**30:,.0f} GiB, but this machine has '
-            f'{host_memory_bytes() / 2**30:,.0f}; {TRAIN}'
+            f'{host_memory_bytes() / 2**30:,.0f}; {TRAIN}',
+            field='config.batch_size',
         )
 
 
@@ -71,7 +72,8 @@ def compile_checked(step: jax.stages.Wrapped, *arguments: Any) -> jax.stages.Com
         if needed > host_memory_bytes():
             raise InputError(
                 f'a step takes {needed / 2**30:,.0f} GiB, but this machine has '
-                f'{host_memory_bytes() / 2**30:,.0f}; {TRAIN}'
+                f'{host_memory_bytes() / 2**30:,.0f}; {TRAIN}',
+                field='config.batch_size',
             )
     return function
 

@@ -46,19 +46,22 @@ def create_mesh(
     if not 0 <= devices <= len(known):
         raise InputError(
             f'config.mesh.devices is {devices}, but {where} has {len(known)}; '
-            f'use 1 to {len(known)}, or 0 for all'
+            f'use 1 to {len(known)}, or 0 for all',
+            field='config.mesh.devices',
         )
     if devices % len(known) and processes > 1:
         raise InputError(
             f'config.mesh.devices is {devices}, but {processes} processes '
-            f'share all of their {len(known)} devices; use 0'
+            f'share all of their {len(known)} devices; use 0',
+            field='config.mesh.devices',
         )
     known = sort_devices(known)[: devices or None]
     local = len(known) // processes  # an image lies on the devices of one process
     if spatial < 1 or local % spatial:
         raise InputError(
             f'config.mesh.spatial is {spatial}, but each process has {local} devices; '
-            'use 1 or another number that divides them'
+            'use 1 or another number that divides them',
+            field='config.mesh.spatial',
         )
     # jax.make_mesh would put them into another order on TPUs.
     return Mesh(
@@ -133,7 +136,8 @@ def check_batch_size(batch_size: int, devices: int, name: str = 'config.batch_si
         near = f'{below} or {below + devices}' if below > 0 else devices
         raise InputError(
             f'{name} is {batch_size}, which {devices} devices do not divide; '
-            f'use a multiple of {devices}, such as {near}'
+            f'use a multiple of {devices}, such as {near}',
+            field=name,
         )
 
 
@@ -151,7 +155,8 @@ def check_rows(rows: int, spatial: int, stride: int) -> None:
     if spatial > 1 and rows % (spatial * stride):
         raise InputError(
             f'images of {rows} rows cannot be split over config.mesh.spatial {spatial} devices in '
-            f'whole cells of {stride} rows; use a multiple of {spatial * stride}'
+            f'whole cells of {stride} rows; use a multiple of {spatial * stride}',
+            field='config.mesh.spatial',
         )
 
 
@@ -213,7 +218,8 @@ def prefetch_to_device(
         if missing:
             raise InputError(
                 f'the task needs {", ".join(missing)} in every batch, but the data '
-                f'set has only {", ".join(sorted(batch))}'
+                f'set has only {", ".join(sorted(batch))}',
+                field='config.data.name',
             )
         arrays = {key: np.asarray(batch[key]) for key in (*keys, *optional) if key in batch}
         return {

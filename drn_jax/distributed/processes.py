@@ -63,7 +63,8 @@ def initialize(
         if processes not in (None, jax.process_count()):
             raise InputError(
                 f'{processes} processes were expected, but {jax.process_count()} '
-                'found each other; start all of them with the same number'
+                'found each other; start all of them with the same number',
+                field='--processes',
             )
     elif processes not in (None, 1) and not jax.distributed.is_initialized():
         raise _no_others(processes)
@@ -189,7 +190,8 @@ def check_shards(shards: int) -> None:
         raise InputError(
             f'config.data.shards is {shards}, which {jax.process_count()} processes do not '
             f'divide; use a multiple of {jax.process_count()} (a run keeps the number that it was '
-            'started with)'
+            'started with)',
+            field='config.data.shards',
         )
 
 
@@ -198,15 +200,19 @@ def _check(coordinator, processes, process):
     if (coordinator is None) != (process is None) or coordinator and processes is None:
         raise InputError(
             '--coordinator=HOST:PORT, --processes=N and --process=I go together; '
-            '--processes alone is the number that is expected'
+            '--processes alone is the number that is expected',
+            field='--processes',
         )
     if processes is not None and processes < 1:
-        raise InputError(f'--processes is {processes}; it must be at least 1')
+        raise InputError(f'--processes is {processes}; it must be at least 1', field='--processes')
     if coordinator and not coordinator.rpartition(':')[2].isdigit():
-        raise InputError(f'--coordinator={coordinator} has no port; give HOST:PORT')
+        raise InputError(
+            f'--coordinator={coordinator} has no port; give HOST:PORT', field='--coordinator'
+        )
     if process is not None and not 0 <= process < processes:
         raise InputError(
-            f'--process is {process}; {processes} processes are numbered from 0 to {processes - 1}'
+            f'--process is {process}; {processes} processes are numbered from 0 to {processes - 1}',
+            field='--process',
         )
 
 
@@ -215,7 +221,8 @@ def _check_times(**seconds):
     for flag, number in seconds.items():
         if not 1 <= number <= MOST_SECONDS:
             raise InputError(
-                f'--{flag} is {number}; it must be at least 1 and at most {MOST_SECONDS}'
+                f'--{flag} is {number}; it must be at least 1 and at most {MOST_SECONDS}',
+                field=f'--{flag}',
             )
 
 
@@ -235,7 +242,8 @@ def _no_others(processes):
     """Returns the error for other processes that are expected and not named."""
     return InputError(
         f'{processes or "several"} processes were expected, but nothing here names '
-        'the others; give --coordinator=HOST:PORT and --process=I'
+        'the others; give --coordinator=HOST:PORT and --process=I',
+        field='--coordinator',
     )
 
 
@@ -294,7 +302,8 @@ def _join(coordinator, processes, process, join_seconds, silent_seconds):
             return  # a Python session that has used JAX; commands join before that
         raise InputError(
             f'{others} cannot be joined ({one_line(error, short=True)}); give '
-            'a free port of process 0 as --coordinator=HOST:PORT'
+            'a free port of process 0 as --coordinator=HOST:PORT',
+            field='--coordinator',
         ) from error
     finally:
         timer.cancel()

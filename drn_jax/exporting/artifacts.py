@@ -50,7 +50,8 @@ class Artifact(NamedTuple):
             raise InputError(
                 f'{self.path} is for {", ".join(self.card["platforms"])}, but this '
                 f'process computes on {platform_of(device)}; export it again with '
-                f'--platforms={platform_of(device)}'
+                f'--platforms={platform_of(device)}',
+                path=self.path,
             )
         return self.run(jax.device_put(images, device))
 
@@ -123,15 +124,17 @@ def check_output(output: str, overwrite: bool) -> pathlib.Path:
     """
     path = paths.local(output, '--output')
     if path.is_dir():
-        raise InputError(f'--output={output} is a directory; name a file')
+        raise InputError(f'--output={output} is a directory; name a file', field='--output')
     if path.exists() and not overwrite:
         raise InputError(
-            f'--output={output} exists; name another file, or add --overwrite to replace it'
+            f'--output={output} exists; name another file, or add --overwrite to replace it',
+            field='--output',
         )
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
         raise InputError(
-            f'--output={output} cannot be written, because {above} is a file; name another file'
+            f'--output={output} cannot be written, because {above} is a file; name another file',
+            field='--output',
         )
     return path
 
@@ -149,7 +152,8 @@ def writing(path: pathlib.Path) -> Iterator[pathlib.Path]:
             yield partial
     except OSError as error:
         raise InputError(
-            f'--output={path} cannot be written ({error.strerror}); name another file'
+            f'--output={path} cannot be written ({error.strerror}); name another file',
+            field='--output',
         ) from error
 
 
@@ -184,7 +188,9 @@ def check_images(path: Any, wanted: dict[str, Any], images: Any) -> None:
         for have, want in zip(shape, wanted['shape'])
     )
     if not fits or dtype != wanted['dtype']:
-        raise InputError(f'{path} takes images {text(wanted)}, not {dtype} {list(shape)}')
+        raise InputError(
+            f'{path} takes images {text(wanted)}, not {dtype} {list(shape)}', path=path
+        )
 
 
 def text(described: dict[str, Any]) -> str:

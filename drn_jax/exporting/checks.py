@@ -54,7 +54,8 @@ def check(path: Any, source: forward.ExportSource, signature: Signature) -> list
             raise InputError(
                 f'the file answers unlike the network on {outcome.platform}, by '
                 f'{outcome.difference:.2g} where {outcome.bound:.2g} is allowed, and was not kept; '
-                'this is a defect of drn_jax or of a library'
+                'this is a defect of drn_jax or of a library',
+                path=path,
             )
         outcomes.append(outcome)
     return outcomes

@@ -56,7 +56,9 @@ def read_source(
     if classes and names and len(names) != classes:
         raise InputError(
             f'{reference} has {classes} classes, but {len(names)} names; '
-            'change config.data.class_names'
+            'change config.data.class_names',
+            field='config.data.class_names',
+            path=reference,
         )
     variables = jax.device_get(opened.read_variables())
     check_finite(opened.path, variables)
@@ -89,7 +91,8 @@ not finite in head/bias; choose another step with --step
         raise InputError(
             f'the checkpoint {path} holds numbers that are not finite in '
             f'{", ".join(found[:3])}{", ..." if found[3:] else ""}; choose another '
-            'step with --step'
+            'step with --step',
+            path=path,
         )
 
 

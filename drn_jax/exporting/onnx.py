@@ -80,7 +80,8 @@ def read(path: Any) -> tuple[Callable, dict[str, Any]]:
         card = json.loads(session.get_modelmeta().custom_metadata_map[CARD])
     except Exception as error:  # ONNX Runtime raises many kinds
         raise InputError(
-            f'{path} is no file of python -m drn_jax.export, or a damaged one; export it again'
+            f'{path} is no file of python -m drn_jax.export, or a damaged one; export it again',
+            path=path,
         ) from error
     check_card(path, card, 'onnx')
     return lambda images: session.run(None, {card['input']['name']: images})[0], card

@@ -81,7 +81,8 @@ def make_signature(
         if answers is not None:
             raise InputError(
                 f'--answers={answers} needs a classifier, but the checkpoint has '
-                "none; leave it out to export the last level's map"
+                "none; leave it out to export the last level's map",
+                field='--answers',
             )
         return Signature(pixels, 'features', size)
     answers = answers or 'logits'
@@ -89,15 +90,19 @@ def make_signature(
     if of_task != model.task:
         raise InputError(
             f'--answers={answers} is for {of_task}, but the checkpoint is for '
-            f'{model.task}; leave it out to export logits'
+            f'{model.task}; leave it out to export logits',
+            field='--answers',
         )
     if answers == 'labels':
         if size is None:
-            raise InputError('--answers=labels needs a fixed image size; add --size=HxW')
+            raise InputError(
+                '--answers=labels needs a fixed image size; add --size=HxW', field='--size'
+            )
         if model.num_classes > 255:
             raise InputError(
                 f'the network has {model.num_classes} classes, but a label map holds '
-                '255; leave --answers=labels out'
+                '255; leave --answers=labels out',
+                field='--answers',
             )
     return Signature(pixels, answers, size)
 

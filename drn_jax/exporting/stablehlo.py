@@ -69,7 +69,8 @@ def read(path: Any) -> tuple[Callable, dict[str, Any]]:
     except Exception as error:  # zipfile, JSON and JAX raise many kinds
         raise InputError(
             f'{path} is no file of python -m drn_jax.export, or a damaged one '
-            f'({one_line(error, short=True)}); export it again'
+            f'({one_line(error, short=True)}); export it again',
+            path=path,
         ) from error
     return program.call, card
 
@@ -89,5 +90,6 @@ def check_version(path: Any, card: dict[str, Any]) -> None:
         raise InputError(
             f'{path} was written by jax {card["versions"]["jax"]} and follows version '
             f'{version} of the calling convention, but jax {jax.__version__} reads '
-            f'{least} to {most}; use jax {card["versions"]["jax"]}, or export again'
+            f'{least} to {most}; use jax {card["versions"]["jax"]}, or export again',
+            path=path,
         )

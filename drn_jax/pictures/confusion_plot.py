@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from drn_jax.errors import InputError
 from drn_jax.files import replacing
 from drn_jax.pictures import text
 
@@ -32,7 +31,7 @@ def confusion_picture(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
         [H, W, 3], uint8.
 
     Raises:
-        InputError: the matrix is not square, or the number of names differs.
+        ValueError: the matrix is not square, or the number of names differs.
 
     Example:
         >>> confusion_picture(np.array([[9, 1], [0, 5]]), ['cat', 'dog']).ndim
@@ -76,7 +75,7 @@ def write_confusion(path: str | os.PathLike[str], matrix: np.ndarray, names: Seq
         names: of the classes, C strings.
 
     Raises:
-        InputError: the matrix is not square, or the number of names differs.
+        ValueError: the matrix is not square, or the number of names differs.
 
     Example:
         >>> import pathlib, tempfile
@@ -98,7 +97,7 @@ def write_confusion(path: str | os.PathLike[str], matrix: np.ndarray, names: Seq
 def _checked(matrix, names):
     matrix, names = np.asarray(matrix), [str(name) for name in names]
     if matrix.shape != (len(names),) * 2 or not names:
-        raise InputError(
+        raise ValueError(
             f'a confusion matrix {matrix.shape} does not fit {len(names)} names; give '
             'a square one and a name for each class'
         )

@@ -46,7 +46,8 @@ class LabelFiles:
         if 'zip' in kinds and label_ids is None:
             raise InputError(
                 '--save=zip writes label ids of Cityscapes, but the network has other '
-                'classes; leave zip out'
+                'classes; leave zip out',
+                field='--save',
             )
         self._directory, self._kinds, self._palette = pathlib.Path(directory), kinds, palette
         self._ids = np.zeros(256, np.uint8)

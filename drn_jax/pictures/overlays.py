@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from drn_jax.cityscapes import IGNORE_LABEL
-from drn_jax.errors import InputError
 from drn_jax.ops.resize import bilinear_weights
 from drn_jax.pictures import text
 
@@ -156,7 +155,7 @@ def draw_boxes(
         [H, W, 3], uint8, a copy.
 
     Raises:
-        InputError: there are not as many labels as boxes.
+        ValueError: there are not as many labels as boxes.
 
     Example:
         >>> drawn = draw_boxes(np.zeros((9, 9, 3), np.uint8), [[1, 2, 8, 7]])
@@ -166,7 +165,7 @@ def draw_boxes(
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     labels = [''] * len(boxes) if labels is None else list(labels)
     if len(labels) != len(boxes):
-        raise InputError(f'{len(labels)} labels do not fit {len(boxes)} boxes; give one each')
+        raise ValueError(f'{len(labels)} labels do not fit {len(boxes)} boxes; give one each')
     image = Image.fromarray(photograph)
     pen, side = ImageDraw.Draw(image), min(photograph.shape[:2])
     line_px, text_px = max(2, round(side / 150)), max(11, round(side / 24))
@@ -212,7 +211,7 @@ def color_labels(
         [H, W, 3], uint8.
 
     Raises:
-        InputError: a label is neither a place in the palette nor `ignore`.
+        ValueError: a label is neither a place in the palette nor `ignore`.
 
     Example:
         >>> color_labels(np.array([[0, 1, 255]], np.uint8), [(9, 9, 9), (0, 0, 200)]).tolist()
@@ -223,7 +222,7 @@ def color_labels(
     table[ignore] = ignore_color
     unknown = np.unique(labels[(labels >= len(palette)) & (labels != ignore)])
     if len(unknown):
-        raise InputError(
+        raise ValueError(
             f'label {unknown[0]} has no color in a palette of {len(palette)}; '
             f'labels are 0 to {len(palette) - 1}, or {ignore} for none'
         )
@@ -251,7 +250,7 @@ def overlay_labels(
         [H, W, 3], uint8.
 
     Raises:
-        InputError: sizes differ, or a label has no color.
+        ValueError: sizes differ, or a label has no color.
 
     Example:
         >>> photograph = np.full((1, 2, 3), 100, np.uint8)
@@ -260,7 +259,7 @@ def overlay_labels(
         [[[150, 50, 50], [100, 100, 100]]]
     """
     if photograph.shape[:2] != labels.shape:
-        raise InputError(
+        raise ValueError(
             f'labels {labels.shape} do not fit a photograph of '
             f'{photograph.shape[:2]} pixels; resize one of them'
         )

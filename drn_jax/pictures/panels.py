@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from drn_jax.errors import InputError
 from drn_jax.pictures import text
 
 TEXT_PX, ROW_TITLE_PX = 15, 180  # height of letters, largest width of a row's title
@@ -57,7 +56,7 @@ def panel(
         [H, W, 3], uint8.
 
     Raises:
-        InputError: there is no picture, or titles outnumber columns or rows.
+        ValueError: there is no picture, or titles outnumber columns or rows.
 
     Example:
         >>> black = np.zeros((10, 20, 3), np.uint8)
@@ -68,9 +67,9 @@ def panel(
         rows = [[cell if cell is None else fit(cell, side_px) for cell in row] for row in rows]
     columns = max(map(len, rows), default=0)
     if not any(cell is not None for row in rows for cell in row):
-        raise InputError('a panel needs at least one picture; none was given')
+        raise ValueError('a panel needs at least one picture; none was given')
     if len(column_titles) > columns or len(row_titles) > len(rows):
-        raise InputError(
+        raise ValueError(
             f'{len(column_titles)} column titles and {len(row_titles)} row titles do '
             f'not fit {columns} columns and {len(rows)} rows; give one each'
         )

@@ -50,15 +50,17 @@ def read_photograph(path: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
             raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise InputError(
-                f'{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first'
+                f'{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first',
+                path=path,
             ) from error
         except FileNotFoundError as error:
-            raise InputError(f'{path} does not exist; give an image file') from error
+            raise InputError(f'{path} does not exist; give an image file', path=path) from error
         # Pillow's decoders raise almost anything on damaged files, down to struct.error.
         except Exception as error:
             raise InputError(
                 f'{path} cannot be read as an image ({error}); give a whole file '
-                'such as JPEG, PNG, TIFF or WebP'
+                'such as JPEG, PNG, TIFF or WebP',
+                path=path,
             ) from error
 
 
@@ -74,7 +76,9 @@ def _rgb(image, path):
     """Returns the pixels of an open image as uint8 RGB."""
     if image.mode == 'F':
         raise InputError(
-            f'{path} holds floating-point pixels, whose white is unknown; save it with 8 or 16 bits'
+            f'{path} holds floating-point pixels, whose white is unknown; save it with 8 or '
+            '16 bits',
+            path=path,
         )
     if image.mode.startswith('I'):  # 16 bits; older versions of Pillow hold them as 32
         gray = np.asarray(image).astype(np.int64).clip(0, 65535)

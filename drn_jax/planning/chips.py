@@ -105,7 +105,8 @@ def find(name: str) -> Slice:
     if generation not in CHIPS:
         raise InputError(
             f'--topology={name} is unknown; give cpu, a TPU slice such as v5e:2x4, or GPUs such '
-            f'as h100:8; known: {", ".join((*CHIPS, *CARDS))}'
+            f'as h100:8; known: {", ".join((*CHIPS, *CARDS))}',
+            field='--topology',
         )
     chip = CHIPS[generation]
     axes = tuple(map(int, re.findall(r'\d+', text)))
@@ -117,7 +118,8 @@ def find(name: str) -> Slice:
     if text not in chip.shapes and not is_cuboid:
         more = ', and AxBxC with A <= B <= C, all multiples of 4' * (chip.shapes is _SMALL_CUBOIDS)
         raise InputError(
-            f'--topology={name} does not exist; {generation} has {", ".join(chip.shapes)}{more}'
+            f'--topology={name} does not exist; {generation} has {", ".join(chip.shapes)}{more}',
+            field='--topology',
         )
     return Slice(name, chip, axes)
 

@@ -82,7 +82,8 @@ def devices_of(tpu_slice: Slice) -> Sequence[jax.Device]:
     except Exception as error:  # of several kinds
         raise InputError(
             f'--topology={tpu_slice.name} is none that libtpu can compile for '
-            f'({one_line(error, short=True)})'
+            f'({one_line(error, short=True)})',
+            field='--topology',
         ) from error
 
 

@@ -62,7 +62,8 @@ def find() -> str:
         version, folder = versions.popitem()
         raise InputError(
             f'the CUDA compiler{f" in {folder}" if folder else ""} is that of jax {version}, but '
-            f'jax {jax.__version__} is installed, whose compiler comes with {install_command()}'
+            f'jax {jax.__version__} is installed, whose compiler comes with {install_command()}',
+            path=folder,
         )
     raise InputError(
         'the CUDA compiler is not installed whole, which needs no GPU and comes with '

@@ -93,7 +93,8 @@ def _opened(config: ml_collections.ConfigDict, labels: str) -> Size:
         raise InputError(
             f'data set {name!r} is not prepared in config.data.data_dir '
             f'{config.data.data_dir!r}, so how large it is is not known; give --examples=N and '
-            '--config.model.num_classes=N, or prepare it with python -m drn_jax.prepare'
+            '--config.model.num_classes=N, or prepare it with python -m drn_jax.prepare',
+            field='config.data.data_dir',
         )
     source = data.open_source(config.data, labels)
     return Size(source.num_examples(config.data.train_split), source.num_classes)

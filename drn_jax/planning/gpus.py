@@ -161,7 +161,8 @@ GPUs, and several hosts are h100:HOSTSxGPUS, such as h100:2x8
     if not shape or int(shape[2]) not in PER_HOST:
         raise InputError(
             f'--topology={name} does not exist; a host has 1, 2, 4 or 8 GPUs, and several hosts '
-            f'are {kind}:HOSTSxGPUS, such as {kind}:2x8'
+            f'are {kind}:HOSTSxGPUS, such as {kind}:2x8',
+            field='--topology',
         )
     return Cluster(name, CARDS[kind], int(shape[1] or 1), int(shape[2]))
 

@@ -58,7 +58,8 @@ def load_checkpoint(
     if not classes:
         raise InputError(
             f'{reference} holds a network without a classifier, so it names no '
-            'classes; give a checkpoint of a run, or weights that have one'
+            'classes; give a checkpoint of a run, or weights that have one',
+            path=reference,
         )
     mesh = meshes.create_mesh(config.mesh.devices)
     named = palettes.of_data(config.data.name, classes)
@@ -67,7 +68,9 @@ def load_checkpoint(
     if len(names) != classes or len(palette) != classes:
         raise InputError(
             f'{reference} has {classes} classes, but {len(names)} names and '
-            f'{len(palette)} colors; change config.data.class_names or palette'
+            f'{len(palette)} colors; change config.data.class_names or palette',
+            field='config.data.class_names',
+            path=reference,
         )
     variables = opened.read_variables(meshes.replicated(mesh))
     return LoadedCheckpoint(model, variables, config, names, palette, mesh, opened.path)

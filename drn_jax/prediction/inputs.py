@@ -70,7 +70,8 @@ def find_photographs(
             if other is not photograph:
                 raise InputError(
                     f'the results of {other.path} and {photograph.path} would both be called '
-                    f'{photograph.name!r}; rename one, or give them in two calls'
+                    f'{photograph.name!r}; rename one, or give them in two calls',
+                    path=photograph.path,
                 )
     return list(found.values())
 
@@ -234,10 +235,13 @@ def find_labels(
             raise InputError(
                 f'--labels={given} is no folder, but there are {len(photographs)} '
                 'photographs; give a folder with a label map of the same name for '
-                'each'
+                'each',
+                field='--labels',
             )
         if not path.exists():
-            raise InputError(f'--labels={given} does not exist; give a label map or a folder')
+            raise InputError(
+                f'--labels={given} does not exist; give a label map or a folder', field='--labels'
+            )
         return {photographs[0].name: path}
     found = {label.name: label.path for label in find_photographs([path])}
     missing = [photograph.name for photograph in photographs if photograph.name not in found]
@@ -245,7 +249,8 @@ def find_labels(
         raise InputError(
             f'--labels={given} lacks label maps for {len(missing)} of '
             f'{len(photographs)} photographs, for example {missing[0]!r}; they have '
-            'the names of the photographs'
+            'the names of the photographs',
+            field='--labels',
         )
     return found
 

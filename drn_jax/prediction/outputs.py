@@ -35,14 +35,16 @@ def check_output(output: str, overwrite: bool) -> pathlib.Path:
         filled = path.is_dir() and any(path.iterdir())
     except OSError as error:
         raise InputError(
-            f'--output={output} cannot be looked into ({error.strerror}); name another directory'
+            f'--output={output} cannot be looked into ({error.strerror}); name another directory',
+            field='--output',
         ) from error
     if is_file:
-        raise InputError(f'--output={output} is a file; name a directory')
+        raise InputError(f'--output={output} is a file; name a directory', field='--output')
     if filled and not overwrite:
         raise InputError(
             f'--output={output} is not empty; name another directory, or add '
-            '--overwrite to replace files of the same names in it'
+            '--overwrite to replace files of the same names in it',
+            field='--output',
         )
     return path
 
@@ -57,10 +59,13 @@ def make_output(output: pathlib.Path) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f'--output={output} cannot be made ({error.strerror}); name another directory'
+            f'--output={output} cannot be made ({error.strerror}); name another directory',
+            field='--output',
         ) from error
     if not os.access(output, os.W_OK):
-        raise InputError(f'--output={output} cannot be written; name another directory')
+        raise InputError(
+            f'--output={output} cannot be written; name another directory', field='--output'
+        )
 
 
 @contextlib.contextmanager
@@ -78,7 +83,8 @@ def writing(output: pathlib.Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(
             f'writing to --output={output} failed ({error.strerror or error}); make '
-            'room, or name another directory'
+            'room, or name another directory',
+            field='--output',
         ) from error
 
 
@@ -94,7 +100,8 @@ def tell_unreadable(examples: int, unreadable: dict[str, str]) -> None:
     """
     if unreadable and not examples:
         raise InputError(
-            f'no photograph could be read, for example: {next(iter(unreadable.values()))}'
+            f'no photograph could be read, for example: {next(iter(unreadable.values()))}',
+            path=next(iter(unreadable)),
         )
     if unreadable:
         progress.say(

@@ -120,16 +120,20 @@ def _compiled(checkpoint, size, short_side):
     """Refuses what cannot be computed, before it is compiled, and returns images -> answers."""
     stride, tile_px = checkpoint.model.table.stride, checkpoint.config.evaluation.tile_px
     if size and short_side:
-        raise InputError('--size and --short_side exclude each other; give one of them')
+        raise InputError(
+            '--size and --short_side exclude each other; give one of them', field='--size'
+        )
     if checkpoint.model.num_classes > 255:
         raise InputError(
             f'the network has {checkpoint.model.num_classes} classes, but a label map '
-            'holds 255; use one with fewer'
+            'holds 255; use one with fewer',
+            path=checkpoint.path,
         )
     if tile_px % stride:
         raise InputError(
             f'--tile_px={tile_px} is no multiple of the stride of '
-            f'{checkpoint.model.variant}, {stride}; give one, or 0 for whole images'
+            f'{checkpoint.model.variant}, {stride}; give one, or 0 for whole images',
+            field='--tile_px',
         )
     run = jax.jit(
         functools.partial(forward, checkpoint), compiler_options=convolutions.compiler_options()

@@ -105,7 +105,8 @@ class TrainLogger:
         except Exception as error:  # TensorFlow and CLU raise many kinds
             raise InputError(
                 f'{self._folder} cannot be written ({one_line(error, short=True)}); see that there '
-                'is room and that the storage works, then give the same command again'
+                'is room and that the storage works, then give the same command again',
+                path=self._folder,
             ) from error
 
     def metrics(self, step: int, metrics: Mapping[str, Any], shown: Sequence[str]) -> None:

@@ -49,23 +49,27 @@ def create(config: ml_collections.ConfigDict, model: Network) -> task.Task:
     if evaluation.tile_px % stride:
         raise InputError(
             f'config.evaluation.tile_px is {evaluation.tile_px}; give 0, for whole '
-            f'images, or a multiple of the stride of {model.variant}, {stride}'
+            f'images, or a multiple of the stride of {model.variant}, {stride}',
+            field='config.evaluation.tile_px',
         )
     if evaluation.mirror and not config.augmentation.mirror:
         raise InputError(
             'config.evaluation.mirror is True, but config.augmentation.mirror is off '
-            'for this data; leave it False'
+            'for this data; leave it False',
+            field='config.evaluation.mirror',
         )
     weights, classes = config.loss.class_weights, model.num_classes
     if weights and classes and len(weights) != classes:
         raise InputError(
             f'config.loss.class_weights has {len(weights)} numbers, but there are '
-            f'{classes} classes; give one for each, or none'
+            f'{classes} classes; give one for each, or none',
+            field='config.loss.class_weights',
         )
     if weights and not any(weights):
         raise InputError(
             'config.loss.class_weights are all 0, so nothing would be learned; give '
-            'one above 0, or none'
+            'one above 0, or none',
+            field='config.loss.class_weights',
         )
     return task.Task(
         batch_keys=('image', 'label', 'mask'),

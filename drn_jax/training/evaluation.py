@@ -94,7 +94,8 @@ def evaluator(
             raise InputError(
                 f'none of the {sums["without_boxes"]} images of split {name!r} of '
                 f'{source.name!r} has a box; give another split, or config.data.boxes that '
-                'names these images, as in ILSVRC2012_val_00000001.xml'
+                'names these images, as in ILSVRC2012_val_00000001.xml',
+                field='config.data.boxes',
             )
         metrics = task.report(sums)
         unreadable = processes.all_reduce_sum(len(batches.unreadable))
@@ -159,7 +160,8 @@ def calibration_split(experiment: Experiment) -> str:
     if shared:
         raise InputError(
             f'thresholds cannot be chosen on {split}: {shared} of its images are evaluated; give '
-            'another config.evaluation.threshold_split, or config.evaluation.threshold itself'
+            'another config.evaluation.threshold_split, or config.evaluation.threshold itself',
+            field='config.evaluation.threshold_split',
         )
     return split
 

@@ -221,7 +221,9 @@ def flush(logger: writers.TrainLogger, saved: manager.Checkpoints, write: bool) 
         )
         raise InputError(
             f'{error}; {where} a lower config.optimizer.learning_rate or a longer '
-            'config.optimizer.warmup_epochs'
+            'config.optimizer.warmup_epochs',
+            field='config.optimizer.learning_rate',
+            path=saved.directory,
         ) from error
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from drn_jax.errors import InputError
 from drn_jax.pictures import overlays
 
 GRAY = np.full((40, 60, 3), 100, np.uint8)
@@ -92,9 +91,9 @@ def test_labels_by_hand():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(InputError, match='1 labels do not fit 2 boxes'):
+    with pytest.raises(ValueError, match='1 labels do not fit 2 boxes'):
         overlays.draw_boxes(GRAY, [[0, 0, 9, 9]] * 2, ['a'])
-    with pytest.raises(InputError, match='label 7 has no color in a palette of 2; .* 0 to 1'):
+    with pytest.raises(ValueError, match='label 7 has no color in a palette of 2; .* 0 to 1'):
         overlays.color_labels(np.array([[7]], np.uint8), [(0, 0, 0)] * 2)
-    with pytest.raises(InputError, match=r'labels \(2, 2\) do not fit .* \(40, 60\) pixels'):
+    with pytest.raises(ValueError, match=r'labels \(2, 2\) do not fit .* \(40, 60\) pixels'):
         overlays.overlay_labels(GRAY, np.zeros((2, 2), np.uint8), [(0, 0, 0)])

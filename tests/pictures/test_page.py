@@ -9,8 +9,8 @@ import subprocess
 import numpy as np
 import pytest
 from PIL import Image
+from support.errors import refused
 
-from drn_jax.errors import InputError
 from drn_jax.pictures import page
 
 CHROMIUM = next(
@@ -141,7 +141,7 @@ def test_a_page_that_fails_leaves_the_earlier_one(tmp_path):
     with pytest.raises(RuntimeError, match='stopped'):
         page.write_page(path, 'Second', broken())
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(InputError, match='missing is not a directory; make it before writing'):
+    with refused(path=tmp_path / 'missing'):
         page.write_page(tmp_path / 'missing' / 'index.html', 'Third', [])
 
 

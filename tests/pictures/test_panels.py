@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from drn_jax.errors import InputError
 from drn_jax.pictures import confusion_plot, panels, text
 
 
@@ -42,9 +41,9 @@ def test_titles_take_room_beside_the_pictures():
 
 
 def test_bad_panels_are_named():
-    with pytest.raises(InputError, match='a panel needs at least one picture'):
+    with pytest.raises(ValueError, match='a panel needs at least one picture'):
         panels.panel([[None], []])
-    with pytest.raises(InputError, match='2 column titles and 0 row titles do not fit 1 columns'):
+    with pytest.raises(ValueError, match='2 column titles and 0 row titles do not fit 1 columns'):
         panels.panel([[plain(2, 2, 0)]], column_titles=['a', 'b'])
 
 
@@ -82,6 +81,6 @@ def test_bad_matrices_are_named(tmp_path):
         confusion_plot.confusion_picture,
         lambda *given: confusion_plot.write_confusion(tmp_path / 'a.csv', *given),
     ):
-        with pytest.raises(InputError, match=r'confusion matrix \(2, 3\) does not fit 2 names'):
+        with pytest.raises(ValueError, match=r'confusion matrix \(2, 3\) does not fit 2 names'):
             call(np.zeros((2, 3), int), ['a', 'b'])
     assert not list(tmp_path.iterdir())

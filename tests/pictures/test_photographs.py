@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from support.errors import refused
 
 from drn_jax.errors import InputError
 from drn_jax.pictures.photographs import read_photograph
@@ -99,15 +100,15 @@ def test_the_first_frame_of_an_animation(tmp_path):
 
 
 def test_unreadable_files_are_named(tmp_path):
-    with pytest.raises(InputError, match='nowhere.png does not exist; give an image file'):
+    with refused(path=tmp_path / 'nowhere.png', match='does not exist; give an image file'):
         read_photograph(tmp_path / 'nowhere.png')
     (tmp_path / 'text.jpg').write_text('not an image')
-    with pytest.raises(InputError, match='text.jpg cannot be read as an image'):
+    with refused(path=tmp_path / 'text.jpg', match='text.jpg cannot be read as an image'):
         read_photograph(tmp_path / 'text.jpg')
     (tmp_path / 'empty.png').write_bytes(b'')
-    with pytest.raises(InputError, match='empty.png cannot be read as an image'):
+    with refused(path=tmp_path / 'empty.png'):
         read_photograph(tmp_path / 'empty.png')
-    with pytest.raises(InputError, match='cannot be read as an image'):
+    with refused(path=tmp_path):
         read_photograph(tmp_path)
 
 
@@ -118,7 +119,7 @@ def test_cut_and_scrambled_files_are_named(tmp_path, kind):
     whole = np.frombuffer(file.getvalue(), np.uint8)
     path = tmp_path / f'bad.{kind}'
     path.write_bytes(whole[: len(whole) // 2].tobytes())
-    with pytest.raises(InputError, match=f'bad.{kind} cannot be read as an image'):
+    with refused(path=path):
         read_photograph(path)
     for _ in range(30):  # some are read with wrong pixels; none may end otherwise
         bad = whole.copy()
@@ -127,12 +128,12 @@ def test_cut_and_scrambled_files_are_named(tmp_path, kind):
         try:
             assert read_photograph(path).ndim == 3
         except InputError as error:
-            assert f'bad.{kind}' in str(error)
+            assert error.path == str(path)
 
 
 def test_floating_point_pixels_are_refused(tmp_path):
     path = saved(tmp_path, Image.fromarray(np.zeros((2, 2), np.float32)), '.tif')
-    with pytest.raises(InputError, match='holds floating-point pixels, whose white is unknown'):
+    with refused(path=path, match='floating-point pixels, whose white is unknown'):
         read_photograph(path)
 
 
@@ -140,5 +141,5 @@ def test_floating_point_pixels_are_refused(tmp_path):
 def test_huge_images_are_refused(tmp_path, monkeypatch, limit):
     path = saved(tmp_path, Image.fromarray(GRADIENT))
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
-    with pytest.raises(InputError, match=f'image.png has more than {limit} pixels; make it'):
+    with refused(path=path, match=f'more than {limit} pixels'):
         read_photograph(path)
