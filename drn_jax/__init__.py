@@ -4,6 +4,7 @@ import configparser
 import importlib.metadata
 import pathlib
 
+from drn_jax.checkpoints.pretrained import list_pretrained
 from drn_jax.checkpoints.restore import load
 from drn_jax.exporting.artifacts import load_exported
 from drn_jax.models.descriptions import describe
@@ -17,6 +18,7 @@ __all__ = [
     'describe',
     'from_torch',
     'list_models',
+    'list_pretrained',
     'load',
     'load_exported',
     'optimize_for_inference',

@@ -95,7 +95,12 @@ def add_checkpoint_flags(parser: argparse.ArgumentParser) -> None:
         '--checkpoint',
         required=True,
         metavar='DIR',
-        help='working directory of a run, its checkpoint folder or one step',
+        help='working directory of a run, its checkpoint folder or one step;\n'
+        'pretrained:NAME, of those that convert --list prints; hf:ORGANIZATION/NAME;\n'
+        'https://...; or a file of weights',
+    )
+    parser.add_argument(
+        '--offline', action=_Offline, nargs=0, help='download nothing, as with DRN_JAX_OFFLINE=1'
     )
     parser.add_argument(
         '--step',
@@ -124,6 +129,13 @@ def add_photograph_flags(parser: argparse.ArgumentParser) -> None:
         help='write into a directory that is not empty; files of the same names\n'
         'are replaced, others stay',
     )
+
+
+class _Offline(argparse.Action):
+    """Keeps this process from downloading."""
+
+    def __call__(self, *_: Any) -> None:
+        os.environ['DRN_JAX_OFFLINE'] = '1'
 
 
 class _FieldsHelp(argparse.Action):

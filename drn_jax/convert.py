@@ -20,10 +20,9 @@ from typing import Any
 
 import jax
 
-from drn_jax import checkpoints, cityscapes, commands, paths, tasks
-from drn_jax.checkpoints import manager, weight_files
-from drn_jax.errors import InputError, as_input_error
-from drn_jax.models import variants, weights
+from drn_jax import checkpoints, commands, paths, tasks
+from drn_jax.checkpoints import conversion, manager, pretrained, restore, weight_files
+from drn_jax.models import weights
 from drn_jax.models.networks import Network
 from drn_jax.reporting import progress
 
@@ -31,7 +30,9 @@ from drn_jax.reporting import progress
 def main(argv: list[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     given = parse_flags(argv)
-    if given.input is not None:
+    if given.list:
+        print(pretrained.text())
+    elif given.input is not None:
         file_to_checkpoint(given)
     else:
         checkpoint_to_file(given)
@@ -51,9 +52,10 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
         metavar='DIR',
         help='working directory of a run, its checkpoint folder or one step',
     )
+    source.add_argument('--list', action='store_true', help='print what pretrained:NAME can name')
     parser.add_argument(
         '--output',
-        required=True,
+        required='--list' not in argv,
         metavar='PATH',
         help='with --input a new directory, local or gs://;\n'
         'with --checkpoint a new file, .pth, .pt or .safetensors',
@@ -72,6 +74,8 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
         help='step of --checkpoint (default: the best by validation, else the latest)',
     )
     given = parser.parse_args(argv)
+    if given.list:
+        return given
     if given.input is None:
         if given.variant or given.first_block:
             parser.error('--variant and --first_block go with --input, a checkpoint has its own')
@@ -94,29 +98,7 @@ def file_to_checkpoint(given: argparse.Namespace) -> None:
     Raises:
         InputError: the file cannot be read, or holds no network of the variant.
     """
-    if given.variant:  # before the file is read, which takes longer
-        with as_input_error(field='--variant'):
-            variants.lookup(given.variant, first_block=given.first_block or 'paper')
-    state_dict = weight_files.read(given.input)
-    if not given.variant:
-        fitting = weights.fitting_variants(state_dict)
-        raise InputError(
-            f'--variant is missing; {given.input} fits '
-            f'{" and ".join(fitting) or "no variant"}'
-            f'{", add --variant with the one you mean" if fitting else ""}',
-            field='--variant',
-            path=given.input,
-        )
-    with as_input_error(path=given.input):
-        found = weights.torch_settings(given.variant, state_dict)
-        variables = weights.from_torch(given.variant, state_dict)
-    del state_dict  # for its memory
-    config = tasks.TASKS[found.task].recipe()
-    config.model.variant = given.variant
-    config.model.first_block = given.first_block or 'paper'
-    config.model.num_classes, config.model.width = found.num_classes, found.width
-    if found.task == 'segmentation' and found.num_classes == len(cityscapes.CLASS_NAMES):
-        config.data.class_names, config.data.palette = cityscapes.CLASS_NAMES, cityscapes.PALETTE
+    config, variables = conversion.convert(given.input, given.variant, given.first_block or 'paper')
     model = tasks.create_network(config)
     variables = jax.device_put(variables)  # Orbax would copy NumPy's arrays once more
     manager.save_variables(given.output, config, variables)
@@ -137,7 +119,7 @@ def checkpoint_to_file(given: argparse.Namespace) -> None:
     model, variables = checkpoint.model, checkpoint.read_variables()
     weight_files.write(given.output, weights.to_torch(model.variant, variables, model.task))
     progress.say(
-        f'{given.checkpoint}, step {checkpoint.step}: {summary(model, variables)}',
+        f'{given.checkpoint}, {restore.label(checkpoint.path)}: {summary(model, variables)}',
         f"{given.output}: written, with the names of the authors' PyTorch code",
     )
 

@@ -75,7 +75,7 @@ def evaluate(given: argparse.Namespace, overrides: Sequence[str], command: str) 
     model, variables = optimize_for_inference(checkpoint.model, variables)
     experiment = dataclasses.replace(experiment, task=tasks.create_task(config, model))
     progress.say(
-        f'{config.model.variant}, step {path.name}, on {config.data.validation_split} of '
+        f'{config.model.variant}, {restore.label(path)}, on {config.data.validation_split} of '
         f'{source.name}'
     )
     files = label_files(given.save, output, config)
@@ -90,7 +90,7 @@ def evaluate(given: argparse.Namespace, overrides: Sequence[str], command: str) 
         result,
         output,
         command,
-        step=int(path.name),
+        step=checkpoint.step,
         data={
             'name': source.name,
             'split': config.data.validation_split,
@@ -261,11 +261,9 @@ def output_directory(
             f'10crops_{evaluation.average}' if evaluation.crops == 10 else '1crop',
             *localization_options(config),
         ]
-    workdir = path.parent.parent if path.parent.name == restore.FOLDER else path.parent
-    name = '_'.join(
-        ['step', path.name, source, config.data.validation_split, *how, config.model.dtype]
-    )
-    output = given or workdir / 'evaluation' / re.sub(r'[^\w.-]+', '-', name)
+    label = restore.label(path).replace(' ', '_')
+    name = '_'.join([label, source, config.data.validation_split, *how, config.model.dtype])
+    output = given or restore.workdir(path) / 'evaluation' / re.sub(r'[^\w.-]+', '-', name)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

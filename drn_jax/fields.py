@@ -82,6 +82,8 @@ FIELDS = (
              choices=('float32', 'bfloat16'), of_network=False),
         _row('first_block', 'paper', "DRN-A: dilation of a group's first block",
              choices=('paper', 'release')),
+        _row('stride_in', '3x3', 'bottlenecks of ResNet and DRN-A: convolution with the stride',
+             choices=('3x3', '1x1')),
         _row('batch_norm_group_size', 0,
              'images normalized together, a divisor of batch_size; 0: the batch', 0,
              old_name='model.statistics_images'),

@@ -30,6 +30,7 @@ import importlib
 from types import ModuleType
 
 from drn_jax import commands, flag_types, tasks
+from drn_jax.checkpoints import restore
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
 from drn_jax.prediction import inputs, outputs, run
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> None:
     batch_size = choose_batch_size(given.batch_size, len(photographs), checkpoint)
     outputs.make_output(output)
     command = commands.command_line('predict', argv)
-    heading = f'{checkpoint.model.variant}, step {checkpoint.path.name}'
+    heading = f'{checkpoint.model.variant}, {restore.label(checkpoint.path)}'
     progress.say(f'{heading}; photographs: {len(photographs):,}')
     with outputs.writing(output), progress.Progress(len(photographs), what='photograph') as bar:
         summary = run.predict(
@@ -72,7 +73,7 @@ def main(argv: list[str]) -> None:
         output,
         command=command,
         config=predictor.config,
-        step=int(checkpoint.path.name),
+        step=restore.number(checkpoint.path),
         published={},
         settings=predictor.settings,
         data={'given': list(given.images), 'images': len(photographs)},

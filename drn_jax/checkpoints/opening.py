@@ -18,7 +18,7 @@ class Checkpoint(NamedTuple):
 
     Attributes:
         path: the folder of the step.
-        step: its number.
+        step: its number; 0 where it is of no run.
         config: the configuration to use it with.
         model: the network, without variables.
     """
@@ -63,4 +63,4 @@ def open(
     config = override(stored.copy_and_resolve_references(), overrides)
     fields.check_same_network(stored, config)
     fields.check(config)
-    return Checkpoint(path, int(path.name), config, tasks.create_network(config))
+    return Checkpoint(path, restore.number(path), config, tasks.create_network(config))

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from drn_jax import fields, paths, tasks
-from drn_jax.checkpoints import manifests
+from drn_jax import fields, tasks
+from drn_jax.checkpoints import manifests, references, weight_folders
 from drn_jax.errors import InputError, one_line
 from drn_jax.models.networks import Network
 
@@ -46,26 +47,27 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
     """Finds the folder of one step, and checks its files but for those of the optimizer.
 
     Args:
-        directory: a working directory of a run, its checkpoint folder, or the folder of one step.
+        directory: a working directory of a run, its checkpoint folder, or the folder of one step;
+            or anything else that `references.resolve` takes.
         step: the step wanted; None is the best by validation if one was evaluated, else the latest.
 
     Returns:
-        The folder, `workdir/checkpoints/<step>`.
+        The folder, `workdir/checkpoints/<step>`, or one that `weight_folders` wrote.
 
     Raises:
         InputError: there is no checkpoint, or not that step, or its files have changed.
     """
-    root = paths.directory(directory)
+    root = references.resolve(directory)
     if not root.is_dir():
         raise InputError(
             f'{directory} is no directory; a checkpoint is given as the working '
             'directory of a run, its checkpoint folder or the folder of one step',
             path=directory,
         )
-    if _is_finished(root):
-        if step not in (None, int(root.name)):
+    if weight_folders.exists(root) or _is_finished(root):
+        if step not in (None, number(root)):
             raise InputError(
-                f'{directory} is step {root.name}, but step {step} was asked for',
+                f'{directory} is step {number(root)}, but step {step} was asked for',
                 field='--step',
                 path=directory,
             )
@@ -91,6 +93,23 @@ def steps(folder: epath.Path) -> dict[int, epath.Path]:
     return {int(path.name): path for path in folder.iterdir() if _is_finished(path)}
 
 
+def number(path: epath.Path) -> int:
+    """Returns the step that a folder holds; 0 where it is of no run."""
+    return 0 if weight_folders.exists(path) else int(path.name)
+
+
+def label(path: epath.Path) -> str:
+    """Returns what to call a folder: 'step 5', or its name where it is of no run."""
+    return path.name if weight_folders.exists(path) else f'step {path.name}'
+
+
+def workdir(path: epath.Path) -> epath.Path:
+    """Returns the directory that results go to: that of the run, or the current one without."""
+    if weight_folders.exists(path):
+        return epath.Path(os.getcwd())
+    return path.parent.parent if path.parent.name == FOLDER else path.parent
+
+
 def read_metrics(path: epath.Path) -> dict[str, Any] | None:
     """Reads the validation metrics in the folder of one step; None where it has none.
 
@@ -108,6 +127,9 @@ def read_config(path: epath.Path) -> ml_collections.ConfigDict:
     Raises:
         InputError: it cannot be read.
     """
+    if weight_folders.exists(path):
+        with named_if_damaged(path):
+            return weight_folders.read_config(path)
     with named_if_damaged(path), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
         stored = checkpointer.restore(path / 'config')
         return fields.from_stored(stored, tasks.TASKS[stored['task']].recipe())
@@ -134,6 +156,8 @@ def read_variables(
         lambda key: model.init(key, np.zeros((1, 32, 32, 3), np.float32)), jax.random.key(0)
     )
     check_shapes(path, variables)
+    if weight_folders.exists(path):
+        return jax.device_put(weight_folders.read_variables(path), sharding)
     with named_if_damaged(path), ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore(
             path / 'variables',
@@ -155,7 +179,11 @@ def check_shapes(path: epath.Path, variables: Any) -> None:
         InputError: variables are missing, extra or of another shape; up to three of each are named.
     """
     with named_if_damaged(path):
-        stored = _shapes(ocp.StandardCheckpointHandler().metadata(path / 'variables').tree)
+        stored = _shapes(
+            weight_folders.read_variables(path)
+            if weight_folders.exists(path)
+            else ocp.StandardCheckpointHandler().metadata(path / 'variables').tree
+        )
     wanted = _shapes(variables)
     found = {
         'missing': sorted(wanted.keys() - stored.keys()),
@@ -215,7 +243,12 @@ def _is_finished(path: epath.Path) -> bool:
 
 def _checked(path: epath.Path) -> epath.Path:
     """Returns the folder of a step, and refuses one whose files are not those that were written."""
-    if problem := manifests.problem(path, without=('optimizer',)):
+    folder = weight_folders.exists(path)
+    if (
+        problem := weight_folders.problem(path)
+        if folder
+        else manifests.problem(path, without=('optimizer',))
+    ):
         raise InputError(
             f'the checkpoint {path} is damaged: {problem}; choose another step, or '
             'move this one away',

@@ -3,14 +3,18 @@
 PyTorch is needed for `.pth` only, and imported only then.
 """
 
+import contextlib
 import hashlib
 import logging
 import pathlib
 import pickle
 import pickletools
 import re
+import shutil
+import tempfile
 import warnings
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
@@ -25,6 +29,7 @@ from drn_jax.errors import InputError
 
 SAFETENSORS = '.safetensors'
 WRITTEN = ('.pth', '.pt', SAFETENSORS)  # suffixes that `write` knows
+READ = (*WRITTEN, '.bin', '.tar', '.zip')  # suffixes by which a reference is known as a file
 _ADVICE = 'save it again with torch.save(model.state_dict(), FILE) where you can'
 _logger = logging.getLogger(__name__)
 
@@ -52,10 +57,11 @@ def read(path: str) -> dict[str, np.ndarray]:
         variables = drn_jax.from_torch('drn_c_26', read('drn_c_26-ddedf421.pth'))
     """
     file = pathlib.Path(path)
-    _check_file(file)
-    _check_name(file)
-    content = _read_safetensors(file) if file.suffix == SAFETENSORS else _read_torch(file)
-    return _arrays(file, content)
+    check_readable(file)
+    with unpacked(file) as inner:
+        _check_name(inner)
+        content = _read_safetensors(inner) if inner.suffix == SAFETENSORS else _read_torch(inner)
+        return _arrays(file, content)
 
 
 def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
@@ -92,6 +98,54 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
         raise _problem(file, f'cannot be written: {error.strerror}') from error
 
 
+@contextlib.contextmanager
+def unpacked(file: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Unpacks the one file of weights in a zip archive, for as long as the block runs.
+
+    Args:
+        file: an archive, or a file of weights, such as the zip archives that `torch.save` writes.
+
+    Yields:
+        The file of weights.
+
+    Raises:
+        InputError: the archive is damaged, or holds no file of weights, several, or one outside
+            of its folder.
+    """
+    names = _names_in_zip(file)
+    if names is None or any(name.endswith(('/data.pkl', '/constants.pkl')) for name in names):
+        yield file
+        return
+    inside = [name for name in names if name.lower().endswith(WRITTEN)]
+    if len(inside) != 1:
+        found = f'{len(inside)} files of weights' if inside else 'no file of weights'
+        raise _problem(file, f'is a zip archive with {found}; unpack it and give one')
+    (name,) = inside
+    if name.startswith(('/', '\\')) or '..' in re.split(r'[/\\]', name):
+        raise _problem(file, f'holds {name!r}, which lies outside of it; do not trust it')
+    with tempfile.TemporaryDirectory(prefix='drn_jax_') as folder:
+        target = pathlib.Path(folder, pathlib.PurePosixPath(name).name)
+        try:
+            with zipfile.ZipFile(file) as archive, archive.open(name) as source:
+                with target.open('wb') as stream:
+                    shutil.copyfileobj(source, stream)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as e:
+            raise _problem(
+                file, f'is a damaged or locked zip archive ({e}); download or copy it again'
+            ) from e
+        yield target
+
+
+def digests(file: pathlib.Path) -> tuple[str, str]:
+    """Returns SHA-1 and SHA-256 of a file, in hex."""
+    sums = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+    with file.open('rb') as stream:
+        while chunk := stream.read(1 << 20):
+            for digest in sums:
+                digest.update(chunk)
+    return sums[0].hexdigest(), sums[1].hexdigest()
+
+
 def _problem(file: str | pathlib.Path, text: str) -> InputError:
     """Returns the error that says something of a file."""
     return InputError(f'{file} {text}', path=file)
@@ -115,8 +169,12 @@ def check_new(path: str) -> pathlib.Path:
     return file
 
 
-def _check_file(file: pathlib.Path) -> None:
-    """Refuses what holds no weights whatever its format."""
+def check_readable(file: pathlib.Path) -> None:
+    """Refuses what holds no weights whatever its format.
+
+    Raises:
+        InputError: it is missing, a directory, empty or a web page.
+    """
     if file.is_dir():
         raise _problem(file, 'is a directory; give one file, .pth or .safetensors')
     if not file.exists():
@@ -137,19 +195,20 @@ def _check_file(file: pathlib.Path) -> None:
 
 
 def _check_name(file: pathlib.Path) -> None:
-    """Warns where the digits that end a release file's name are not those of its content."""
+    """Warns where the digits that end a published file's name are not those of its content."""
     named = re.search(r'-([0-9a-f]{8})\.pth$', file.name)
-    if named:
-        with file.open('rb') as stream:
-            digest = hashlib.file_digest(stream, 'sha256').hexdigest()
-        if digest[:8] != named[1]:
-            _logger.warning(
-                '%s is not the file that its name says: its SHA-256 begins with %s, not %s; it is '
-                'damaged, or was changed or renamed',
-                file,
-                digest[:8],
-                named[1],
-            )
+    if not named:
+        return
+    sha1, sha256 = digests(file)
+    if not sha1.startswith(named[1]) and not sha256.startswith(named[1]):
+        _logger.warning(
+            '%s is not the file that its name says: its SHA-256 begins with %s and its SHA-1 with '
+            '%s, not %s; it is damaged, or was changed or renamed',
+            file,
+            sha256[:8],
+            sha1[:8],
+            named[1],
+        )
 
 
 def _read_safetensors(file: pathlib.Path) -> Mapping[str, Any]:
@@ -170,7 +229,8 @@ def _read_safetensors(file: pathlib.Path) -> Mapping[str, Any]:
 
 def _read_torch(file: pathlib.Path) -> Any:
     torch = _import_torch(file)
-    _check_zip(file)
+    if any(name.endswith('/constants.pkl') for name in _names_in_zip(file) or ()):
+        raise _problem(file, f'is a TorchScript program and no state dict; {_ADVICE}')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # whatever they warn of ends in an error below
@@ -206,26 +266,18 @@ def _import_torch(file: pathlib.Path) -> Any:
     return torch
 
 
-def _check_zip(file: pathlib.Path) -> None:
-    """Refuses a zip archive that `torch.save` did not write."""
+def _names_in_zip(file: pathlib.Path) -> list[str] | None:
+    """Names what a zip archive holds; None where the file is none."""
     with file.open('rb') as stream:
         if stream.read(4) != b'PK\x03\x04':
-            return
+            return None
     try:
         with zipfile.ZipFile(file) as archive:
-            names = {name.partition('/')[2] for name in archive.namelist()}
+            return archive.namelist()
     except zipfile.BadZipFile as error:
         raise _problem(
             file, 'is an incomplete or damaged zip archive; download or copy it again'
         ) from error
-    if 'constants.pkl' in names:
-        raise _problem(file, f'is a TorchScript program and no state dict; {_ADVICE}')
-    if 'data.pkl' not in names:
-        raise _problem(
-            file,
-            'is a zip archive that torch.save did not write; where weights '
-            'are inside, unpack it and give their file',
-        )
 
 
 def _refused(file: pathlib.Path, error: pickle.UnpicklingError) -> list[str]:

@@ -155,6 +155,7 @@ def make_card(
         'task': model.task,
         'width': model.width,
         'first_block': model.first_block,
+        'stride_in': model.stride_in,
         'stride': model.table.stride,
         'step': source.step,
         'num_classes': model.num_classes,

@@ -60,6 +60,7 @@ def describe(
     *,
     width: float = 1.0,
     first_block: str = 'paper',
+    stride_in: str = '3x3',
 ) -> Description:
     """Prints the table of a network, and returns it: see `description`, whose arguments it takes.
 
@@ -80,7 +81,9 @@ def describe(
         total       22     1,000       8         1              527  16,393,752  13,034,229,760
         <drn_d_22: 22 layers, 16,393,752 parameters>
     """
-    found = description(variant, size, num_classes, width=width, first_block=first_block)
+    found = description(
+        variant, size, num_classes, width=width, first_block=first_block, stride_in=stride_in
+    )
     print(found)
     return found
 
@@ -92,6 +95,7 @@ def description(
     *,
     width: float = 1.0,
     first_block: str = 'paper',
+    stride_in: str = '3x3',
 ) -> Description:
     """Describes every level of a network: channels, stride, dilation, receptive field and cost.
 
@@ -105,7 +109,7 @@ def description(
         size: side of the square image in pixels, or height and width.
         num_classes: at least 0; 0 leaves out the head.
         width: a multiple of all channel counts, above 0.
-        first_block: 'paper' or, in DRN-A, 'release'; see `variants.lookup`.
+        first_block, stride_in: see `variants.lookup`.
 
     Returns:
         Rows from the image to the classes, which print as a table.
@@ -120,7 +124,7 @@ def description(
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, figure 5.
     """
     walk = _Walk(*_size(size))
-    table = variants.lookup(variant, width, first_block)
+    table = variants.lookup(variant, width, first_block, stride_in)
     rows = [walk.row(table.stem.level or 'stem', 1, [table.stem.expand()])]
     if table.stem.pooled:
         walk.step(kernel_size=3, stride=2)

@@ -28,6 +28,7 @@ class Network(nn.Module):
     width: float = 1.0
     dtype: str = 'float32'
     first_block: str = 'paper'
+    stride_in: str = '3x3'
     rematerialize: tuple[str, ...] = ()
     convolution: str = 'auto'
     platform: str = ''  # for which 'auto' chooses; '' is the default device's
@@ -43,7 +44,7 @@ class Network(nn.Module):
     @property
     def table(self) -> variants.Variant:
         """The network's row: stem, levels, stride."""
-        return variants.lookup(self.variant, self.width, self.first_block)
+        return variants.lookup(self.variant, self.width, self.first_block, self.stride_in)
 
     def setup(self) -> None:
         self.stem = layers.Block(self.table.stem.expand(), self.options)
@@ -148,6 +149,7 @@ def create_model(
     first_block: str = 'paper',
     rematerialize: Sequence[str] = (),
     convolution: str = 'auto',
+    stride_in: str = '3x3',
 ) -> Network:
     """Creates a network; its variables come from `init`, `from_torch` or a checkpoint.
 
@@ -164,6 +166,8 @@ def create_model(
         convolution: the algorithm of the 3x3 convolutions, 'native', 'phase' or 'winograd' (see
             `ops.conv`), or 'auto', the fastest one for the layer and the platform (the table in
             `models.convolutions`). Variables serve all of them.
+        stride_in: '3x3' or, in ResNets and DRN-A with bottlenecks, '1x1', where weights of Keras,
+            Caffe and He et al. have the stride; see `variants.lookup`.
 
     Returns:
         A Linen module with methods `__call__`, `class_maps` and `levels`, and with these
@@ -185,7 +189,8 @@ def create_model(
 
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, and the authors' release.
     """
-    levels = [level.name for level in variants.lookup(variant, width, first_block).levels]
+    table = variants.lookup(variant, width, first_block, stride_in)
+    levels = [level.name for level in table.levels]
     classes = variants.whole_number('num_classes', num_classes, least=0)
     if task not in TASKS:
         raise ValueError(f'task {task!r} is unknown; known: {", ".join(TASKS)}')
@@ -205,6 +210,7 @@ def create_model(
         width,
         _dtype_name(dtype),
         first_block,
+        stride_in,
         tuple(rematerialize),
         convolution,
     )

@@ -1,10 +1,12 @@
 """The names and shapes of the authors' PyTorch release, derived from the table of `variants`.
 
 Our `level3/block0/conv1/kernel` is `layer3.0.conv1.weight` there, and in a segmentation file
-`base.5.0.conv1.weight`.
+`base.5.0.conv1.weight`. What others call it is turned into the release's name first: pytorchcv's
+`features.stage3.unit1.body.conv1.conv.weight`.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +76,7 @@ class _Layer(NamedTuple):
     conv_name: str  # in the release
     norm_name: str
     channels: int  # of its level, where the convolution has as many outputs; else 0
+    pytorchcv: str  # what holds both there, as `conv` and `bn`
     used: bool = True
 
 
@@ -138,6 +141,59 @@ def settings(row: variants.Variant, shapes: Mapping[str, Shape]) -> TorchSetting
     return TorchSettings(head[0], task, _width(row, shapes, task))
 
 
+_WRAPPED = re.compile(r'^(?:(?:module|_orig_mod|model|backbone)\.)+')  # by those who trained it
+_COUNTERS = ('num_batches_tracked', 'n_averaged', 'total_ops', 'total_params')
+
+
+def is_counter(name: str) -> bool:
+    """Returns whether an entry counts steps or operations, and is no weight of any network.
+
+    Example:
+        >>> is_counter('module.bn1.num_batches_tracked'), is_counter('bn1.weight')
+        (True, False)
+    """
+    return name.rpartition('.')[2] in _COUNTERS
+
+
+def bare(name: str) -> str:
+    """Takes off what wrappers of a network put before its names.
+
+    Example:
+        >>> bare('module._orig_mod.model.conv1.weight')
+        'conv1.weight'
+    """
+    return _WRAPPED.sub('', name)
+
+
+def released(row: variants.Variant, names: Iterable[str]) -> dict[str, str]:
+    """Finds the release's names of those of pytorchcv.
+
+    Args:
+        row: the variant.
+        names: of a state dict.
+
+    Returns:
+        The release's name of each; a name that pytorchcv does not give stays.
+
+    Example:
+        >>> released(variants.lookup('drn_c_26'), ['features.stage4.unit7.body.conv1.bn.bias'])
+        {'features.stage4.unit7.body.conv1.bn.bias': 'layer7.0.bn1.bias'}
+
+    Source: pytorchcv 0.0.74, whose fourth stage of a DRN holds levels 4 to 8.
+    """
+    names = list(names)
+    known = {'output': HEADS['classification']}
+    if any(name.startswith('features.') for name in names):
+        for layer in _layers(row, 'classification'):
+            known |= {f'{layer.pytorchcv}.conv': layer.conv_name}
+            known |= {f'{layer.pytorchcv}.bn': layer.norm_name}
+    split = {name: name.rpartition('.') for name in names}
+    return {
+        name: f'{known[parent]}.{last}' if parent in known else name
+        for name, (parent, _, last) in split.items()
+    }
+
+
 def bilinear(shape: Shape) -> np.ndarray:
     """Makes the frozen weight `up.weight`, with which the release enlarges s times.
 
@@ -193,21 +249,32 @@ def _layers(row: variants.Variant, task: str) -> Iterator[_Layer]:
 
 def _classification_layers(row: variants.Variant, naming: _Naming) -> Iterator[_Layer]:
     (conv,) = row.stem.expand().convs
-    yield _Layer(conv, ('stem',), *naming.stem, row.stem.channels)
+    stem = 'features.init_block.conv' if row.stem.pooled else 'features.init_block'
+    yield _Layer(conv, ('stem',), *naming.stem, row.stem.channels, stem)
+    stage = unit = 0
     for level, blocks in row.expand():
+        if row.stem.pooled or level.number <= 4:  # pytorchcv counts resolutions
+            stage, unit = stage + 1, 0
         parent = f'layer{level.number - naming.first_level + 1}'
         for i, block in enumerate(blocks):
+            unit += 1
+            theirs = f'features.stage{stage}.unit{unit}'
             for j, conv in enumerate(block.convs):
                 if len(block.convs) == 1:  # plain levels are lists: convolution, norm, ReLU, ...
-                    names = f'{parent}.{3 * i}', f'{parent}.{3 * i + 1}'
+                    names = f'{parent}.{3 * i}', f'{parent}.{3 * i + 1}', f'{theirs}.body'
                 else:
-                    names = f'{parent}.{i}.conv{j + 1}', f'{parent}.{i}.bn{j + 1}'
+                    names = (
+                        f'{parent}.{i}.conv{j + 1}',
+                        f'{parent}.{i}.bn{j + 1}',
+                        f'{theirs}.body.conv{j + 1}',
+                    )
                 channels = level.channels if j == 0 else 0
-                yield _Layer(conv, (level.name, block.name), *names, channels)
+                yield _Layer(conv, (level.name, block.name), *names[:2], channels, names[2])
             if block.projection:
                 path = (level.name, block.name, 'shortcut')
                 names = f'{parent}.{i}.downsample.0', f'{parent}.{i}.downsample.1'
-                yield _Layer(block.projection, path, *names, channels=0, used=block.residual)
+                theirs = f'{theirs}.identity_conv'
+                yield _Layer(block.projection, path, *names, 0, theirs, used=block.residual)
 
 
 def _numbered(name: str, naming: _Naming) -> str:

@@ -51,6 +51,7 @@ KINDS = {
     'plain': Kind('layer', ('conv',), (3,), strided=0, expansion=1),
     'basic': Kind('block', ('conv1', 'conv2'), (3, 3), strided=0, expansion=1),
     'bottleneck': Kind('block', ('conv1', 'conv2', 'conv3'), (1, 3, 1), strided=1, expansion=4),
+    'bottleneck_v1': Kind('block', ('conv1', 'conv2', 'conv3'), (1, 3, 1), strided=0, expansion=4),
 }
 
 
@@ -228,7 +229,9 @@ def list_models() -> list[str]:
     return sorted(_TABLE)
 
 
-def lookup(name: str, width: float = 1.0, first_block: str = 'paper') -> Variant:
+def lookup(
+    name: str, width: float = 1.0, first_block: str = 'paper', stride_in: str = '3x3'
+) -> Variant:
     """Finds a variant in the table.
 
     Every channel count c becomes round(width * c). `first_block` is a choice in DRN-A only, where
@@ -236,10 +239,16 @@ def lookup(name: str, width: float = 1.0, first_block: str = 'paper') -> Variant
     used to stride keeps the dilation before it and all others have the level's, which keeps the
     ResNet's receptive field; 'release', the whole first block is undilated.
 
+    `stride_in` is a choice in ResNets and DRN-A with bottlenecks: '3x3' strides in the 3x3
+    convolution of a first block, as torchvision does, '1x1' in its first convolution, as He et al.,
+    Caffe and Keras ("v1"). Where DRN-A dilates instead, nothing of a 'v1' block came after a stride
+    but its 3x3, which then takes the level's own dilation.
+
     Args:
         name: one of `list_models()`.
         width: a multiple of all channel counts, above 0.
         first_block: 'paper' or 'release'.
+        stride_in: '3x3' or '1x1'.
 
     Returns:
         The variant's record.
@@ -267,6 +276,15 @@ def lookup(name: str, width: float = 1.0, first_block: str = 'paper') -> Variant
             f'first_block {first_block!r} is a choice in drn_a variants only; '
             f"leave it at 'paper' for {name!r}"
         )
+    if stride_in not in ('3x3', '1x1'):
+        raise ValueError(f"stride_in {stride_in!r} is unknown; allowed: '3x3', '1x1'")
+    if stride_in == '1x1':
+        if kind != 'bottleneck' or not family.stem.pooled:
+            raise ValueError(
+                f"stride_in '1x1' is a choice in resnet and drn_a variants with bottlenecks only; "
+                f"leave it at '3x3' for {name!r}"
+            )
+        kind = 'bottleneck_v1'
     levels = tuple(_levels(family, kind, blocks, first_block))
     return _widen(Variant(name, family_name, family.stem, levels), width)
 

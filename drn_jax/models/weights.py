@@ -21,13 +21,13 @@ def from_torch(variant: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """Turns a PyTorch state dict into variables of the model.
 
     All names of the release are understood: classification files (C, D, and torchvision's names
-    for DRN-A and ResNet), segmentation files (`base.N`, `seg`, `up`), with or without `module.`
-    before every name, also inside a training checkpoint's `state_dict`. Class count, task and
-    width are those of the file; `torch_settings` gives them.
+    for DRN-A and ResNet), segmentation files (`base.N`, `seg`, `up`); those of pytorchcv too; with
+    or without `module.` and the like before every name, also inside a training checkpoint's
+    `state_dict`. Class count, task and width are those of the file; `torch_settings` gives them.
 
-    Without `fc` or `seg` the variables have no head. Entries that no network uses are left out
-    and logged: `num_batches_tracked`, the projection in level 7 of C-58, and the frozen upsampling
-    of segmentation files.
+    Without `fc` or `seg` the variables have no head. Counters are left out, and what else no
+    network uses is left out and logged: the projection in level 7 of C-58, and the frozen
+    upsampling of segmentation files.
 
     Args:
         variant: one of `list_models()`. Some have equal files (B-26 and C-26, a ResNet and its
@@ -58,8 +58,9 @@ def from_torch(variant: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
     Source: names as in the authors' PyTorch release and in torchvision.
     """
-    state, unused = _plain(state_dict)
+    state, unused = _plain(state_dict), []
     entries = _checked(variant, _shapes(state))
+    state = _renamed(variant, state)
     variables: dict[Path, np.ndarray] = {}
     not_finite = []
     for entry in entries:
@@ -176,9 +177,9 @@ def torch_settings(variant: str, state_dict: Mapping[str, Any]) -> TorchSettings
         >>> torch_settings('drn_a_18', to_torch('drn_a_18', variables))
         TorchSettings(num_classes=4, task='classification', width=0.25)
     """
-    shapes = _shapes(_plain(state_dict)[0])
+    shapes = _shapes(_plain(state_dict))
     _checked(variant, shapes)
-    return torch_names.settings(variants.lookup(variant), shapes)
+    return torch_names.settings(variants.lookup(variant), _renamed(variant, shapes))
 
 
 def fitting_variants(state_dict: Mapping[str, Any]) -> list[str]:
@@ -202,15 +203,21 @@ def fitting_variants(state_dict: Mapping[str, Any]) -> list[str]:
         >>> fitting_variants(to_torch('drn_c_26', variables))
         ['drn_b_26', 'drn_c_26']
     """
-    return _fitting(_shapes(_plain(state_dict)[0]))
+    return _fitting(_shapes(_plain(state_dict)))
 
 
 def _fitting(shapes: Mapping[str, Shape]) -> list[str]:
     return [name for name in variants.list_models() if not _compare(name, shapes)[1]]
 
 
-def _plain(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Returns {bare name: value}, and the names of the counters that were left out."""
+def _renamed(variant: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a state with the release's names."""
+    names = torch_names.released(variants.lookup(variant), state)
+    return {names[name]: value for name, value in state.items()}
+
+
+def _plain(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns {bare name: value} without counters."""
     if isinstance(state_dict, Mapping):
         state_dict = state_dict.get('state_dict', state_dict)
     if not isinstance(state_dict, Mapping):
@@ -218,13 +225,11 @@ def _plain(state_dict: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             f'a state dict maps names to arrays, {type(state_dict).__name__} does '
             'not; give what the release saves'
         )
-    state, counters = {}, []
-    for name, value in state_dict.items():
-        if name.endswith('.num_batches_tracked'):
-            counters.append(name)
-        else:
-            state[name.removeprefix('module.')] = value
-    return state, counters
+    return {
+        torch_names.bare(name): value
+        for name, value in state_dict.items()
+        if not torch_names.is_counter(name)
+    }
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, Shape]:
@@ -247,6 +252,7 @@ def _checked(variant: str, shapes: Mapping[str, Shape]) -> list[Entry]:
 
 def _compare(variant: str, shapes: Mapping[str, Shape]) -> tuple[list[Entry], str]:
     """Returns the entries that the variant has, and in words how the shapes differ from them."""
+    shapes = _renamed(variant, shapes)
     classes, task, width = torch_names.settings(variants.lookup(variant), shapes)
     entries = list(torch_names.entries(variants.lookup(variant, width), classes, task))
     return entries, _problems(

@@ -83,7 +83,7 @@ def strides_of(model: Network) -> dict[str, int]:
         >>> strides['level2'], strides['entering'], strides['level6'], strides['scores']
         (2, 4, 8, 8)
     """
-    rows = description(model.variant, first_block=model.first_block).rows
+    rows = description(model.variant, first_block=model.first_block, stride_in=model.stride_in).rows
     strides = {row.level: row.stride for row in rows}
     pool = 2 if model.table.stem.pooled else 1
     return strides | {'entering': strides['level2'] * pool, 'scores': model.table.stride}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from drn_jax.checkpoints import restore
 from drn_jax.errors import InputError
 from drn_jax.ops.conv import dilated_conv
 from drn_jax.pictures import overlays, page, panels
@@ -316,7 +317,7 @@ def network_names(checkpoints: Sequence[LoadedCheckpoint]) -> list[str]:
         [checkpoint.config.model.variant for checkpoint in checkpoints],
         workdirs,
         [
-            f'{workdir}, step {checkpoint.path.name}'
+            f'{workdir}, {restore.label(checkpoint.path)}'
             for workdir, checkpoint in zip(workdirs, checkpoints)
         ],
     ]

@@ -126,6 +126,7 @@ def create_network(config: ml_collections.ConfigDict) -> networks.Network:
             width=model.width,
             dtype=model.dtype,
             first_block=model.first_block,
+            stride_in=model.stride_in,
             rematerialize=model.rematerialize,
             convolution=model.convolution,
         )

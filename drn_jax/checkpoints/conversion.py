@@ -1,0 +1,79 @@
+"""From a file of weights to a network: its configuration and its variables."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from drn_jax import cityscapes, tasks
+from drn_jax.checkpoints import pretrained, weight_files
+from drn_jax.errors import InputError, as_input_error
+from drn_jax.models import variants, weights
+from drn_jax.reporting import progress
+
+
+class Converted(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        config: a configuration whose `model` and `task` describe the network.
+        variables: {'params', 'batch_stats'}, float32 NumPy arrays.
+    """
+
+    config: ml_collections.ConfigDict
+    variables: dict[str, Any]
+
+
+def convert(path: str, variant: str | None = None, first_block: str = 'paper') -> Converted:
+    """Reads a file of weights; task, classes and width are those that it holds.
+
+    Args:
+        path: the file, as `weight_files.read` takes it.
+        variant: the network that it is for; None: the only one that it fits.
+        first_block: see `create_model`.
+
+    Returns:
+        A `Converted`.
+
+    Raises:
+        InputError: the file cannot be read, fits several variants, or holds no network of the
+            variant.
+    """
+    if variant:  # before the file is read, which takes longer
+        with as_input_error(field='config.model'):
+            variants.lookup(variant, first_block=first_block)
+    file = pathlib.Path(path)
+    weight_files.check_readable(file)
+    with weight_files.unpacked(file) as inner:
+        if not variant:
+            variant = _published(inner)
+        state_dict = weight_files.read(str(inner))
+    if not variant:
+        variant, *others = weights.fitting_variants(state_dict) or ['']
+        if others or not variant:
+            raise InputError(
+                f'--variant is missing; {path} fits '
+                f'{" and ".join([variant, *others]) if variant else "no variant"}'
+                f'{", add --variant with the one you mean" if others else ""}',
+                field='--variant',
+                path=path,
+            )
+    with as_input_error(path=path):
+        found = weights.torch_settings(variant, state_dict)
+        variables = weights.from_torch(variant, state_dict)
+    config = tasks.TASKS[found.task].recipe()
+    config.model.variant, config.model.first_block = variant, first_block
+    config.model.num_classes, config.model.width = found.num_classes, found.width
+    if found.task == 'segmentation' and found.num_classes == len(cityscapes.CLASS_NAMES):
+        config.data.class_names, config.data.palette = cityscapes.CLASS_NAMES, cityscapes.PALETTE
+    return Converted(config, variables)
+
+
+def _published(file: pathlib.Path) -> str | None:
+    """Returns the network of a file whose content is one of `pretrained`."""
+    rows = pretrained.by_digest(weight_files.digests(file))
+    if not rows:
+        return None
+    others = ''.join(f'; --variant={row.variant} is possible too' for row in rows[1:])
+    progress.say(f'{file.name} is {rows[0].name} of {rows[0].origin}{others}')
+    return rows[0].variant

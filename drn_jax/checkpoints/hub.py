@@ -1,0 +1,110 @@
+"""Repositories of the Hugging Face hub, through its own library."""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from drn_jax.checkpoints import downloads
+from drn_jax.errors import InputError, one_line
+from drn_jax.models import variants
+
+FILES = ('config.json', 'model.safetensors', 'pytorch_model.bin')
+_ARCHITECTURES = {f'resnet{depth}': f'resnet_{depth}' for depth in (18, 34, 50, 101)}  # of timm
+
+
+def fetch(repository: str, revision: str | None, folder: pathlib.Path) -> pathlib.Path:
+    """Returns a local copy of the weights in a repository; a copy that is there is not renewed.
+
+    Args:
+        repository: ORGANIZATION/NAME.
+        revision: a branch, tag or commit; None: the main branch.
+        folder: the cache.
+
+    Raises:
+        InputError: the library is missing, or the repository cannot be had.
+    """
+    library = _library()
+    where = f'hf:{repository}' + (f'@{revision}' if revision else '')
+    options = {
+        'revision': revision,
+        'cache_dir': folder,
+        'allow_patterns': list(FILES),
+        'endpoint': os.environ.get('DRN_JAX_MIRROR') or None,
+    }
+    try:
+        return pathlib.Path(library.snapshot_download(repository, local_files_only=True, **options))
+    except library.errors.LocalEntryNotFoundError:
+        if downloads.offline():
+            raise InputError(
+                f'{where} is not in the cache, and DRN_JAX_OFFLINE is set; leave that out once',
+                path=where,
+            ) from None
+    with named(where):
+        return pathlib.Path(library.snapshot_download(repository, **options))
+
+
+def weights(folder: pathlib.Path, where: str) -> tuple[pathlib.Path, str | None]:
+    """Finds the file of weights in a repository that drn_jax did not write, and its network.
+
+    Args:
+        folder: the local copy.
+        where: the reference, for errors.
+
+    Returns:
+        The file, and the variant that `architecture` in its config.json names, as timm writes it,
+        None where it names none of ours.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    files = [folder / name for name in FILES[1:] if (folder / name).exists()]
+    if not files:
+        raise InputError(
+            f'{where} holds neither {FILES[1]} nor {FILES[2]}; name a repository with weights',
+            path=where,
+        )
+    architecture = ''
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        architecture = json.loads((folder / FILES[0]).read_text()).get('architecture', '')
+    known = _ARCHITECTURES | {name: name for name in variants.list_models()}
+    return files[0], known.get(architecture.partition('.')[0])
+
+
+@contextlib.contextmanager
+def named(where: str) -> Iterator[None]:
+    """Turns what the hub answers into one sentence that names the repository."""
+    errors = _library().errors
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        reason = (
+            'asks for its license to be accepted: do so on its page, and set HF_TOKEN to a token '
+            'of yours'
+        )
+        raise InputError(f'{where} {reason}', path=where) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise InputError(
+            f'{where} does not exist, or is private and HF_TOKEN is not set to a token that may '
+            'see it',
+            path=where,
+        ) from error
+    except Exception as error:  # of requests, of httpx, or of the hub, by version
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk
+            raise
+        raise InputError(
+            f'{where} cannot be had ({one_line(error)}); try again', path=where
+        ) from error
+
+
+def _library() -> Any:
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors
+    except ImportError as error:
+        raise InputError(
+            "hf: needs huggingface_hub, which is not installed: pip install 'drn_jax[hub]'"
+        ) from error
+    return huggingface_hub

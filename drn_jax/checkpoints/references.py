@@ -1,0 +1,174 @@
+"""Checkpoints by name, from hubs and from files of weights: anything becomes a local directory.
+
+What is not there yet is downloaded, checked, converted once, and kept in a cache: `$DRN_JAX_CACHE`,
+else `drn_jax` in the user's cache directory.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import urllib.parse
+from collections.abc import Callable, Iterator
+
+from etils import epath
+
+from drn_jax import paths
+from drn_jax.checkpoints import conversion, downloads, hub, pretrained, weight_files, weight_folders
+from drn_jax.errors import InputError
+from drn_jax.reporting import progress
+
+NAMED, HUB = 'pretrained:', 'hf:'
+_FORMAT = 1  # of what is kept; a change of it converts anew
+
+
+def resolve(reference: str | os.PathLike) -> epath.Path:
+    """Returns the directory of a checkpoint, which is made in the cache where it is none yet.
+
+    Args:
+        reference: `pretrained:NAME` of `list_pretrained`; `hf:ORGANIZATION/NAME` or
+            `hf:ORGANIZATION/NAME@REVISION`, a repository of the Hugging Face hub with a
+            `model.safetensors`; `https://...` or a local path of a file of weights; or a
+            directory, local or gs://, which stays what it is.
+
+    Raises:
+        InputError: it names nothing, cannot be downloaded, is not the file that it should be, or
+            holds no network.
+
+    Example:
+        model, variables = drn_jax.load('pretrained:drn_c_26')
+
+    Source: the weights are those of `pretrained`.
+    """
+    text = os.fsdecode(reference)
+    if text.startswith(NAMED):
+        return _named(text.removeprefix(NAMED))
+    if text.startswith(HUB):
+        return _of_hub(text.removeprefix(HUB))
+    if text.startswith(('https://', 'http://')):
+        return _of_url(text)
+    if text.lower().endswith(weight_files.READ) and os.path.isfile(text):
+        return _of_file(pathlib.Path(text))
+    return paths.directory(text)
+
+
+def cache() -> pathlib.Path:
+    """Returns the directory of the cache; it need not be there."""
+    given = os.environ.get('DRN_JAX_CACHE')
+    if given:
+        return pathlib.Path(given).expanduser().absolute()
+    user = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    return pathlib.Path(user) / 'drn_jax'
+
+
+def _named(name: str) -> epath.Path:
+    row = pretrained.lookup(name)
+
+    def convert() -> conversion.Converted:
+        with _downloaded(row.url) as file, weight_files.unpacked(file) as weights:
+            found = weight_files.digests(weights)
+            if row not in pretrained.by_digest(found):
+                raise InputError(
+                    f'{downloads.mirrored(row.url)} is not the file that {NAMED}{name} names: '
+                    f'its SHA-1 begins with {found[0][:8]} and its SHA-256 with {found[1][:8]}, '
+                    f'none with {row.digest[:8]}; it was removed, download it again',
+                    path=row.url,
+                )
+            return conversion.convert(str(weights), row.variant)
+
+    return _kept(f'{name}-{row.digest[:8]}', convert)
+
+
+def _of_url(url: str) -> epath.Path:
+    def convert() -> conversion.Converted:
+        with _downloaded(url) as file:
+            return conversion.convert(str(file))
+
+    return _kept(f'{pathlib.PurePosixPath(_name(url)).stem}-{_short(url)}', convert)
+
+
+def _of_file(file: pathlib.Path) -> epath.Path:
+    digest = weight_files.digests(file)[1]
+    return _kept(f'{file.stem}-{digest[:12]}', lambda: conversion.convert(str(file)))
+
+
+def _of_hub(reference: str) -> epath.Path:
+    parts = re.fullmatch(r'([\w.-]+/[\w.-]+)(?:@([\w./-]+))?', reference)
+    if not parts:
+        raise InputError(
+            f'{HUB}{reference} is no repository; give {HUB}ORGANIZATION/NAME or '
+            f'{HUB}ORGANIZATION/NAME@REVISION'
+        )
+    with _writing(cache() / 'hub' / 'any'):
+        folder = hub.fetch(parts[1], parts[2], cache() / 'hub')
+    if weight_folders.exists(epath.Path(folder)):
+        return epath.Path(folder)
+    file, variant = hub.weights(folder, f'{HUB}{reference}')
+    name = f'{parts[1].replace("/", "--")}-{folder.name[:12]}'
+    return _kept(name, lambda: conversion.convert(str(file), variant))
+
+
+def _kept(name: str, convert: Callable[[], conversion.Converted]) -> epath.Path:
+    """Returns a folder of the cache, which is made once, by one process of many."""
+    folder = cache() / 'checkpoints' / f'{name}-{_FORMAT}'
+    if folder.exists():
+        return epath.Path(folder)
+    with _writing(folder), _locked(folder.with_name(f'{folder.name}.lock')):
+        if not folder.exists():  # another process may have made it by now
+            partial = folder.with_name(f'{folder.name}.partial')
+            shutil.rmtree(partial, ignore_errors=True)
+            converted = convert()
+            partial.mkdir()
+            weight_folders.write(epath.Path(partial), *converted)
+            partial.rename(folder)
+            progress.say(f'kept in {folder}')
+    return epath.Path(folder)
+
+
+@contextlib.contextmanager
+def _downloaded(url: str) -> Iterator[pathlib.Path]:
+    """Downloads a file, unless it was placed there by hand, and removes it after use.
+
+    A file that cannot be used goes too: the next try should not meet it again.
+    """
+    file = cache() / 'downloads' / f'{_short(url)}-{_name(url)}'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        downloads.download(url, file)
+    try:
+        yield file
+    finally:
+        file.unlink()
+
+
+def _name(url: str) -> str:
+    return urllib.parse.unquote(urllib.parse.urlsplit(url).path).rpartition('/')[2] or 'file'
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def _writing(folder: pathlib.Path) -> Iterator[None]:
+    """Makes the folder above, and says which cache cannot be written, and why."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(
+            f'the cache {cache()} cannot be written ({error.strerror or error}); make room or '
+            'rights for it, or name another directory with DRN_JAX_CACHE',
+            path=cache(),
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(file: pathlib.Path) -> Iterator[None]:
+    """Waits until no other process holds the lock; it ends with the process that holds it."""
+    with file.open('w') as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,87 @@
+"""A network as a folder that needs no Orbax: `model.safetensors` and `config.json`.
+
+It is what hubs expect and what the cache of `references` holds. The arrays have the names of the
+authors' PyTorch code, so `safetensors` and `json` alone can use them.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import ml_collections
+import safetensors.numpy
+from etils import epath
+
+from drn_jax import fields, files, tasks
+from drn_jax.models import torch_names, variants, weights
+
+WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
+
+
+def exists(path: epath.Path) -> bool:
+    """Returns whether a directory is such a folder."""
+    return (path / WEIGHTS).exists() and (path / CONFIG).exists()
+
+
+def write(path: epath.Path, config: ml_collections.ConfigDict, variables: Any) -> None:
+    """Writes a network into a folder.
+
+    Args:
+        path: the folder, which is there.
+        config: a configuration whose `model` and `task` describe the network.
+        variables: {'params', 'batch_stats'}, float32.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    kind = tasks.kind_of(config).network
+    state_dict = weights.to_torch(config.model.variant, variables, kind)
+    content = safetensors.numpy.save(state_dict, metadata={'format': 'pt'})
+    (path / WEIGHTS).write_bytes(content)
+    files.write_json(
+        path / CONFIG,
+        {
+            'architecture': config.model.variant,
+            'num_classes': config.model.num_classes,
+            'sha256': hashlib.sha256(content).hexdigest(),
+            'drn_jax': config.to_dict(),
+        },
+    )
+
+
+def read_config(path: epath.Path) -> ml_collections.ConfigDict:
+    """Reads the configuration in a folder.
+
+    Raises:
+        Exception: of many kinds, where the file is not what was written.
+    """
+    stored = json.loads((path / CONFIG).read_text())['drn_jax']
+    return fields.from_stored(stored, tasks.TASKS[stored['task']].recipe())
+
+
+def read_variables(path: epath.Path) -> dict[str, Any]:
+    """Reads the variables in a folder, {'params', 'batch_stats'}, NumPy arrays bit for bit.
+
+    Raises:
+        ValueError: they are not those of the network that the configuration names.
+        Exception: of many kinds, where a file is not what was written.
+    """
+    config = read_config(path)
+    row = variants.lookup(config.model.variant)
+    kind = tasks.kind_of(config).network
+    state_dict = safetensors.numpy.load((path / WEIGHTS).read_bytes())
+    for entry in torch_names.entries(row, config.model.num_classes, kind):
+        if not entry.path:  # the authors' code owns it, and no network uses it
+            state_dict.pop(entry.name, None)
+    return weights.from_torch(config.model.variant, state_dict)
+
+
+def problem(path: epath.Path) -> str | None:
+    """Finds what is wrong with a folder, by reading all of its weights; None: nothing."""
+    try:
+        wanted = json.loads((path / CONFIG).read_text())['sha256']
+    except (OSError, ValueError, KeyError, TypeError):
+        return f'{CONFIG} is not what was written'
+    if hashlib.sha256((path / WEIGHTS).read_bytes()).hexdigest() != wanted:
+        return f'{WEIGHTS} is not what was written'
+    return None
