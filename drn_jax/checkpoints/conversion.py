@@ -43,7 +43,6 @@ def convert(path: str, variant: str | None = None, first_block: str = 'paper') -
         with as_input_error(field='config.model'):
             variants.lookup(variant, first_block=first_block)
     file = pathlib.Path(path)
-    weight_files.check_readable(file)
     with weight_files.unpacked(file) as inner:
         if not variant:
             variant = _published(inner)

@@ -57,7 +57,6 @@ def read(path: str) -> dict[str, np.ndarray]:
         variables = drn_jax.from_torch('drn_c_26', read('drn_c_26-ddedf421.pth'))
     """
     file = pathlib.Path(path)
-    check_readable(file)
     with unpacked(file) as inner:
         _check_name(inner)
         content = _read_safetensors(inner) if inner.suffix == SAFETENSORS else _read_torch(inner)
@@ -109,9 +108,10 @@ def unpacked(file: pathlib.Path) -> Iterator[pathlib.Path]:
         The file of weights.
 
     Raises:
-        InputError: the archive is damaged, or holds no file of weights, several, or one outside
-            of its folder.
+        InputError: the file is missing, empty or a web page; the archive is damaged, or holds
+            no file of weights, several, or one outside of its folder.
     """
+    _check_readable(file)
     names = _names_in_zip(file)
     if names is None or any(name.endswith(('/data.pkl', '/constants.pkl')) for name in names):
         yield file
@@ -119,7 +119,11 @@ def unpacked(file: pathlib.Path) -> Iterator[pathlib.Path]:
     inside = [name for name in names if name.lower().endswith(WRITTEN)]
     if len(inside) != 1:
         found = f'{len(inside)} files of weights' if inside else 'no file of weights'
-        raise _problem(file, f'is a zip archive with {found}; unpack it and give one')
+        raise _problem(
+            file,
+            f'is a zip archive that torch.save did not write, with {found}; '
+            'unpack it and give one file',
+        )
     (name,) = inside
     if name.startswith(('/', '\\')) or '..' in re.split(r'[/\\]', name):
         raise _problem(file, f'holds {name!r}, which lies outside of it; do not trust it')
@@ -169,12 +173,8 @@ def check_new(path: str) -> pathlib.Path:
     return file
 
 
-def check_readable(file: pathlib.Path) -> None:
-    """Refuses what holds no weights whatever its format.
-
-    Raises:
-        InputError: it is missing, a directory, empty or a web page.
-    """
+def _check_readable(file: pathlib.Path) -> None:
+    """Refuses what holds no weights whatever its format."""
     if file.is_dir():
         raise _problem(file, 'is a directory; give one file, .pth or .safetensors')
     if not file.exists():

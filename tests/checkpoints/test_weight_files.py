@@ -379,10 +379,16 @@ def test_a_safetensors_file_may_begin_like_a_web_page(tmp_path):
     assert weight_files.read(str(path)) == {}
 
 
-def test_the_name_is_held_against_the_sha_256(tmp_path, caplog):
+def test_the_name_is_held_against_the_digests(tmp_path, caplog):
     data = saved(tensors())
     digits = hashlib.sha256(data).hexdigest()[:8]
-    for name in (f'drn_c_26-{digits}.pth', 'drn_c_26.pth', 'drn_c_26-final.pth'):
+    other = hashlib.sha1(data).hexdigest()[:8]  # pytorchcv's names end in it
+    for name in (
+        f'drn_c_26-{digits}.pth',
+        f'drnc26-0755-{other}.pth',
+        'drn_c_26.pth',
+        'drn_c_26-final.pth',
+    ):
         (tmp_path / name).write_bytes(data)
         weight_files.read(f'{tmp_path}/{name}')
     assert not caplog.records
@@ -390,8 +396,8 @@ def test_the_name_is_held_against_the_sha_256(tmp_path, caplog):
     path.write_bytes(data)
     assert_same(weight_files.read(str(path)), ARRAYS)
     assert caplog.messages == [
-        f'{path} is not the file that its name says: its SHA-256 begins with {digits}, not '
-        'ddedf421; it is damaged, or was changed or renamed'
+        f'{path} is not the file that its name says: its SHA-256 begins with {digits} and its '
+        f'SHA-1 with {other}, not ddedf421; it is damaged, or was changed or renamed'
     ]
 
 
