@@ -68,6 +68,12 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
         "or release, as in the drn_a_50 of the authors' code",
     )
     parser.add_argument(
+        '--stride_in',
+        metavar='KERNEL',
+        help='bottlenecks of ResNet and DRN-A only: convolution with the stride, 3x3\n'
+        '(default) or 1x1, as in weights of Keras, Caffe and He et al.',
+    )
+    parser.add_argument(
         '--step',
         type=int,
         metavar='N',
@@ -77,8 +83,10 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
     if given.list:
         return given
     if given.input is None:
-        if given.variant or given.first_block:
-            parser.error('--variant and --first_block go with --input, a checkpoint has its own')
+        if given.variant or given.first_block or given.stride_in:
+            parser.error(
+                '--variant, --first_block and --stride_in go with --input, a checkpoint has its own'
+            )
         weight_files.check_new(given.output)
     else:
         paths.directory(given.output, '--output')  # raises now, not after reading weights
@@ -98,7 +106,9 @@ def file_to_checkpoint(given: argparse.Namespace) -> None:
     Raises:
         InputError: the file cannot be read, or holds no network of the variant.
     """
-    config, variables = conversion.convert(given.input, given.variant, given.first_block or 'paper')
+    config, variables = conversion.convert(
+        given.input, given.variant, given.first_block or 'paper', given.stride_in or '3x3'
+    )
     model = tasks.create_network(config)
     variables = jax.device_put(variables)  # Orbax would copy NumPy's arrays once more
     manager.save_variables(given.output, config, variables)
@@ -134,6 +144,7 @@ def summary(model: Network, variables: Any) -> str:
         'drn_a_50 (first_block paper), segmentation, 19 classes, width 1, 38,912 parameters'
     """
     choice = f' (first_block {model.first_block})' if model.table.family == 'drn_a' else ''
+    choice += ' (stride_in 1x1)' * (model.stride_in == '1x1')
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
     return (
         f'{model.variant}{choice}, {model.task}, {model.num_classes or "no"} classes, '

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from drn_jax import cityscapes, tasks
+from drn_jax import cityscapes, imagenet_classes, tasks
 from drn_jax.checkpoints import pretrained, weight_files
 from drn_jax.errors import InputError, as_input_error
 from drn_jax.models import variants, weights
@@ -24,13 +24,15 @@ class Converted(NamedTuple):
     variables: dict[str, Any]
 
 
-def convert(path: str, variant: str | None = None, first_block: str = 'paper') -> Converted:
+def convert(
+    path: str, variant: str | None = None, first_block: str = 'paper', stride_in: str = '3x3'
+) -> Converted:
     """Reads a file of weights; task, classes and width are those that it holds.
 
     Args:
         path: the file, as `weight_files.read` takes it.
         variant: the network that it is for; None: the only one that it fits.
-        first_block: see `create_model`.
+        first_block, stride_in: see `create_model`.
 
     Returns:
         A `Converted`.
@@ -41,7 +43,7 @@ def convert(path: str, variant: str | None = None, first_block: str = 'paper') -
     """
     if variant:  # before the file is read, which takes longer
         with as_input_error(field='config.model'):
-            variants.lookup(variant, first_block=first_block)
+            variants.lookup(variant, first_block=first_block, stride_in=stride_in)
     file = pathlib.Path(path)
     with weight_files.unpacked(file) as inner:
         if not variant:
@@ -62,9 +64,12 @@ def convert(path: str, variant: str | None = None, first_block: str = 'paper') -
         variables = weights.from_torch(variant, state_dict)
     config = tasks.TASKS[found.task].recipe()
     config.model.variant, config.model.first_block = variant, first_block
+    config.model.stride_in = stride_in
     config.model.num_classes, config.model.width = found.num_classes, found.width
     if found.task == 'segmentation' and found.num_classes == len(cityscapes.CLASS_NAMES):
         config.data.class_names, config.data.palette = cityscapes.CLASS_NAMES, cityscapes.PALETTE
+    if found.task == 'classification' and found.num_classes == len(imagenet_classes.words()):
+        config.data.class_names = tuple(imagenet_classes.words())
     return Converted(config, variables)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from drn_jax import imagenet_classes
 from drn_jax.errors import InputError
 from drn_jax.models.networks import Network
 from drn_jax.reporting import reports
@@ -159,7 +160,7 @@ def make_card(
         'stride': model.table.stride,
         'step': source.step,
         'num_classes': model.num_classes,
-        'class_names': list(data.class_names),
+        'class_names': list(imagenet_classes.readable(data.class_names)),
         'palette': [list(color) for color in data.palette] if model.task == 'segmentation' else [],
         'input': {
             'name': 'images',

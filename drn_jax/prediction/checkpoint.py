@@ -7,7 +7,7 @@ import jax
 import ml_collections
 from etils import epath
 
-from drn_jax import checkpoints
+from drn_jax import checkpoints, imagenet_classes
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError
 from drn_jax.models.inference import optimize_for_inference
@@ -63,7 +63,7 @@ def load_checkpoint(
         )
     mesh = meshes.create_mesh(config.mesh.devices)
     named = palettes.of_data(config.data.name, classes)
-    names = tuple(map(str, config.data.class_names)) or named.names
+    names = imagenet_classes.readable(config.data.class_names) or named.names
     palette = (config.data.palette if model.task == 'segmentation' else ()) or named.colors
     if len(names) != classes or len(palette) != classes:
         raise InputError(
