@@ -12,8 +12,10 @@ from drn_jax.models.inference import optimize_for_inference
 from drn_jax.models.networks import create_model
 from drn_jax.models.variants import list_models
 from drn_jax.models.weights import from_torch, to_torch
+from drn_jax.prediction.predictor import Predictor
 
 __all__ = [
+    'Predictor',
     'create_model',
     'describe',
     'from_torch',

@@ -26,22 +26,16 @@ for example --config.evaluation.mirror=True.
 """
 
 import argparse
-import importlib
-from types import ModuleType
 
-from drn_jax import commands, flag_types, tasks
+from drn_jax import commands, flag_types
 from drn_jax.checkpoints import restore
 from drn_jax.distributed import meshes
-from drn_jax.errors import InputError
 from drn_jax.prediction import inputs, outputs, run
-from drn_jax.prediction.checkpoint import LoadedCheckpoint, load_checkpoint, optimized
+from drn_jax.prediction.predictor import PREDICTORS, Predictor
 from drn_jax.reporting import progress, reports
 
-# By task: a module with `predictor`, `FLAGS` and `BATCH_SIZE`.
-PREDICTORS: dict[str, ModuleType] = {
-    task: importlib.import_module(kind.predictor)
-    for task, kind in tasks.TASKS.items()
-    if kind.predictor
+OPTIONS = {
+    name: options for module in PREDICTORS.values() for name, options in module.FLAGS.items()
 }
 
 
@@ -50,10 +44,16 @@ def main(argv: list[str]) -> None:
     given, overrides = parse_flags(argv)
     output = outputs.check_output(given.output, given.overwrite)
     photographs = inputs.find_photographs(given.images, output)
-    checkpoint = load_checkpoint(given.checkpoint, given.step, overrides)
-    checkpoint = optimized(checkpoint, len(photographs))
-    predictor = create_predictor(given, checkpoint)
-    batch_size = choose_batch_size(given.batch_size, len(photographs), checkpoint)
+    options = {name: getattr(given, name) for name in OPTIONS}
+    predictor = Predictor(
+        given.checkpoint,
+        step=given.step,
+        overrides=overrides,
+        photographs=len(photographs),
+        **options,
+    )
+    checkpoint = predictor.checkpoint
+    batch_size = choose_batch_size(given.batch_size, len(photographs), predictor)
     outputs.make_output(output)
     command = commands.command_line('predict', argv)
     heading = f'{checkpoint.model.variant}, {restore.label(checkpoint.path)}'
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
     with outputs.writing(output), progress.Progress(len(photographs), what='photograph') as bar:
         summary = run.predict(
             photographs,
-            predictor,
+            predictor.task,
             checkpoint.mesh,
             output,
             batch_size=batch_size,
@@ -72,10 +72,10 @@ def main(argv: list[str]) -> None:
     reports.write_report(
         output,
         command=command,
-        config=predictor.config,
+        config=predictor.task.config,
         step=restore.number(checkpoint.path),
         published={},
-        settings=predictor.settings,
+        settings=predictor.task.settings,
         data={'given': list(given.images), 'images': len(photographs)},
         metrics={'examples': summary.examples, 'unreadable': len(summary.unreadable)},
         unreadable=summary.unreadable,
@@ -97,9 +97,8 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         '8, in segmentation 1)',
     )
     commands.add_dtype_flag(parser)
-    for module in dict.fromkeys(PREDICTORS.values()):  # tasks may share one
-        for name, options in module.FLAGS.items():
-            parser.add_argument(f'--{name}', **options)
+    for name, options in OPTIONS.items():
+        parser.add_argument(f'--{name}', **options)
     given, overrides = parser.parse_overridable_args(argv)
     if not given.images:
         parser.error('no photograph is given; name image files or folders of them')
@@ -107,38 +106,15 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return given, overrides
 
 
-def create_predictor(given: argparse.Namespace, checkpoint: LoadedCheckpoint) -> run.Predictor:
-    """Makes the predictor that the task of the checkpoint needs.
-
-    Raises:
-        InputError: the task has none, or a flag belongs to another task or cannot be followed.
-    """
-    task = checkpoint.config.task
-    if task not in PREDICTORS:
-        raise InputError(
-            f'a network for {task} has no predictions; there are some for {", ".join(PREDICTORS)}',
-            path=checkpoint.path,
-        )
-    predictor = PREDICTORS[task]
-    for other, module in PREDICTORS.items():
-        unfit = [f'--{name}' for name in module.FLAGS if getattr(given, name) is not None]
-        if module is not predictor and unfit:
-            raise InputError(
-                f'{unfit[0]} is for {other}, but the checkpoint is for {task}; leave it out',
-                field=unfit[0],
-            )
-    return predictor.predictor(checkpoint, {name: getattr(given, name) for name in predictor.FLAGS})
-
-
-def choose_batch_size(given: int | None, photographs: int, checkpoint: LoadedCheckpoint) -> int:
+def choose_batch_size(given: int | None, photographs: int, predictor: Predictor) -> int:
     """Returns the number of photographs in a batch: the given one, if there is use for as many.
 
     Raises:
         InputError: the devices do not divide the given one.
     """
-    devices = checkpoint.mesh.devices.size
+    devices = predictor.checkpoint.mesh.devices.size
     if given is None:
-        given = devices * PREDICTORS[checkpoint.config.task].BATCH_SIZE
+        given = devices * predictor.batch_size
     meshes.check_batch_size(given, devices, '--batch_size')
     return min(given, devices * -(-photographs // devices))
 

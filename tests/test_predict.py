@@ -1,5 +1,6 @@
 """The predict command on photographs of every kind, with narrow networks and random weights."""
 
+import functools
 import json
 import os
 import pathlib
@@ -26,6 +27,12 @@ from drn_jax.prediction import checkpoint, classification, inputs, run, segmenta
 ROOT = pathlib.Path(__file__).parent.parent
 SIZE = 40  # of what the classifier sees
 LEVELS = ['level2', 'level3', 'level4', 'level5', 'level6']
+
+
+def written(class_names, example, row, output):
+    """The record of a photograph whose pictures were written, from a row of the forward pass."""
+    answer = functools.partial(classification.answer, class_names, 8)
+    return run.write(types.SimpleNamespace(answer=answer), output, example, row)
 
 
 def save_checkpoint(directory, config, num_classes):
@@ -190,7 +197,7 @@ def test_boxes_are_placed_in_the_photograph(tmp_path):
         np.zeros((200, 800, 3), np.uint8),
         np.zeros((16, 32, 3), np.uint8),
     )
-    record = classification.write(('cat', 'dog'), 8, example, found, tmp_path)
+    record = written(('cat', 'dog'), example, found, tmp_path)
     assert record['boxes'] == [[100, 200, 200, 600], None]
     drawn = pixels_of(tmp_path, record['files']['boxes'])
     edge = [255, 194, 10]
@@ -213,7 +220,7 @@ def test_chromium_shows_the_box_in_its_place(tmp_path):
         'boxes': np.array([[80, 100, 160, 300]], np.float32),
         'map': np.ones((2, 4)),
     }
-    record = classification.write(('cat',), 8, example, answer, tmp_path)
+    record = written(('cat',), example, answer, tmp_path)
     item = classification.item('scaled', record, tmp_path)
     page.write_page(
         tmp_path / 'index.html',

@@ -70,7 +70,9 @@ def from_torch(variant: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         if entry.name.endswith('.running_var') and (value == np.inf).any():
             # A float16 file overflowed. The channel is constant either way, 1 / sqrt(var) being 0.
             value = np.minimum(value, np.finfo(np.float32).max)
-            _logger.warning('%s: %s holds infinity, taken as the largest float', variant, entry.name)
+            _logger.warning(
+                '%s: %s holds infinity, taken as the largest float', variant, entry.name
+            )
         if not np.isfinite(value).all():
             not_finite.append(entry.name)
         if entry.path:

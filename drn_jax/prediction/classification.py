@@ -3,7 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from drn_jax.pictures import overlays, page
 from drn_jax.prediction import maps, outputs
 from drn_jax.prediction.checkpoint import LoadedCheckpoint
 from drn_jax.prediction.inputs import Example
-from drn_jax.prediction.run import Predictor, Record
+from drn_jax.prediction.run import Record, TaskPredictor
 from drn_jax.tasks import preprocessing
 
 BATCH_SIZE = 8  # photographs at a time, for each device
@@ -59,7 +59,7 @@ FLAGS: dict[str, dict[str, Any]] = {
 }
 
 
-def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> Predictor:
+def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> TaskPredictor:
     """Makes the predictor of a classifier.
 
     The network sees the whole photograph, see `whole_size`. Probabilities are the softmax of class
@@ -75,7 +75,7 @@ def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> Predi
             `THRESHOLDS` where these are negative.
 
     Returns:
-        A `Predictor`.
+        A `TaskPredictor`.
 
     Source: sections 3 and 5.2 and figure 7 of the paper.
     """
@@ -86,10 +86,10 @@ def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> Predi
         functools.partial(forward, model, config.data, rule=rule, threshold=threshold),
         compiler_options=convolutions.compiler_options(),
     )
-    return Predictor(
+    return TaskPredictor(
         size_of=lambda height, width: whole_size(height, width, config.data),
         forward=functools.partial(run, checkpoint.variables),
-        write=functools.partial(write, checkpoint.class_names, model.table.stride),
+        answer=functools.partial(answer, checkpoint.class_names, model.table.stride),
         item=functools.partial(item, rule),
         notes=(
             f'Boxes surround where the response of a class is above {threshold:g}; rule: {rule}.',
@@ -183,38 +183,80 @@ def forward(
     }
 
 
-def write(
-    class_names: Sequence[str],
-    stride: int,
-    example: Example,
-    answer: dict[str, Any],
-    output: pathlib.Path,
-) -> Record:
-    """Writes the pictures of one photograph and returns its record."""
-    names = [class_names[label] for label in answer['classes']]
-    found = [
-        box.round(2).tolist() if box.any() else None for box in answer['boxes'].astype(np.float64)
-    ]
-    drawn = [] if found[0] is None else [found[0]]
-    label = [f'{names[0]}: {outputs.percent(answer["probabilities"][0])}'] * len(drawn)
-    region = covered(answer['map'].shape, stride, example)
-    over = overlays.overlay_heatmap(example.pixels, answer['map'], region=region, low=0.0, high=1.0)
-    save = functools.partial(outputs.save, output, example.source.name)
-    files = {
-        'boxes': save('boxes', overlays.draw_boxes(example.pixels, drawn, label)),
-        'map': save('maps', overlays.draw_boxes(over, drawn, label)),
-    }
-    for name, (level, _) in answer['levels'].items():
-        files[name] = save(f'levels/{name}', overlays.heat_map(level))
-    return {
-        **outputs.record(example),
-        'classes': answer['classes'].tolist(),
-        'class_names': names,
-        'probabilities': [round(float(each), 6) for each in answer['probabilities']],
-        'boxes': found,
-        'channels': {name: int(channel) for name, (_, channel) in answer['levels'].items()},
-        'files': files,
-    }
+class Classification(NamedTuple):
+    """What a classifier says of a photograph; classes are in order, the most probable first.
+
+    Attributes:
+        name: of the photograph.
+        pixels: the photograph, [H, W, 3], uint8.
+        classes: numbers of up to five classes.
+        class_names: their names.
+        probabilities: theirs, in [0, 1].
+        boxes: theirs, y0 x0 y1 x1 in pixels of the photograph, upper ends exclusive; None where
+            there is none.
+        response: to the best class, [h, w], float32, in [0, 1].
+        region: what the cells of `response` cover of the photograph, as `boxes`.
+        levels: {level: (its strongest feature map [h, w], the map's channel)}.
+    """
+
+    name: str
+    pixels: np.ndarray
+    classes: list[int]
+    class_names: list[str]
+    probabilities: list[float]
+    boxes: list[list[float] | None]
+    response: np.ndarray
+    region: tuple[float, ...]
+    levels: dict[str, tuple[np.ndarray, int]]
+
+    @property
+    def class_map(self) -> np.ndarray:
+        """The response at the photograph's pixels, [H, W], float32: the class activation map."""
+        values, inside = overlays.enlarge(self.response, *self.pixels.shape[:2], self.region)
+        return np.where(inside, values, 0)
+
+    def record(self) -> Record:
+        """Returns what predictions.jsonl says."""
+        return {
+            'classes': self.classes,
+            'class_names': self.class_names,
+            'probabilities': self.probabilities,
+            'boxes': self.boxes,
+            'channels': {name: int(channel) for name, (_, channel) in self.levels.items()},
+        }
+
+    def pictures(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Draws the map and the box of the best class, the box alone, and the levels."""
+        drawn = self.boxes[:1] if self.boxes[0] else []
+        label = [f'{self.class_names[0]}: {outputs.percent(self.probabilities[0])}'] * len(drawn)
+        over = overlays.overlay_heatmap(
+            self.pixels, self.response, region=self.region, low=0.0, high=1.0
+        )
+        return {
+            'map': ('maps', overlays.draw_boxes(over, drawn, label)),
+            'boxes': ('boxes', overlays.draw_boxes(self.pixels, drawn, label)),
+            **{
+                name: (f'levels/{name}', overlays.heat_map(level))
+                for name, (level, _) in self.levels.items()
+            },
+        }
+
+
+def answer(
+    class_names: Sequence[str], stride: int, example: Example, row: dict[str, Any]
+) -> Classification:
+    """Returns what the classifier says of one photograph, from its row of `forward`."""
+    return Classification(
+        example.source.name,
+        example.pixels,
+        row['classes'].tolist(),
+        [class_names[label] for label in row['classes']],
+        [round(float(each), 6) for each in row['probabilities']],
+        [box.round(2).tolist() if box.any() else None for box in row['boxes'].astype(np.float64)],
+        row['map'],
+        covered(row['map'].shape, stride, example),
+        row['levels'],
+    )
 
 
 def covered(cells: Sequence[int], stride: int, example: Example) -> tuple[float, ...]:

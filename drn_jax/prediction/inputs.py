@@ -24,10 +24,12 @@ class Photograph(NamedTuple):
         name: what its results are called: the path below the folder that was given, without the
             ending, with '/' between folders.
         path: the file.
+        pixels: the photograph itself, [H, W, 3], uint8, where there is no file.
     """
 
     name: str
     path: pathlib.Path
+    pixels: np.ndarray | None = None
 
 
 def find_photographs(
@@ -163,7 +165,7 @@ def batches(
     waiting: dict[tuple[int, int], list[Example]] = {}
     for position, source in enumerate(photographs):
         try:
-            pixels = read_photograph(source.path)
+            pixels = read_photograph(source.path) if source.pixels is None else source.pixels
         except InputError as error:
             yield Unreadable(position, source, str(error))
             continue

@@ -1,12 +1,13 @@
 """One run over photographs: batches through the network, results to files, in the order given."""
 
 import concurrent.futures
+import functools
 import json
 import operator
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import ml_collections
@@ -14,21 +15,38 @@ import numpy as np
 
 from drn_jax.distributed import memory, meshes
 from drn_jax.pictures import page
-from drn_jax.prediction import inputs
+from drn_jax.prediction import inputs, outputs
 from drn_jax.prediction.inputs import Example, Photograph
 
 Record = dict[str, Any]  # what predictions.jsonl says of a photograph
 
 
-class Predictor(NamedTuple):
+class Answer(Protocol):
+    """What a network says of one photograph; tasks differ in the rest.
+
+    Attributes:
+        name: of the photograph.
+        pixels: the photograph, [H, W, 3], uint8.
+    """
+
+    name: str
+    pixels: np.ndarray
+
+    def record(self) -> Record:
+        """Returns what predictions.jsonl says."""
+
+    def pictures(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Draws pictures, {name: (folder, pixels)}; the first one shows the answer at a glance."""
+
+
+class TaskPredictor(NamedTuple):
     """What the run over photographs needs to know of a checkpoint: where predictions differ.
 
     Attributes:
         size_of: (height, width) of a photograph -> height and width that the network sees.
         forward: (images uint8 [B, h, w, 3], geometry int32 [B, 6]) -> a tree of arrays [B, ...],
             on the devices.
-        write: (example, its row of these as NumPy arrays, output directory) -> its record;
-            `files` in it holds the pictures written, {kind: path below output}.
+        answer: (example, its row of these as NumPy arrays) -> its `Answer`.
         item: (record, output directory) -> the `page.Item`.
         notes: lines at the head of the page.
         settings: what answers depend on besides the configuration, for report.json.
@@ -37,7 +55,7 @@ class Predictor(NamedTuple):
 
     size_of: Callable[[int, int], tuple[int, int]]
     forward: Callable[[jax.Array, jax.Array], Any]
-    write: Callable[[Example, Any, pathlib.Path], Record]
+    answer: Callable[[Example, Any], Answer]
     item: Callable[[Record, pathlib.Path], page.Item]
     notes: tuple[str, ...]
     settings: dict[str, Any]
@@ -58,7 +76,7 @@ class Summary(NamedTuple):
 
 def predict(
     photographs: Sequence[Photograph],
-    predictor: Predictor,
+    predictor: TaskPredictor,
     mesh: jax.sharding.Mesh,
     output: pathlib.Path,
     *,
@@ -74,7 +92,7 @@ def predict(
 
     Args:
         photographs: of `inputs.find_photographs`.
-        predictor: a `Predictor`.
+        predictor: a `TaskPredictor`.
         mesh: the devices.
         output: the directory.
         batch_size: photographs at a time, a multiple of the devices.
@@ -112,7 +130,7 @@ def predict(
 
 def results(
     photographs: Sequence[Photograph],
-    predictor: Predictor,
+    predictor: TaskPredictor,
     mesh: jax.sharding.Mesh,
     output: pathlib.Path,
     batch_size: int,
@@ -125,27 +143,46 @@ def results(
                 name, file = batch.source.name, str(batch.source.path)
                 yield batch.position, {'name': name, 'file': file, 'error': batch.reason}
                 continue
-            found = compute(batch, predictor, mesh, batch_size)
-            rows = [jax.tree.map(operator.itemgetter(row), found) for row in range(len(batch))]
+            rows = compute(batch, predictor, mesh, batch_size)
             yield from zip(
                 [example.position for example in batch],
-                pool.map(predictor.write, batch, rows, [output] * len(batch)),
+                pool.map(functools.partial(write, predictor, output), batch, rows),
             )
 
 
+def write(predictor: TaskPredictor, output: pathlib.Path, example: Example, row: Any) -> Record:
+    """Writes the pictures of one photograph.
+
+    Args:
+        predictor: a `TaskPredictor`.
+        output: the directory.
+        example: the photograph.
+        row: what `compute` gives for it.
+
+    Returns:
+        Its record; `files` in it holds the pictures, {name: path below output}.
+    """
+    answer = predictor.answer(example, row)
+    files = {
+        name: outputs.save(output, example.source.name, folder, pixels)
+        for name, (folder, pixels) in answer.pictures().items()
+    }
+    return {**outputs.record(example), **answer.record(), 'files': files}
+
+
 def compute(
-    examples: list[Example], predictor: Predictor, mesh: jax.sharding.Mesh, batch_size: int
-) -> Any:
+    examples: list[Example], predictor: TaskPredictor, mesh: jax.sharding.Mesh, batch_size: int
+) -> list[Any]:
     """Runs the network on one batch.
 
     Args:
         examples: up to `batch_size` of one shape.
-        predictor: a `Predictor`.
+        predictor: a `TaskPredictor`.
         mesh: the devices.
         batch_size: rows on the devices.
 
     Returns:
-        What `predictor.forward` gives as NumPy arrays, `batch_size` rows.
+        For each example what `predictor.forward` gives, as NumPy arrays.
 
     Raises:
         InputError: the memory does not suffice.
@@ -154,9 +191,10 @@ def compute(
     geometry = np.pad(geometry, [(0, batch_size - len(examples)), (0, 0)], mode='edge')
     images = inputs.stack(examples, batch_size)
     with memory.explain_out_of_memory(memory.images(images.shape), memory.PREDICT):
-        return jax.device_get(
+        found = jax.device_get(
             predictor.forward(*jax.device_put((images, geometry), meshes.batch_sharding(mesh)))
         )
+    return [jax.tree.map(operator.itemgetter(row), found) for row in range(len(examples))]
 
 
 def in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from drn_jax.pictures import overlays, page
 from drn_jax.prediction import inputs, outputs
 from drn_jax.prediction.checkpoint import LoadedCheckpoint
 from drn_jax.prediction.inputs import Example
-from drn_jax.prediction.run import Predictor, Record
+from drn_jax.prediction.run import Record, TaskPredictor
 from drn_jax.tasks import preprocessing, segmentation
 
 BATCH_SIZE = 1  # photographs at a time, for each device
@@ -43,7 +43,7 @@ FLAGS: dict[str, dict[str, Any]] = {
 }
 
 
-def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> Predictor:
+def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> TaskPredictor:
     """Makes the predictor of a segmentation network.
 
     Photographs keep their size unless one is asked for; then labels are computed at that size and
@@ -57,7 +57,7 @@ def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> Predi
             `evaluation.tile_px`.
 
     Returns:
-        A `Predictor`.
+        A `TaskPredictor`.
 
     Raises:
         InputError: both sizes are given, there are more classes than a label map of bytes can
@@ -78,10 +78,10 @@ def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> Predi
         if short_side
         else 'The network sees photographs at full size.'
     )
-    return Predictor(
+    return TaskPredictor(
         size_of=functools.partial(seen_size, size, short_side),
         forward=lambda images, geometry: run(images),
-        write=functools.partial(write, checkpoint.class_names, checkpoint.palette),
+        answer=functools.partial(answer, checkpoint.class_names, checkpoint.palette),
         item=functools.partial(item, dict(zip(checkpoint.class_names, checkpoint.palette))),
         notes=(resized,),
         settings={'size': size, 'short_side': short_side},
@@ -193,30 +193,57 @@ def full_size(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
 
 
-def write(
+class Segmentation(NamedTuple):
+    """What a segmentation network says of a photograph.
+
+    Attributes:
+        name: of the photograph.
+        pixels: the photograph, [H, W, 3], uint8.
+        labels: the class of every pixel, [H, W], uint8.
+        class_names: of all classes.
+        palette: their colors.
+    """
+
+    name: str
+    pixels: np.ndarray
+    labels: np.ndarray
+    class_names: Sequence[str]
+    palette: Sequence[tuple[int, int, int]]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Fractions of the pixels by class, the largest first; classes without pixels left out."""
+        fractions = np.bincount(self.labels.ravel(), minlength=len(self.class_names))
+        fractions = fractions / self.labels.size
+        return {
+            self.class_names[label]: round(float(fractions[label]), 6)
+            for label in np.argsort(-fractions, kind='stable')
+            if fractions[label]
+        }
+
+    def record(self) -> Record:
+        """Returns what predictions.jsonl says."""
+        return {'shares': self.shares}
+
+    def pictures(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Draws the classes over the photograph, alone in their colors, and as numbers."""
+        over = overlays.overlay_labels(self.pixels, self.labels, self.palette)
+        return {
+            'overlay': ('overlays', over),
+            'labels': ('labels', self.labels),
+            'colors': ('colors', overlays.color_labels(self.labels, self.palette)),
+        }
+
+
+def answer(
     class_names: Sequence[str],
     palette: Sequence[tuple[int, int, int]],
     example: Example,
-    answer: dict[str, Any],
-    output: pathlib.Path,
-) -> Record:
-    """Writes the pictures of one photograph and returns its record."""
-    labels = full_size(answer['labels'], example.pixels.shape)
-    save = functools.partial(outputs.save, output, example.source.name)
-    fractions = np.bincount(labels.ravel(), minlength=len(class_names)) / labels.size
-    return {
-        **outputs.record(example),
-        'shares': {
-            class_names[label]: round(float(fractions[label]), 6)
-            for label in np.argsort(-fractions, kind='stable')
-            if fractions[label]
-        },
-        'files': {
-            'labels': save('labels', labels),
-            'colors': save('colors', overlays.color_labels(labels, palette)),
-            'overlay': save('overlays', overlays.overlay_labels(example.pixels, labels, palette)),
-        },
-    }
+    row: dict[str, Any],
+) -> Segmentation:
+    """Returns what the network says of one photograph, from its row of `forward`."""
+    labels = full_size(row['labels'], example.pixels.shape)
+    return Segmentation(example.source.name, example.pixels, labels, class_names, palette)
 
 
 def item(colors: Mapping[str, Sequence[int]], record: Record, output: pathlib.Path) -> page.Item:
