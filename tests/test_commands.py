@@ -209,6 +209,13 @@ def test_files_of_images_are_for_one_process(monkeypatch, tmp_path):
         evaluate.label_files(('labels', 'zip'), tmp_path, None)
 
 
+def test_label_files_have_a_color_for_each_class(tmp_path):
+    config = recipes.segmentation()
+    config.model.num_classes, config.data.palette = 2, ((0, 0, 0),)
+    with refused('config.data.palette'):
+        evaluate.label_files(('colors',), tmp_path, config)
+
+
 def test_what_a_failed_save_leaves_behind_is_not_shown():
     code = (
         'import logging; from drn_jax import commands; '

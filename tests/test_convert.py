@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from golden import rebuild
 from models.fills import random_variables
+from support.errors import refused
 
 import drn_jax
 from drn_jax import cityscapes, convert, fields, recipes, tasks
 from drn_jax.checkpoints import manager, restore, weight_files
-from drn_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -32,11 +32,8 @@ def file_of(directory, variant, **options):
     return path
 
 
-def error_of(*flags):
-    with pytest.raises(InputError) as error:
-        convert.main(list(flags))
-    assert '\n' not in str(error.value)
-    return str(error.value)
+def convert_file(tmp_path, file, *flags):
+    convert.main([f'--input={file}', f'--output={tmp_path}/output', *flags])
 
 
 def assert_same(found, wanted):
@@ -109,9 +106,7 @@ def test_a_checkpoint_of_weights_is_no_run_to_go_on_with(checkpoint):
     config = restore.read_config(restore.find(checkpoint))
     with (
         manager.Checkpoints(checkpoint, config) as saved,
-        pytest.raises(
-            InputError, match='holds weights and no run to go on with; name it with --config.init'
-        ),
+        refused(path=checkpoint, match='name it with --config.init_from'),
     ):
         saved.check_same_run()
 
@@ -177,95 +172,89 @@ def test_a_checkpoint_becomes_the_file_that_it_came_from(tmp_path, capsys, check
 
 
 def test_without_a_variant_those_that_fit_are_named(tmp_path, c_26):
-    assert error_of(f'--input={c_26}', f'--output={tmp_path}/output') == (
-        f'--variant is missing; {c_26} fits drn_b_26 and drn_c_26, add --variant with the one you '
-        'mean'
-    )
-    weight_files.write(f'{tmp_path}/a.safetensors', {'a': np.zeros(3, np.float32)})
-    assert error_of(f'--input={tmp_path}/a.safetensors', f'--output={tmp_path}/output') == (
-        f'--variant is missing; {tmp_path}/a.safetensors fits no variant'
-    )
+    with refused('--variant', c_26, match='fits drn_b_26 and drn_c_26, add --variant with the one'):
+        convert_file(tmp_path, c_26)
+    none = tmp_path / 'a.safetensors'
+    weight_files.write(str(none), {'a': np.zeros(3, np.float32)})
+    with refused('--variant', none, match='fits no variant$'):
+        convert_file(tmp_path, none)
     assert os.listdir(tmp_path) == ['a.safetensors']
 
 
 def test_another_variant_is_refused_with_those_that_fit(tmp_path, c_26):
-    text = error_of('--variant=drn_d_22', f'--input={c_26}', f'--output={tmp_path}/output')
-    assert text.startswith("the state dict does not fit 'drn_d_22', it fits drn_b_26 and drn_c_26,")
-    assert "variant 'drn_c_27' is unknown; known: drn_a_18," in error_of(
-        '--variant=drn_c_27', f'--input={c_26}', f'--output={tmp_path}/output'
-    )
-    assert "first_block 'old' is unknown" in error_of(
-        '--variant=drn_a_18', '--first_block=old', f'--input={c_26}', f'--output={tmp_path}/output'
-    )
-    assert 'is a choice in drn_a variants only' in error_of(
-        '--variant=drn_c_26',
-        '--first_block=release',
-        f'--input={c_26}',
-        f'--output={tmp_path}/output',
-    )
+    with refused(path=c_26, match="not fit 'drn_d_22', it fits drn_b_26 and drn_c_26,"):
+        convert_file(tmp_path, c_26, '--variant=drn_d_22')
+    for flags, message in (
+        (['--variant=drn_c_27'], "variant 'drn_c_27' is unknown; known: drn_a_18,"),
+        (['--variant=drn_a_18', '--first_block=old'], "first_block 'old' is unknown"),
+        (['--variant=drn_c_26', '--first_block=release'], 'is a choice in drn_a variants only'),
+    ):
+        with refused('--variant', match=message):
+            convert_file(tmp_path, c_26, *flags)
     assert not os.listdir(tmp_path)
 
 
 def test_numbers_must_be_finite(tmp_path):
     state = state_of('drn_c_26')
     state['layer5.0.bn1.bias'][1] = np.nan
-    weight_files.write(f'{tmp_path}/a.safetensors', state)
-    assert 'numbers that are not finite in layer5.0.bn1.bias; use an undamaged file' in error_of(
-        '--variant=drn_c_26', f'--input={tmp_path}/a.safetensors', f'--output={tmp_path}/output'
-    )
+    file = tmp_path / 'a.safetensors'
+    weight_files.write(str(file), state)
+    with refused(path=file, match='not finite in layer5.0.bn1.bias; use an undamaged file'):
+        convert_file(tmp_path, file, '--variant=drn_c_26')
     assert os.listdir(tmp_path) == ['a.safetensors']
 
 
 def test_what_is_there_stays_as_it_was(tmp_path, c_26, checkpoint):
     (tmp_path / 'notes').write_text('kept')
-    assert error_of('--variant=drn_c_26', f'--input={c_26}', f'--output={tmp_path}') == (
-        f'{tmp_path} exists and is not an empty directory; name a new one'
-    )
-    assert 'exists and is not an empty directory' in error_of(
-        '--variant=drn_c_26', f'--input={c_26}', f'--output={tmp_path}/notes'
-    )
-    assert 'notes/output cannot be made: ' in error_of(
-        '--variant=drn_c_26', f'--input={c_26}', f'--output={tmp_path}/notes/output'
-    )
     (tmp_path / 'a.pth').write_text('kept')
-    assert 'a.pth exists and is not overwritten' in error_of(
-        f'--checkpoint={checkpoint}', f'--output={tmp_path}/a.pth'
-    )
+    weights = ['--variant=drn_c_26', f'--input={c_26}']
+    for flags, output, message in (
+        (weights, tmp_path, 'exists and is not an empty directory; name a new one'),
+        (weights, tmp_path / 'notes', 'exists and is not an empty directory'),
+        (weights, tmp_path / 'notes/output', 'cannot be made: '),
+        ([f'--checkpoint={checkpoint}'], tmp_path / 'a.pth', 'exists and is not overwritten'),
+    ):
+        with refused(path=output, match=message):
+            convert.main([*flags, f'--output={output}'])
     assert sorted(os.listdir(tmp_path)) == ['a.pth', 'notes']
     assert {path.read_text() for path in tmp_path.iterdir()} == {'kept'}
 
 
 @pytest.mark.parametrize(
-    'flags, message',
+    'flags, field, message',
     [
-        ([], '--output'),
-        (['--output=a'], '--input --checkpoint is required'),
-        (['--input=a.pth', '--checkpoint=b', '--output=c'], 'not allowed with'),
-        (['--input=a.pth', '--step=3', '--output=c'], '--step goes with --checkpoint'),
-        (
-            ['--input=a.pth', '--output=b.safetensors'],
-            'looks like a file, but --input gives a checkp',
-        ),
-        (['--input=', '--variant=drn_c_26', '--output=b'], 'is a directory'),
-        (
-            ['--checkpoint=b', '--variant=drn_c_26', '--output=c.pth'],
-            '--variant and --first_block go',
-        ),
-        (['--checkpoint=b', '--output=c'], 'c does not end in .pth, .pt or .safetensors'),
-        (['--checkpoint=b', '--output=gs://c/d.pth'], '--output=gs://c/d.pth is not local; give a'),
-        (['--checkpoint=nowhere', '--output=c.pth'], 'nowhere is no directory'),
-        (['--checkpoint=b', '--output=c.pth', '--config.seed=1'], '--config.seed=1'),
-        (['--checkpoint=b', '--step=last', '--output=c.pth'], "invalid int value: 'last'"),
+        ([], '--output', 'required'),
+        (['--output=a'], '--input', '--input --checkpoint is required'),
+        (['--input=a.pth', '--checkpoint=b', '--output=c'], '--checkpoint', 'not allowed with'),
+        (['--input=a.pth', '--step=3', '--output=c'], '--step', 'goes with --checkpoint'),
+        (['--input=a.pth', '--output=b.safetensors'], '--output', 'looks like a file'),
+        (['--checkpoint=b', '--variant=drn_c_26', '--output=c.pth'], '--variant', ''),
+        (['--checkpoint=b', '--output=gs://c/d.pth'], '--output', 'gs://c/d.pth is not local'),
+        (['--checkpoint=b', '--output=c.pth', '--config.seed=1'], '--config', '.seed=1'),
+        (['--checkpoint=b', '--step=last', '--output=c.pth'], '--step', "int value: 'last'"),
     ],
 )
-def test_flags_that_do_not_go_together(flags, message):
-    assert message in error_of(*flags)
+def test_flags_that_do_not_go_together(flags, field, message):
+    with refused(field, match=message):
+        convert.main(flags)
+
+
+@pytest.mark.parametrize(
+    'flags, path, message',
+    [
+        (['--input=', '--variant=drn_c_26', '--output=b'], '.', 'is a directory'),
+        (['--checkpoint=b', '--output=c'], 'c', 'does not end in .pth, .pt or .safetensors'),
+        (['--checkpoint=nowhere', '--output=c.pth'], 'nowhere', 'is no directory'),
+    ],
+)
+def test_paths_that_cannot_be(flags, path, message):
+    with refused(path=path, match=message):
+        convert.main(flags)
 
 
 def test_a_step_that_is_not_there(tmp_path, checkpoint):
-    assert 'holds no step 7; it holds 0' in error_of(
-        f'--checkpoint={checkpoint}', '--step=7', f'--output={tmp_path}/a.safetensors'
-    )
+    with refused('--step', checkpoint, match='it holds 0$'):
+        convert.main([f'--checkpoint={checkpoint}', '--step=7', f'--output={tmp_path}/a.pth'])
     assert not os.listdir(tmp_path)
 
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from exporting import narrow
+from support.errors import refused
 
 import drn_jax
 from drn_jax import export
@@ -38,13 +39,6 @@ def segmenter(tmp_path_factory):
 
 def run(checkpoint, output, *flags):
     export.main([f'--checkpoint={checkpoint}', f'--output={output}', *flags])
-
-
-def error_of(checkpoint, output, *flags):
-    with pytest.raises(InputError) as error:
-        run(checkpoint, output, *flags)
-    assert '\n' not in str(error.value)
-    return str(error.value)
 
 
 def images(*shape):
@@ -105,9 +99,10 @@ def test_a_checkpoint_without_a_classifier_gives_its_last_map(tmp_path, capsys):
     checkpoint = checkpoint_of(tmp_path / 'backbone', variant='drn_c_26', num_classes=0)
     run(checkpoint, f'{tmp_path}/backbone.stablehlo', '--platforms=cpu', '--size=16', '--no_check')
     assert '-> features float32 [batch, 2, 2, 32]' in capsys.readouterr().out
-    assert error_of(checkpoint, f'{tmp_path}/b', '--answers=class_maps').startswith(
-        '--answers=class_maps needs a classifier, but the checkpoint has none; leave it out'
-    )
+    with refused(
+        '--answers', match='needs a classifier, but the checkpoint has none; leave it out'
+    ):
+        run(checkpoint, f'{tmp_path}/b', '--answers=class_maps')
 
 
 def test_an_onnx_file(tmp_path, capsys, segmenter):
@@ -130,28 +125,25 @@ def test_numbers_must_be_finite(tmp_path):
     source = narrow.source('drn_d_22')
     source.variables['params']['level5']['block0']['bn1']['bias'][1] = np.nan
     manager.save_variables(f'{tmp_path}/nan', source.config, source.variables)
-    assert error_of(f'{tmp_path}/nan', f'{tmp_path}/file') == (
-        f'the checkpoint {tmp_path}/nan/checkpoints/0 holds numbers that are not finite in '
-        'params/level5/block0/bn1/bias; choose another step with --step'
-    )
+    with refused(
+        path=f'{tmp_path}/nan/checkpoints/0',
+        match='not finite in params/level5/block0/bn1/bias; choose another step with --step$',
+    ):
+        run(f'{tmp_path}/nan', f'{tmp_path}/file')
     assert os.listdir(tmp_path) == ['nan']
 
 
 def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path, classifier):
     output = tmp_path / 'file'
     output.write_text('kept')
-    assert error_of(classifier, output) == (
-        f'--output={output} exists; name another file, or add --overwrite to replace it'
-    )
-    assert error_of(classifier, tmp_path, '--overwrite') == (
-        f'--output={tmp_path} is a directory; name a file'
-    )
-    assert error_of(classifier, 'gs://bucket/file') == (
-        '--output=gs://bucket/file is not local; give a local path and copy it afterwards'
-    )
-    assert error_of(classifier, output / 'below') == (
-        f'--output={output}/below cannot be written, because {output} is a file; name another file'
-    )
+    for given, flags, message in (
+        (output, [], 'exists; name another file, or add --overwrite to replace it'),
+        (tmp_path, ['--overwrite'], 'is a directory; name a file'),
+        ('gs://bucket/file', [], 'is not local; give a local path and copy it afterwards'),
+        (output / 'below', [], f'cannot be written, because {output} is a file; name another'),
+    ):
+        with refused('--output', match=f'^--output={given} {message}'):
+            run(classifier, given, *flags)
     assert output.read_text() == 'kept'
     run(classifier, output, '--overwrite', '--platforms=cpu', '--size=8', '--no_check')
     assert drn_jax.load_exported(output).card['platforms'] == ['cpu']
@@ -162,9 +154,11 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch, classi
     output.write_text('kept')
     run_as_it_is = artifacts.Artifact.__call__
     monkeypatch.setattr(artifacts.Artifact, '__call__', lambda *args: run_as_it_is(*args) + 100)
-    assert error_of(classifier, output, '--overwrite', '--platforms=cpu', '--size=8').startswith(
-        'the file answers unlike the network on cpu, by '
-    )
+    with pytest.raises(
+        InputError, match='^the file answers unlike the network on cpu, by '
+    ) as error:
+        run(classifier, output, '--overwrite', '--platforms=cpu', '--size=8')
+    assert error.value.path.startswith(str(tmp_path))  # the file that was not kept
     assert os.listdir(tmp_path) == ['file'] and output.read_text() == 'kept'
 
 
@@ -172,66 +166,54 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch, classi
 def test_missing_libraries_are_named(tmp_path, monkeypatch, library):
     for name in onnx.LIBRARIES:
         monkeypatch.setitem(sys.modules, name, None if name == library else os)
-    text = error_of('nowhere', f'{tmp_path}/a.onnx', '--size=8')
-    assert text.startswith(f'ONNX files need {library}, which is not installed (')
-    assert text.endswith("): pip install 'drn_jax[onnx]'")
+    message = (
+        rf"^ONNX files need {library}, which is not installed \(.*\): pip .*'drn_jax\[onnx\]'$"
+    )
+    with refused(match=message):
+        run('nowhere', f'{tmp_path}/a.onnx', '--size=8')
 
 
 @pytest.mark.parametrize(
-    'flags, message',
+    'flags, field, message',
     [
-        (['--platforms=cpu,gpu'], "argument --platforms: 'gpu' is unknown; known: cpu, cuda, tpu"),
-        (['--platforms='], "argument --platforms: '' is unknown; known: cpu, cuda, tpu"),
-        (['--size=0'], "argument --size: '0' is given, but it is a whole number, at least 1"),
-        (['--size=8x'], "argument --size: '' is given, but it is a whole number, at least 1"),
-        (
-            ['--format=onnx'],
-            '--size is missing, and ONNX files have a fixed image size; add for '
-            'example --size=224 or --size=512x1024',
-        ),
-        (
-            ['--format=onnx', '--size=8', '--platforms=cpu'],
-            '--platforms is for StableHLO, ONNX Runtime has its own; leave it out',
-        ),
-        (
-            ['--format=onnx', '--size=8', '--dtype=bfloat16'],
-            '--dtype=bfloat16 is for StableHLO, ONNX files compute in float32; leave it out',
-        ),
+        (['--platforms=cpu,gpu'], '--platforms', "'gpu' is unknown; known: cpu, cuda, tpu"),
+        (['--platforms='], '--platforms', "'' is unknown; known: cpu, cuda, tpu"),
+        (['--size=0'], '--size', "'0' is given, but it is a whole number, at least 1"),
+        (['--size=8x'], '--size', "'' is given, but it is a whole number, at least 1"),
+        (['--format=onnx'], '--size', 'is missing, and ONNX files have a fixed image size; add'),
+        (['--format=onnx', '--size=8', '--platforms=cpu'], '--platforms', 'is for StableHLO'),
+        (['--format=onnx', '--size=8', '--dtype=bfloat16'], '--dtype', 'bfloat16 is for StableHLO'),
         (
             ['--format=onnx', '--size=8', '--convolution=phase'],
-            '--convolution=phase is for StableHLO, ONNX Runtime has its own; leave it out',
+            '--convolution',
+            'phase is for StableHLO, ONNX Runtime has its own; leave it out',
         ),
-        (
-            ['--convolution=winograd'],
-            '--convolution=winograd needs a fixed image size; add for example '
-            '--size=224 or --size=512x1024',
-        ),
-        (
-            ['--config.model.convolution=native'],
-            '--config.model.convolution is for training; give --convolution',
-        ),
-        (['photograph.jpg'], 'photograph.jpg is not understood'),
+        (['--convolution=winograd'], '--convolution', 'winograd needs a fixed image size; add'),
+        (['--config.model.convolution=native'], '--config', 'is for training; give --convolution'),
+        (['photograph.jpg'], '', 'photograph.jpg is not understood'),
     ],
 )
-def test_flags_that_cannot_be(flags, message):
-    assert error_of('nowhere', 'file', *flags) == (
-        f'{message}; python -m drn_jax.export --help lists the flags'
-    )
+def test_flags_that_cannot_be(flags, field, message):
+    with refused(field, match=f'{message}.*; python -m drn_jax.export --help lists the flags$'):
+        run('nowhere', 'file', *flags)
 
 
 def test_other_bad_flags(tmp_path, classifier):
     file = f'{tmp_path}/file'
-    assert 'nowhere is no directory; a checkpoint is given as' in error_of('nowhere', file)
-    assert 'holds no step 7; it holds 0' in error_of(classifier, file, '--step=7')
-    assert error_of(classifier, file, '--config.model.width=1.0') == (
-        'the network of a checkpoint cannot be changed: model.width was 0.0625 and is now 1.0'
-    )
-    assert error_of(classifier, file, "--config.data.class_names=('road',)") == (
-        f'{classifier} has 3 classes, but 1 names; change config.data.class_names'
-    )
-    assert error_of(classifier, file, '--answers=labels').startswith(
-        '--answers=labels is for segmentation, but the checkpoint is for classification;'
-    )
+    with refused(path='nowhere'):
+        run('nowhere', file)
+    for flag, field, message in (
+        ('--step=7', '--step', 'it holds 0'),
+        ('--config.model.width=1.0', 'config.model.width', 'was 0.0625 and is now 1.0'),
+        (
+            "--config.data.class_names=('road',)",
+            'config.data.class_names',
+            '3 classes, but 1 names',
+        ),
+        ('--answers=labels', '--answers', 'is for segmentation, but the checkpoint is for class'),
+    ):
+        with refused(field, match=message):
+            run(classifier, file, flag)
     assert not os.listdir(tmp_path)
 
 

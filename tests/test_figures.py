@@ -11,11 +11,11 @@ import pytest
 from models.fills import random_variables
 from pictures.test_page import Reader
 from PIL import Image
+from support.errors import refused
 
 import drn_jax
 from drn_jax import figures, recipes
 from drn_jax.checkpoints import manager
-from drn_jax.errors import InputError
 from drn_jax.prediction import activations, drawings, inputs, maps
 from drn_jax.prediction.checkpoint import LoadedCheckpoint
 
@@ -197,39 +197,32 @@ def test_figure_4_needs_no_checkpoint(tmp_path):
 # --------------------------------------------------------------------------------------- bad input
 
 
-def error_of(*flags):
-    with pytest.raises(InputError) as error:
-        figures.main(list(flags))
-    assert '\n' not in str(error.value)
-    return str(error.value)
-
-
 def test_bad_flags(folder, classifiers, segmenter, tmp_path):
     photograph, output = str(folder / 'photographs' / 'a.png'), f'--output={tmp_path}/out'
     other = save_checkpoint(tmp_path / 'other', 'drn_a_18', recipes.classification(), 2)
-    for flags, message in [
-        ([photograph], 'checkpoints and photographs go together; give both, or --figure=4'),
-        ([classifiers[0]], 'checkpoints and photographs go together'),
-        (['--figure=3'], '--figure=3 needs checkpoints for classification, but none is given'),
-        (['--figure=6'], '--figure=6 needs checkpoints for either task, but none is given'),
-        (['--figure=5'], 'invalid choice: 5'),
-        ([classifiers[0], segmenter, photograph], 'give those of one task'),
-        ([classifiers[0], other, photograph], 'have 2 and 3 classes; give those trained on'),
-        ([classifiers[0], photograph, '--figure=8'], 'for segmentation, but these are for cl'),
-        ([classifiers[0], photograph, '--class=cow'], "unknown; give a name such as 'cat'"),
-        ([classifiers[0], photograph, '--class=3'], 'or a number from 0 to 2'),
-        ([classifiers[0], photograph, '--size=3x4'], '--size is for segmentation checkpoints'),
-        ([segmenter, photograph, '--class=1'], '--class is for classification checkpoints'),
-        ([segmenter, photograph, '--labels=nowhere'], '--labels=nowhere does not exist'),
-        (
-            [segmenter, str(folder / 'photographs'), f'--labels={folder / "labels"}'],
-            "lacks label maps for 1 of 3 photographs, for example 'broken'",
-        ),
-        ([classifiers[0], photograph, '--color=red'], '--color=red is not understood'),
+    with_labels = [segmenter, str(folder / 'photographs'), f'--labels={folder / "labels"}']
+    for flags, field, message in [
+        ([photograph], '--figure', 'checkpoints and photographs go together; give both, or'),
+        ([classifiers[0]], '--figure', 'checkpoints and photographs go together'),
+        (['--figure=3'], '--figure', 'needs checkpoints for classification, but none is given'),
+        (['--figure=6'], '--figure', 'needs checkpoints for either task, but none is given'),
+        (['--figure=5'], '--figure', 'invalid choice: 5'),
+        ([classifiers[0], segmenter, photograph], '--checkpoint', 'give those of one task'),
+        ([classifiers[0], other, photograph], '--checkpoint', 'have 2 and 3 classes; give those'),
+        ([classifiers[0], photograph, '--figure=8'], '--figure', 'for segmentation, but these'),
+        ([classifiers[0], photograph, '--class=cow'], '--class', "give a name such as 'cat'"),
+        ([classifiers[0], photograph, '--class=3'], '--class', 'or a number from 0 to 2'),
+        ([classifiers[0], photograph, '--size=3x4'], '--size', 'is for segmentation checkpoints'),
+        ([segmenter, photograph, '--class=1'], '--class', 'is for classification checkpoints'),
+        ([segmenter, photograph, '--labels=nowhere'], '--labels', 'does not exist'),
+        (with_labels, '--labels', "for 1 of 3 photographs, for example 'broken'"),
+        ([classifiers[0], photograph, '--color=red'], '--color', 'is not understood'),
     ]:
-        assert message in error_of(output, *flags)
+        with refused(field, match=message):
+            figures.main([output, *flags])
     assert os.listdir(tmp_path) == ['other']
-    assert '--overwrite' in error_of(f'--output={tmp_path}', '--figure=4')
+    with refused('--output', match='--overwrite'):
+        figures.main([f'--output={tmp_path}', '--figure=4'])
 
 
 def test_label_maps_are_checked(tmp_path):
@@ -244,12 +237,12 @@ def test_label_maps_are_checked(tmp_path):
         (np.full((4, 5), 7, np.uint8), 'has the label 7, but classes are 0 to 2, and 255'),
     ]:
         Image.fromarray(pixels).save(path)
-        with pytest.raises(InputError, match=message):
+        with refused(path=path, match=message):
             inputs.read_labels(path, (4, 5), 3)
     Image.fromarray(np.full((4, 5), 255, np.uint8)).save(path)
     assert (inputs.read_labels(path, (4, 5), 3) == 255).all()
     path.write_bytes(b'no image')
-    with pytest.raises(InputError, match='cannot be read as an image'):
+    with refused(path=path, match='cannot be read as an image'):
         inputs.read_labels(path, (4, 5), 3)
 
 

@@ -8,10 +8,10 @@ import pytest
 from data.box_archives import TRAIN, VALIDATION, write_train_boxes, write_validation_boxes
 from data.imagenet_tars import SYNSETS, write_imagenet_tars
 from data.number_sources import NumberSource
+from support.errors import refused
 from test_imagenet_commands import SMALL
 
 from drn_jax import evaluate, main, recipes
-from drn_jax.errors import InputError
 
 ONE_DEVICE = ['--config.mesh.devices=1']  # compiles in half the time
 METRICS = {
@@ -182,14 +182,14 @@ def test_a_given_threshold_needs_no_training_boxes_and_some_images_may_lack_boxe
 
 def test_without_the_training_archive_a_threshold_is_asked_for(run, archives, tmp_path):
     (tmp_path / VALIDATION).write_bytes((archives / VALIDATION).read_bytes())
-    with pytest.raises(InputError, match=f'^{TRAIN} is not in {tmp_path}; download it from'):
+    with refused(path=tmp_path / TRAIN):
         localize(run, tmp_path / 'out', f'--config.data.boxes={tmp_path}')
     assert not (tmp_path / 'out' / 'report.json').exists()
 
 
 def test_without_the_validation_archive_nothing_is_computed(run, archives, tmp_path, capsys):
     (tmp_path / TRAIN).write_bytes((archives / TRAIN).read_bytes())
-    with pytest.raises(InputError, match=f'^{VALIDATION} is not in {tmp_path}; download it from'):
+    with refused(path=tmp_path / VALIDATION):
         localize(run, tmp_path / 'out', f'--config.data.boxes={tmp_path}')
     assert 'choosing' not in capsys.readouterr().out  # found before the first pass
 
@@ -197,51 +197,46 @@ def test_without_the_validation_archive_nothing_is_computed(run, archives, tmp_p
 def test_boxes_of_other_images_give_an_error_instead_of_numbers(run, archives, tmp_path):
     (tmp_path / 'boxes.csv').write_text('1.jpg,0,0,5,5\n')
     flags = [f'--config.data.boxes={tmp_path}/boxes.csv', '--config.evaluation.threshold=.5']
-    with pytest.raises(
-        InputError,
-        match=(
-            "^none of the 10 images of split 'validation' of 'imagenet2012' has a box; give another"
-            ' split, or config.data.boxes that names these images'
-        ),
-    ):
+    with refused('config.data.boxes', match="^none of the 10 images of split 'validation' of"):
         localize(run, tmp_path / 'out', *flags)
-    with pytest.raises(InputError, match="of split 'train' of 'imagenet2012' has a box"):
+    with refused('config.data.boxes', match="of split 'train' of 'imagenet2012' has a box"):
         localize(run, tmp_path / 'out', flags[0])
     assert not (tmp_path / 'out' / 'report.json').exists()
 
 
 @pytest.mark.parametrize(
-    'flags, message',
+    'flags, field, message',
     [
         (
             ['--config.evaluation.threshold_split=validation'],
-            '^thresholds cannot be chosen on validation: 10 of its images are evaluated; give '
-            'another config.evaluation.threshold_split, or config.evaluation.threshold itself$',
+            'evaluation.threshold_split',
+            '^thresholds cannot be chosen on validation: 10 of its images are evaluated; give ',
         ),
         (
             ['--config.data.validation_split=train[8:]'],
+            'evaluation.threshold_split',
             'chosen on train: 4 of its images are evalu',
         ),
         (
             ['--config.evaluation.threshold_split=train[:50%]+validation[9:]'],
+            'evaluation.threshold_split',
             r'chosen on train\[:50%\]\+validation\[9:\]: 1 of its images are evaluated',
         ),
-        (['--config.evaluation.threshold_split=tune'], "split 'tune' of 'imagenet2012' is unknown"),
-        (['--config.data.boxes='], "^data set 'imagenet2012' has no boxes; give config.data.boxes"),
-        (
-            ['--config.data.boxes=/nowhere'],
-            "^config.data.boxes '/nowhere' is neither a CSV file nor",
-        ),
-        (['--config.evaluation.maps=all'], "config.evaluation.maps 'all' is unknown"),
-        (
-            ['--config.evaluation.threshold=1.'],
-            'config.evaluation.threshold is 1.0; it must be below 1',
-        ),
+        (['--config.data.boxes='], 'data.boxes', 'has no boxes'),
+        (['--config.data.boxes=/nowhere'], 'data.boxes', "'/nowhere' is neither a CSV file nor"),
+        (['--config.evaluation.maps=all'], 'evaluation.maps', ''),
+        (['--config.evaluation.threshold=1.'], 'evaluation.threshold', ''),
     ],
 )
-def test_what_cannot_be_used_is_named(run, archives, tmp_path, flags, message):
-    with pytest.raises(InputError, match=message):
+def test_what_cannot_be_used_is_named(run, archives, tmp_path, flags, field, message):
+    with refused(f'config.{field}', match=message):
         localize(run, tmp_path, f'--config.data.boxes={archives}', *flags)
+
+
+def test_a_split_that_is_not_there(run, archives, tmp_path):
+    boxes, tune = f'--config.data.boxes={archives}', '--config.evaluation.threshold_split=tune'
+    with refused(match="split 'tune' of 'imagenet2012' is unknown"):
+        localize(run, tmp_path, boxes, tune)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +280,7 @@ def test_training_images_that_are_evaluated_are_no_choice():
     config = recipes.classification()
     config.data.validation_split = 'train[90:]'
     source = NumberSource(train=100, validation=7)
-    with pytest.raises(InputError, match='chosen on train: 10 of its images are evaluated'):
+    with refused('config.evaluation.threshold_split', match='chosen on train: 10 of its'):
         evaluation.calibration_split(tiny.experiment_of(config, source, None))
 
 

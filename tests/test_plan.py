@@ -9,6 +9,7 @@ import sys
 
 import jax
 import pytest
+from support.errors import refused
 
 from drn_jax import commands, plan
 from drn_jax.errors import InputError
@@ -27,13 +28,6 @@ def same_environment():
     yield
     os.environ.clear()
     os.environ.update(before)
-
-
-def error_of(*flags):
-    with pytest.raises(InputError) as error:
-        plan.main(list(flags))
-    assert '\n' not in str(error.value)
-    return str(error.value)
 
 
 def test_on_the_cpu(tmp_path, capsys):
@@ -115,28 +109,24 @@ def test_a_data_set_that_is_not_known(capsys):
 
 
 @pytest.mark.parametrize(
-    'flags, message',
+    'flags, field, message',
     [
         (
             ['--topology=v5e:3x3'],
-            '--topology=v5e:3x3 does not exist; v5e has 1x1, 2x2, 2x4, 4x4, 4x8, 8x8, 8x16, 16x16',
+            '--topology',
+            'v5e has 1x1, 2x2, 2x4, 4x4, 4x8, 8x8, 8x16, 16x16$',
         ),
         (
             ['--topology=v5p:3x3x3'],
-            '--topology=v5p:3x3x3 does not exist; v5p has 2x2x1, 2x2x2, 2x2x4, '
-            '2x4x4, and AxBxC with A <= B <= C, all multiples of 4',
+            '--topology',
+            'v5p has 2x2x1, 2x2x2, 2x2x4, 2x4x4, and AxBxC with A <= B <= C, all multiples of 4$',
         ),
         (
             ['--topology=gpu'],
-            '--topology=gpu is unknown; give cpu, a TPU slice such as v5e:2x4, or GPUs such as '
-            'h100:8; known: v4, v5e, v5p, v6e, v100, a100-40, a100-80, h100, h200, b200, l4, '
-            'rtx-4090',
+            '--topology',
+            'known: v4, v5e, v5p, v6e, v100, a100-40, a100-80, h100, h200, b200, l4, rtx-4090$',
         ),
-        (
-            ['--topology=h100:6'],
-            '--topology=h100:6 does not exist; a host has 1, 2, 4 or 8 GPUs, and several hosts are '
-            'h100:HOSTSxGPUS, such as h100:2x8',
-        ),
+        (['--topology=h100:6'], '--topology', 'are h100:HOSTSxGPUS, such as h100:2x8$'),
         (
             [
                 '--topology=cpu',
@@ -144,50 +134,38 @@ def test_a_data_set_that_is_not_known(capsys):
                 '--config.mesh.devices=5',
                 '--config.data.shards=1',
             ],
-            'config.batch_size is 24, which 5 devices do not divide; use a multiple of 5, such as '
-            '20 or 25',
+            'config.batch_size',
+            'use a multiple of 5, such as 20 or 25$',
         ),
         (
             ['--topology=cpu', '--examples=-1'],
-            '--examples is -1, but it is at least 1; python -m drn_jax.plan --help lists the flags',
+            '--examples',
+            '-1, .*; python -m drn_jax.plan --help',
         ),
-        (
-            ['--topology=cpu', '--examples=0'],
-            '--examples is 0, but it is at least 1; python -m drn_jax.plan --help lists the flags',
-        ),
-        (
-            ['--topology=cpu', '--program=/nowhere/it'],
-            '/nowhere/it cannot be written (No such file or '
-            'directory); give another --output or --program',
-        ),
-        (
-            ['--topology=cpu', '--config.task=localization'],
-            "config.task 'localization' has no training; train or plan the classification that "
-            'it rests on',
-        ),
-        (
-            ['--topology=cpu', '--config.model.num_classes=7'],
-            'config.model.num_classes is 7, but imagenet2012 has 1000 classes; leave it 0',
-        ),
+        (['--topology=cpu', '--examples=0'], '--examples', ''),
+        (['--topology=cpu', '--config.task=localization'], 'config.task', ''),
+        (['--topology=cpu', '--config.model.num_classes=7'], 'config.model.num_classes', ''),
         (
             ['--topology=cpu', '--config.mesh.spatial=8', '--config.batch_size=8'],
-            'images of 224 rows cannot be split over config.mesh.spatial 8 devices in whole cells '
-            'of 8 rows; use a multiple of 64',
+            'config.mesh.spatial',
+            '',
         ),
     ],
 )
-def test_what_cannot_be(flags, message):
-    assert error_of(CONFIG, *flags) == message
+def test_what_cannot_be(flags, field, message):
+    with refused(field, match=message):
+        plan.main([CONFIG, *flags])
+
+
+def test_a_program_that_cannot_be_written():
+    with refused(path='/nowhere/it'):
+        plan.main([CONFIG, '--topology=cpu', '--program=/nowhere/it'])
 
 
 def test_a_data_set_that_is_not_there(tmp_path):
-    assert error_of(
-        CONFIG, '--topology=cpu', '--config.data.name=mnist', f'--config.data.data_dir={tmp_path}'
-    ) == (
-        f"data set 'mnist' is not prepared in config.data.data_dir '{tmp_path}', so how large it "
-        'is is not known; give --examples=N and --config.model.num_classes=N, or prepare it with '
-        'python -m drn_jax.prepare'
-    )
+    place = f'--config.data.data_dir={tmp_path}'
+    with refused('config.data.data_dir', match=f"'mnist' is not prepared .* '{tmp_path}'"):
+        plan.main([CONFIG, '--topology=cpu', '--config.data.name=mnist', place])
 
 
 def test_without_the_compiler(monkeypatch):
@@ -197,10 +175,8 @@ def test_without_the_compiler(monkeypatch):
         'find_spec',
         lambda name, *rest: None if name == 'libtpu' else find(name, *rest),
     )
-    assert error_of(CONFIG, '--topology=v5e:2x4') == (
-        "the TPU compiler, libtpu, is not installed; pip install 'drn_jax[plan]', or give "
-        '--topology=cpu'
-    )
+    with refused(match=r"libtpu, is not installed; pip install 'drn_jax\[plan\]', or give --topo"):
+        plan.main([CONFIG, '--topology=v5e:2x4'])
 
 
 def test_a_command_that_fails_says_so_in_a_line():
@@ -220,8 +196,8 @@ def test_a_command_that_fails_says_so_in_a_line():
 
 def test_without_the_cuda_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv('DRN_JAX_CUDA_COMPILER', str(tmp_path))
-    error = error_of(CONFIG, '--topology=h100:8')
-    assert error.startswith('the CUDA compiler is not installed whole') and 'pip install' in error
+    with refused(match='^the CUDA compiler is not installed whole.*pip install'):
+        plan.main([CONFIG, '--topology=h100:8'])
 
 
 def cuda_compiler_is_there():

@@ -15,11 +15,11 @@ import pytest
 from models.fills import random_variables
 from pictures.test_page import CHROMIUM, Reader
 from PIL import Image
+from support.errors import refused
 
 import drn_jax
 from drn_jax import predict, recipes
 from drn_jax.checkpoints import manager
-from drn_jax.errors import InputError
 from drn_jax.pictures import page
 from drn_jax.pictures.photographs import read_photograph
 from drn_jax.prediction import checkpoint, classification, inputs, run, segmentation
@@ -363,45 +363,30 @@ def test_no_batch_is_larger_than_there_is_use_for(given, photographs, size):
 # -------------------------------------------------------------------------------------- bad input
 
 
-def error_of(*flags):
-    with pytest.raises(InputError) as error:
-        predict.main(list(flags))
-    assert '\n' not in str(error.value)
-    return str(error.value)
-
-
 @pytest.mark.parametrize(
-    'flags, message',
+    'flags, field, message',
     [
-        ([], 'no photograph is given; name image files or folders'),
-        (['nowhere.jpg'], 'nowhere.jpg does not exist'),
-        (['PHOTOGRAPHS', 'PHOTOGRAPHS/gray.png'], "both be called 'gray'; rename one"),
-        (
-            ['PHOTOGRAPHS', '--size=3x4'],
-            '--size is for segmentation, but the checkpoint is for class',
-        ),
-        (['PHOTOGRAPHS', '--rule=best'], "--rule: invalid choice: 'best'"),
-        (
-            ['PHOTOGRAPHS', '--threshold=1'],
-            "'1' is given, but it is a number, at least 0 and below 1",
-        ),
-        (['PHOTOGRAPHS', '--threshold=high'], "'high' is given, but it is a number"),
-        (['PHOTOGRAPHS', '--batch_size=0'], "'0' is given, but it is a whole number, at least 1"),
-        (['PHOTOGRAPHS', '--batch_size=3'], '--batch_size is 3, which 8 devices do not divide'),
-        (['PHOTOGRAPHS', '--size=3'], "'3' is given, but a size is HEIGHTxWIDTH"),
-        (['PHOTOGRAPHS', '--step=7'], 'holds no step 7; it holds 0'),
-        (['PHOTOGRAPHS', '--treshold=.5'], '--treshold=.5 is not understood'),
-        (['PHOTOGRAPHS', '--config.data.sise=5'], "config.data has no field 'sise'"),
-        (
-            ['PHOTOGRAPHS', '--config.model.width=1.'],
-            'the network of a checkpoint cannot be changed',
-        ),
-        (['PHOTOGRAPHS', '--config.data.image_size=0'], 'config.data.image_size is 0; it must be'),
+        ([], '', 'no photograph is given; name image files or folders'),
+        (['nowhere.jpg'], '', 'nowhere.jpg does not exist'),
+        (['PHOTOGRAPHS', 'PHOTOGRAPHS/gray.png'], '', "both be called 'gray'; rename one"),
+        (['PHOTOGRAPHS', '--size=3x4'], '--size', 'is for segmentation, but the checkpoint is for'),
+        (['PHOTOGRAPHS', '--rule=best'], '--rule', "invalid choice: 'best'"),
+        (['PHOTOGRAPHS', '--threshold=1'], '--threshold', 'it is a number, at least 0 and below 1'),
+        (['PHOTOGRAPHS', '--threshold=high'], '--threshold', "'high' is given, but it is a number"),
+        (['PHOTOGRAPHS', '--batch_size=0'], '--batch_size', 'it is a whole number, at least 1'),
+        (['PHOTOGRAPHS', '--batch_size=3'], '--batch_size', '3, which 8 devices do not divide'),
+        (['PHOTOGRAPHS', '--size=3'], '--size', "'3' is given, but a size is HEIGHTxWIDTH"),
+        (['PHOTOGRAPHS', '--step=7'], '--step', 'it holds 0'),
+        (['PHOTOGRAPHS', '--treshold=.5'], '--treshold', 'is not understood'),
+        (['PHOTOGRAPHS', '--config.data.sise=5'], 'config.data.sise', ''),
+        (['PHOTOGRAPHS', '--config.model.width=1.'], 'config.model.width', 'cannot be changed'),
+        (['PHOTOGRAPHS', '--config.data.image_size=0'], 'config.data.image_size', ''),
     ],
 )
-def test_bad_flags(classifier, photographs, tmp_path, flags, message):
+def test_bad_flags(classifier, photographs, tmp_path, flags, field, message):
     flags = [flag.replace('PHOTOGRAPHS', str(photographs)) for flag in flags]
-    assert message in error_of(f'--checkpoint={classifier}', f'--output={tmp_path}/out', *flags)
+    with refused(field, match=message):
+        predict.main([f'--checkpoint={classifier}', f'--output={tmp_path}/out', *flags])
     assert not os.listdir(tmp_path)
 
 
@@ -410,36 +395,28 @@ def test_bad_directories_and_checkpoints(classifier, segmenter, photographs, tmp
     (tmp_path / 'empty').mkdir()
     output = f'--output={tmp_path}/out'
     photograph = str(photographs / 'gray.png')
-    assert '--output=gs://bucket/out is not local; give a local path' in error_of(
-        f'--checkpoint={classifier}', '--output=gs://bucket/out', photograph
-    )
-    assert 'is not empty; name another directory, or add --overwrite' in error_of(
-        f'--checkpoint={classifier}', photograph, f'--output={tmp_path}'
-    )
-    assert 'is a file; name a directory' in error_of(
-        f'--checkpoint={classifier}', photograph, f'--output={tmp_path}/notes.txt'
-    )
-    assert 'empty holds no images; their names end in .jpg' in error_of(
-        f'--checkpoint={classifier}', f'{tmp_path}/empty', output
-    )
-    assert '--threshold is for classification' in error_of(
-        f'--checkpoint={segmenter}', photograph, output, '--threshold=.5'
-    )
-    assert '--tile_px=12 is no multiple of the stride of drn_a_18, 8' in error_of(
-        f'--checkpoint={segmenter}', photograph, output, '--tile_px=12'
-    )
-    assert '--size and --short_side exclude each other' in error_of(
-        f'--checkpoint={segmenter}', photograph, output, '--size=8x8', '--short_side=8'
-    )
     backbone = save_checkpoint(tmp_path / 'backbone', recipes.classification(), 0)
-    assert 'holds a network without a classifier' in error_of(
-        f'--checkpoint={backbone}', photograph, output
-    )
+    for flags, field, path in (
+        ([classifier, '--output=gs://bucket/out', photograph], '--output', 'gs://bucket/out'),
+        ([classifier, f'{tmp_path}/empty', output], '', tmp_path / 'empty'),
+        ([segmenter, photograph, output, '--threshold=.5'], '--threshold', ''),
+        ([segmenter, photograph, output, '--size=8x8', '--short_side=8'], '--size', ''),
+        ([backbone, photograph, output], '', backbone),
+    ):
+        with refused(field, path):
+            predict.main([f'--checkpoint={flags[0]}', *flags[1:]])
+    for flags, field, message in (
+        ([segmenter, output, '--tile_px=12'], '--tile_px', '12 is no multiple of .* drn_a_18, 8'),
+        ([classifier, f'--output={tmp_path}'], '--output', 'is not empty; .* or add --overwrite'),
+        ([classifier, f'--output={tmp_path}/notes.txt'], '--output', 'is a file; name a directory'),
+    ):
+        with refused(field, match=message):
+            predict.main([photograph, f'--checkpoint={flags[0]}', *flags[1:]])
     assert sorted(os.listdir(tmp_path)) == ['backbone', 'empty', 'notes.txt']
 
 
 def test_names_and_colors_must_fit_the_classes(segmenter):
-    with pytest.raises(InputError, match='has 4 classes, but 1 names and 4 colors'):
+    with refused('config.data.class_names', segmenter, match='4 classes, but 1 names and 4 colors'):
         checkpoint.load_checkpoint(segmenter, overrides=["--config.data.class_names=('sky',)"])
 
 

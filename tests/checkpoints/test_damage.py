@@ -12,11 +12,11 @@ import threading
 import jax
 import numpy as np
 import pytest
+from support.errors import refused
 from training import tiny
 
 from drn_jax.checkpoints import manager, manifests, restore
 from drn_jax.distributed import meshes
-from drn_jax.errors import InputError
 from drn_jax.reporting import writers
 from drn_jax.training import states
 
@@ -174,10 +174,7 @@ def test_what_was_left_unfinished_is_removed(run, capsys):
 
 
 def test_a_logger_that_cannot_write_says_so(tmp_path, monkeypatch):
-    with pytest.raises(
-        InputError,
-        match=f'^{tmp_path}/tensorboard cannot be written .*no room.*; see that there is room',
-    ):
+    with refused(path=tmp_path / 'tensorboard', match='no room.*; see that there is room'):
         with writers.TrainLogger(tmp_path, 8, lambda step: 0.1, 0, 2) as logger:
 
             def full(*_):
@@ -220,7 +217,7 @@ def test_a_save_that_fails_in_the_background_stops_the_run(tmp_path):
         'one there; see that there is room and that the storage works, then give the same '
         'command again$'
     )
-    with pytest.raises(InputError, match=message):
+    with refused(path=tmp_path / 'checkpoints', match=message):
         with manager.Checkpoints(tmp_path, CONFIG) as saved:
             with files_of_at_most(200_000):
                 saved.save(noise(2))
@@ -236,7 +233,7 @@ def test_a_manifest_that_cannot_be_written_is_a_failed_save(tmp_path, monkeypatc
     def full(path):
         raise OSError(28, 'No space left on device')
 
-    with pytest.raises(InputError, match=r'step 2 could not be saved in .*No space left on device'):
+    with refused(path=tmp_path / 'checkpoints', match='^step 2 .*No space left on device'):
         with manager.Checkpoints(tmp_path, CONFIG) as saved:
             monkeypatch.setattr(manifests, 'write', full)
             saved.save(state_of(2))
@@ -249,10 +246,8 @@ def test_a_directory_that_is_gone_is_a_failed_save(tmp_path, monkeypatch):
         shutil.rmtree(path.parent)
         raise FileNotFoundError(2, 'No such file or directory')
 
-    with pytest.raises(
-        InputError,
-        match=r'step 1 could not be saved in .*No such file or directory'
-        r'\); there is no other yet; see that there is room',
+    with refused(
+        path=tmp_path / 'checkpoints', match='^step 1 .*No such file.* there is no other yet;'
     ):
         with manager.Checkpoints(tmp_path, CONFIG) as saved:
             monkeypatch.setattr(manifests, 'write', gone)

@@ -7,11 +7,11 @@ import tensorflow_datasets as tfds
 from data.box_archives import TRAIN, VALIDATION, write_train_boxes, write_validation_boxes
 from data.imagenet_tars import jpeg
 from data.number_sources import NumberSource
+from support.errors import refused
 
 from drn_jax import recipes
 from drn_jax.data import Source, box_sources, digit_scenes, evaluation_batches, open_source
 from drn_jax.data.box_sources import FeatureBoxSource, TableBoxSource
-from drn_jax.errors import InputError
 
 SHAPES = ((60, 80), (80, 60), (60, 80), (64, 64), (60, 82), (20, 200), (64, 64), (60, 80))
 
@@ -158,7 +158,7 @@ def test_imagenets_archives_serve_their_splits(tmp_path, data):
         [[0] * 4] * 2,
         [[5, 5, 6, 6], [0, 0, 4, 16]],
     ]
-    with pytest.raises(InputError, match=f'{TRAIN} is not in {tmp_path}; download it'):
+    with refused(path=tmp_path / TRAIN):
         evaluation_batches(source, data, batch_size=3, split='train')
 
     write_train_boxes(tmp_path, {('n01440764', 2): [(-3, 0, 700, 900)]})
@@ -173,28 +173,16 @@ def test_imagenets_archives_serve_their_splits(tmp_path, data):
 
 @pytest.mark.parametrize('path', ['', '/nowhere/boxes.csv'])
 def test_boxes_that_are_nowhere_are_named(path):
-    with pytest.raises(
-        InputError,
-        match=(
-            f"^config.data.boxes '{path}' is neither a CSV file nor the directory of {VALIDATION}; "
-            'give the one or the other$'
-        ),
-    ):
+    with refused('config.data.boxes', match=f"'{path}' is neither a CSV file nor"):
         TableBoxSource(NumberSource(validation=1), path)
 
 
 def test_data_sets_without_boxes_are_named(tmp_path, data):
     data.data_dir, data.name = str(tmp_path), 'imagenet2012'
-    with pytest.raises(
-        InputError,
-        match=(
-            "^data set 'imagenet2012' has no boxes; give config.data.boxes a CSV file of them or, "
-            f'for ImageNet, the directory of {VALIDATION}$'
-        ),
-    ):
+    with refused('config.data.boxes', match=f"'imagenet2012' has no boxes; .*{VALIDATION}$"):
         open_source(data, 'boxes')
     data.name = 'folder'
-    with pytest.raises(InputError, match="^data set 'folder' has no boxes; give config.data.boxes"):
+    with refused('config.data.boxes'):
         open_source(data, 'boxes')
 
 
@@ -371,7 +359,7 @@ def test_unreadable_images_are_left_out_of_whole_maps_too(tmp_path, data, damage
     assert read == sorted(set(range(8)) - set(damaged))
     assert batches.unreadable == {f'c/{number}.jpg': number for number in damaged}
     data.max_unreadable_fraction = 0.0
-    with pytest.raises(InputError, match=r'of the 8 images .* cannot be read.*: c/\d.jpg'):
+    with refused('config.data.max_unreadable_fraction', match=r': c/\d.jpg'):
         list(evaluation_batches(source, data, batch_size=8, whole_maps=True))
 
 
@@ -391,10 +379,7 @@ def test_processes_have_their_rows_of_whole_images_of_the_same_size(tmp_path, da
 def test_settings_that_whole_maps_cannot_have(tmp_path, data):
     source = with_csv(ShapeSource(), tmp_path, whole_boxes())
     data.resize_px = 36
-    with pytest.raises(
-        InputError,
-        match=('config.data.resize_px is 36; for maps of whole images.* give a multiple of 8'),
-    ):
+    with refused('config.data.resize_px', match='give a multiple of 8'):
         evaluation_batches(source, data, batch_size=2, whole_maps=True)
 
 

@@ -3,16 +3,13 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from support.errors import refused
 
 from drn_jax.distributed import memory
-from drn_jax.errors import InputError
 
 
 def test_too_large_an_array_is_one_sentence():
-    with pytest.raises(
-        InputError,
-        match='^steps of 9 images do not fit into the memory .* config.model.rematerialize',
-    ):
+    with refused(match='^steps of 9 images do not fit .* config.model.rematerialize'):
         with memory.explain_out_of_memory('steps of 9 images', memory.TRAIN):
             jax.block_until_ready(jnp.zeros((1 << 24, 1 << 22)))  # 256 TiB
 
@@ -24,10 +21,8 @@ def test_other_errors_pass():
 
 def test_batches_beyond_the_memory_of_the_machine_are_refused():
     memory.check_batches(32, 896)
-    with pytest.raises(
-        InputError,
-        match='^6 batches of 4 images of 1000000 x 1000000 pixels take '
-        '89,407 GiB, but this machine has .*config.data.crop_px',
+    with refused(
+        'config.batch_size', match='^6 batches of 4 .* 89,407 GiB, but .*config.data.crop_px'
     ):
         memory.check_batches(4, 1_000_000)
 
@@ -37,5 +32,5 @@ def test_a_step_beyond_the_memory_of_the_machine_is_refused_before_it_runs(monke
     x = jnp.ones((512, 4))
     assert memory.compile_checked(step, x)(x) == 512 * 512 * 4
     monkeypatch.setattr(memory, 'host_memory_bytes', lambda: 1000)
-    with pytest.raises(InputError, match='^a step takes 0 GiB, but this machine has 0; give a '):
+    with refused('config.batch_size', match='^a step takes 0 GiB'):
         memory.compile_checked(step, x)

@@ -5,9 +5,9 @@ import types
 import jax
 import numpy as np
 import pytest
+from support.errors import refused
 
 from drn_jax.distributed import meshes
-from drn_jax.errors import InputError
 
 
 def batches(number, size=8):
@@ -24,7 +24,7 @@ def test_all_devices_or_some():
 
 @pytest.mark.parametrize('devices', [-1, 9])
 def test_a_number_of_devices_that_there_is_not(devices):
-    with pytest.raises(InputError, match=rf'devices is {devices}, but this machine has 8'):
+    with refused('config.mesh.devices', match='this machine has 8'):
         meshes.create_mesh(devices)
 
 
@@ -39,15 +39,15 @@ def test_devices_follow_slices_then_processes_then_numbers():
 def test_processes_share_all_of_their_devices(monkeypatch):
     monkeypatch.setattr(jax, 'process_count', lambda: 2)
     assert meshes.create_mesh(8).shape == {'data': 8, 'spatial': 1}
-    with pytest.raises(InputError, match='devices is 3, but 2 processes share all of their 8 dev'):
+    with refused('config.mesh.devices', match='2 processes share all of their 8 dev'):
         meshes.create_mesh(3)
-    with pytest.raises(InputError, match='spatial is 8, but each process has 4 devices'):
+    with refused('config.mesh.spatial'):
         meshes.create_mesh(spatial=8)
 
 
 @pytest.mark.parametrize('size, near', [(30, '24 or 32'), (3, 'such as 8'), (0, 'such as 8')])
 def test_a_batch_that_the_devices_do_not_divide(size, near):
-    with pytest.raises(InputError, match=f'batch_size is {size}, which 8 devices.*{near}'):
+    with refused('config.batch_size', match=near):
         meshes.check_batch_size(size, 8)
 
 
@@ -79,7 +79,7 @@ def test_batches_are_on_their_way_before_they_are_asked_for():
 
 
 def test_a_missing_entry_is_named():
-    with pytest.raises(InputError, match='needs boxes, label in every batch.*image, mask, name'):
+    with refused('config.data.name', match='needs boxes, label in every batch.*image, mask, name'):
         next(
             meshes.prefetch_to_device(batches(1), meshes.create_mesh(), ('image', 'boxes', 'label'))
         )

@@ -4,8 +4,8 @@ import sys
 
 import jax
 import pytest
+from support.errors import refused
 
-from drn_jax.errors import InputError
 from drn_jax.planning import cuda_compiler
 
 
@@ -41,7 +41,7 @@ def test_it_lies_in_its_folder(folder):
 
 
 def test_without_it(folder):
-    with pytest.raises(InputError) as error:
+    with refused() as error:
         cuda_compiler.find()
     assert str(error.value) == (
         'the CUDA compiler is not installed whole, which needs no GPU and comes with '
@@ -51,14 +51,14 @@ def test_without_it(folder):
 
 def test_half_of_it(folder):
     install(folder, jax.__version__, ['plugin'])
-    with pytest.raises(InputError, match='not installed whole'):
+    with refused(match='not installed whole'):
         cuda_compiler.find()
 
 
 def test_that_of_another_version(folder):
     install(folder, '0.1.2')
     give_assembler(folder)
-    with pytest.raises(InputError) as error:
+    with refused(path=folder) as error:
         cuda_compiler.find()
     assert str(error.value) == (
         f'the CUDA compiler in {folder} is that of jax 0.1.2, but jax {jax.__version__} is '
@@ -97,7 +97,7 @@ os.abort()
 def test_what_ends_a_child(script, message, folder, capfd):
     install(folder, jax.__version__)
     give_assembler(folder)
-    with pytest.raises(InputError) as error:
+    with refused() as error:
         cuda_compiler.run_child(['-c', script], 'drn_c_26')
     assert str(error.value) == message
     assert capfd.readouterr() == ('', '')

@@ -8,10 +8,10 @@ import numpy as np
 import optax
 import pytest
 from models import fills
+from support.errors import refused
 
 import drn_jax
 from drn_jax import recipes, tasks
-from drn_jax.errors import InputError
 from drn_jax.ops import resize
 from drn_jax.tasks import segmentation
 
@@ -200,5 +200,5 @@ def test_without_a_labeled_pixel_there_is_no_mean():
 )
 def test_settings_that_cannot_be_used_are_named(config, model, field, value, message):
     config.update_from_flattened_dict({field: value})
-    with pytest.raises(InputError, match=message):
+    with refused(f'config.{field}', match=message):
         tasks.create_task(config, model)

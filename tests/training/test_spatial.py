@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 from models import fills
+from support.errors import refused
 
 import drn_jax
 from drn_jax import experiments, recipes, tasks
 from drn_jax.distributed import meshes
-from drn_jax.errors import InputError
 from drn_jax.training import states, steps
 
 
@@ -86,14 +86,8 @@ def test_rows_on_several_devices_train_as_on_one(one_device, devices, spatial):
 def test_rows_that_devices_cannot_share_are_refused():
     config = recipes.segmentation()
     config.mesh.spatial, config.data.crop_px = 4, 840
-    with pytest.raises(
-        InputError,
-        match='images of 840 rows cannot be split over '
-        'config.mesh.spatial 4 .* use a multiple of 32',
-    ):
+    with refused('config.mesh.spatial', match='840 rows .* use a multiple of 32'):
         experiments.resolve(config)
     config.mesh.spatial = 3
-    with pytest.raises(
-        InputError, match='config.mesh.spatial is 3, but each process has 8 devices'
-    ):
+    with refused('config.mesh.spatial', match='each process has 8 devices'):
         experiments.resolve(config)
