@@ -353,11 +353,10 @@ def test_results_of_an_earlier_call_are_no_photographs(tmp_path):
     [(1_000_000, 5, 8), (4, 5, 4), (4, 1, 4), (None, 5, 8), (None, 100, 32)],
 )
 def test_no_batch_is_larger_than_there_is_use_for(given, photographs, size):
-    checkpoint = types.SimpleNamespace(
-        mesh=types.SimpleNamespace(devices=np.zeros(4)),
-        config=types.SimpleNamespace(task='classification'),
-    )
-    assert predict.choose_batch_size(given, photographs, checkpoint) == size
+    mesh = types.SimpleNamespace(devices=np.zeros(4))
+    checkpoint = types.SimpleNamespace(mesh=mesh)
+    predictor = types.SimpleNamespace(checkpoint=checkpoint, batch_size=8)
+    assert predict.choose_batch_size(given, photographs, predictor) == size
 
 
 # -------------------------------------------------------------------------------------- bad input

@@ -9,7 +9,7 @@ from PIL import Image
 
 import drn_jax
 from drn_jax import predict, recipes
-from drn_jax.checkpoints import weight_folders
+from drn_jax.checkpoints import conversion, weight_folders
 from drn_jax.errors import InputError
 
 
@@ -21,7 +21,7 @@ def network(folder, config):
     model = drn_jax.create_model(
         'drn_d_22', 3, 'segmentation' if config.task == 'segmentation' else 'classification', 0.0625
     )
-    weight_folders.write(folder, config, random_variables(model))
+    weight_folders.write(folder, conversion.Converted(config, random_variables(model)))
     return str(folder)
 
 

@@ -122,7 +122,7 @@ def _kept(name: str, convert: Callable[[], conversion.Converted]) -> epath.Path:
             shutil.rmtree(partial, ignore_errors=True)
             converted = convert()
             partial.mkdir()
-            weight_folders.write(epath.Path(partial), *converted)
+            weight_folders.write(epath.Path(partial), converted)
             partial.rename(folder)
             progress.say(f'kept in {folder}')
     return epath.Path(folder)

@@ -13,6 +13,7 @@ import safetensors.numpy
 from etils import epath
 
 from drn_jax import fields, files, tasks
+from drn_jax.checkpoints.conversion import Converted
 from drn_jax.models import torch_names, variants, weights
 
 WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
@@ -23,17 +24,17 @@ def exists(path: epath.Path) -> bool:
     return (path / WEIGHTS).exists() and (path / CONFIG).exists()
 
 
-def write(path: epath.Path, config: ml_collections.ConfigDict, variables: Any) -> None:
+def write(path: epath.Path, network: Converted) -> None:
     """Writes a network into a folder.
 
     Args:
         path: the folder, which is there.
-        config: a configuration whose `model` and `task` describe the network.
-        variables: {'params', 'batch_stats'}, float32.
+        network: its configuration and variables.
 
     Raises:
         OSError: a file cannot be written.
     """
+    config, variables = network
     kind = tasks.kind_of(config).network
     state_dict = weights.to_torch(config.model.variant, variables, kind)
     content = safetensors.numpy.save(state_dict, metadata={'format': 'pt'})

@@ -209,6 +209,8 @@ class Classification(NamedTuple):
     region: tuple[float, ...]
     levels: dict[str, tuple[np.ndarray, int]]
 
+    shown = 'map'  # the picture that tells most
+
     @property
     def class_map(self) -> np.ndarray:
         """The response at the photograph's pixels, [H, W], float32: the class activation map."""
@@ -226,15 +228,15 @@ class Classification(NamedTuple):
         }
 
     def pictures(self) -> dict[str, tuple[str, np.ndarray]]:
-        """Draws the map and the box of the best class, the box alone, and the levels."""
+        """Draws the box of the best class, the same over its map, and the levels."""
         drawn = self.boxes[:1] if self.boxes[0] else []
         label = [f'{self.class_names[0]}: {outputs.percent(self.probabilities[0])}'] * len(drawn)
         over = overlays.overlay_heatmap(
             self.pixels, self.response, region=self.region, low=0.0, high=1.0
         )
         return {
-            'map': ('maps', overlays.draw_boxes(over, drawn, label)),
             'boxes': ('boxes', overlays.draw_boxes(self.pixels, drawn, label)),
+            'map': ('maps', overlays.draw_boxes(over, drawn, label)),
             **{
                 name: (f'levels/{name}', overlays.heat_map(level))
                 for name, (level, _) in self.levels.items()

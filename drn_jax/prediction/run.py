@@ -27,16 +27,18 @@ class Answer(Protocol):
     Attributes:
         name: of the photograph.
         pixels: the photograph, [H, W, 3], uint8.
+        shown: which of its pictures tells most.
     """
 
     name: str
     pixels: np.ndarray
+    shown: str
 
     def record(self) -> Record:
         """Returns what predictions.jsonl says."""
 
     def pictures(self) -> dict[str, tuple[str, np.ndarray]]:
-        """Draws pictures, {name: (folder, pixels)}; the first one shows the answer at a glance."""
+        """Draws pictures, {name: (folder, pixels)}."""
 
 
 class TaskPredictor(NamedTuple):

@@ -210,6 +210,8 @@ class Segmentation(NamedTuple):
     class_names: Sequence[str]
     palette: Sequence[tuple[int, int, int]]
 
+    shown = 'overlay'  # the picture that tells most
+
     @property
     def shares(self) -> dict[str, float]:
         """Fractions of the pixels by class, the largest first; classes without pixels left out."""
@@ -226,12 +228,12 @@ class Segmentation(NamedTuple):
         return {'shares': self.shares}
 
     def pictures(self) -> dict[str, tuple[str, np.ndarray]]:
-        """Draws the classes over the photograph, alone in their colors, and as numbers."""
+        """Draws the classes as numbers, in their colors, and over the photograph."""
         over = overlays.overlay_labels(self.pixels, self.labels, self.palette)
         return {
-            'overlay': ('overlays', over),
             'labels': ('labels', self.labels),
             'colors': ('colors', overlays.color_labels(self.labels, self.palette)),
+            'overlay': ('overlays', over),
         }
 
 
