@@ -272,9 +272,12 @@ def _classification_layers(row: variants.Variant, naming: _Naming) -> Iterator[_
                 yield _Layer(conv, (level.name, block.name), *names[:2], channels, names[2])
             if block.projection:
                 path = (level.name, block.name, 'shortcut')
-                names = f'{parent}.{i}.downsample.0', f'{parent}.{i}.downsample.1'
-                theirs = f'{theirs}.identity_conv'
-                yield _Layer(block.projection, path, *names, 0, theirs, used=block.residual)
+                names = (
+                    f'{parent}.{i}.downsample.0',
+                    f'{parent}.{i}.downsample.1',
+                    f'{theirs}.identity_conv',
+                )
+                yield _Layer(block.projection, path, *names[:2], 0, names[2], block.residual)
 
 
 def _numbered(name: str, naming: _Naming) -> str:

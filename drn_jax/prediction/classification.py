@@ -209,12 +209,12 @@ class Classification(NamedTuple):
     region: tuple[float, ...]
     levels: dict[str, tuple[np.ndarray, int]]
 
-    shown = 'map'  # the picture that tells most
-
     @property
     def class_map(self) -> np.ndarray:
         """The response at the photograph's pixels, [H, W], float32: the class activation map."""
-        values, inside = overlays.enlarge(self.response, *self.pixels.shape[:2], self.region)
+        values, inside = overlays.enlarge(
+            self.response, self.pixels.shape[0], self.pixels.shape[1], self.region
+        )
         return np.where(inside, values, 0)
 
     def record(self) -> Record:
@@ -227,16 +227,24 @@ class Classification(NamedTuple):
             'channels': {name: int(channel) for name, (_, channel) in self.levels.items()},
         }
 
+    def overlay(self) -> np.ndarray:
+        """Draws map and box of the best class over the photograph."""
+        return self._with_box(
+            overlays.overlay_heatmap(
+                self.pixels, self.response, region=self.region, low=0.0, high=1.0
+            )
+        )
+
+    def _with_box(self, pixels: np.ndarray) -> np.ndarray:
+        drawn = [box for box in self.boxes[:1] if box]
+        label = [f'{self.class_names[0]}: {outputs.percent(self.probabilities[0])}'] * len(drawn)
+        return overlays.draw_boxes(pixels, drawn, label)
+
     def pictures(self) -> dict[str, tuple[str, np.ndarray]]:
         """Draws the box of the best class, the same over its map, and the levels."""
-        drawn = self.boxes[:1] if self.boxes[0] else []
-        label = [f'{self.class_names[0]}: {outputs.percent(self.probabilities[0])}'] * len(drawn)
-        over = overlays.overlay_heatmap(
-            self.pixels, self.response, region=self.region, low=0.0, high=1.0
-        )
         return {
-            'boxes': ('boxes', overlays.draw_boxes(self.pixels, drawn, label)),
-            'map': ('maps', overlays.draw_boxes(over, drawn, label)),
+            'boxes': ('boxes', self._with_box(self.pixels)),
+            'map': ('maps', self.overlay()),
             **{
                 name: (f'levels/{name}', overlays.heat_map(level))
                 for name, (level, _) in self.levels.items()

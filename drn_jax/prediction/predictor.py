@@ -128,7 +128,7 @@ class Predictor:
         """
         answers = self(given)
         pictures = [
-            Image.fromarray(answer.pictures()[answer.shown][1])
+            Image.fromarray(answer.overlay())
             for answer in (answers if isinstance(answers, list) else [answers])
         ]
         return pictures if isinstance(answers, list) else pictures[0]

@@ -27,12 +27,16 @@ class Answer(Protocol):
     Attributes:
         name: of the photograph.
         pixels: the photograph, [H, W, 3], uint8.
-        shown: which of its pictures tells most.
     """
 
-    name: str
-    pixels: np.ndarray
-    shown: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def pixels(self) -> np.ndarray: ...
+
+    def overlay(self) -> np.ndarray:
+        """Draws the answer over the photograph, [H, W, 3], uint8."""
 
     def record(self) -> Record:
         """Returns what predictions.jsonl says."""

@@ -210,13 +210,11 @@ class Segmentation(NamedTuple):
     class_names: Sequence[str]
     palette: Sequence[tuple[int, int, int]]
 
-    shown = 'overlay'  # the picture that tells most
-
     @property
     def shares(self) -> dict[str, float]:
         """Fractions of the pixels by class, the largest first; classes without pixels left out."""
-        fractions = np.bincount(self.labels.ravel(), minlength=len(self.class_names))
-        fractions = fractions / self.labels.size
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.class_names))
+        fractions = counts / self.labels.size
         return {
             self.class_names[label]: round(float(fractions[label]), 6)
             for label in np.argsort(-fractions, kind='stable')
@@ -227,13 +225,16 @@ class Segmentation(NamedTuple):
         """Returns what predictions.jsonl says."""
         return {'shares': self.shares}
 
+    def overlay(self) -> np.ndarray:
+        """Draws the classes over the photograph."""
+        return overlays.overlay_labels(self.pixels, self.labels, self.palette)
+
     def pictures(self) -> dict[str, tuple[str, np.ndarray]]:
         """Draws the classes as numbers, in their colors, and over the photograph."""
-        over = overlays.overlay_labels(self.pixels, self.labels, self.palette)
         return {
             'labels': ('labels', self.labels),
             'colors': ('colors', overlays.color_labels(self.labels, self.palette)),
-            'overlay': ('overlays', over),
+            'overlay': ('overlays', self.overlay()),
         }
 
 
