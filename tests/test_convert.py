@@ -131,7 +131,7 @@ def test_files_of_pytorch(tmp_path, caplog, options, variant, prefix, counters):
         [f'--variant={variant}', f'--input={tmp_path}/model.pth.tar', f'--output={tmp_path}/output']
     )
     assert_same(drn_jax.load(f'{tmp_path}/output')[1], drn_jax.from_torch(variant, state))
-    assert ('bn1.num_batches_tracked' in caplog.text) == counters
+    assert 'num_batches_tracked' not in caplog.text
     assert ('layer7.0.downsample.0.weight' in caplog.text) == (variant == 'drn_c_58')
 
 
@@ -224,7 +224,7 @@ def test_what_is_there_stays_as_it_was(tmp_path, c_26, checkpoint):
     'flags, field, message',
     [
         ([], '--output', 'required'),
-        (['--output=a'], '--input', '--input --checkpoint is required'),
+        (['--output=a'], '--input', '--input --checkpoint --list is required'),
         (['--input=a.pth', '--checkpoint=b', '--output=c'], '--checkpoint', 'not allowed with'),
         (['--input=a.pth', '--step=3', '--output=c'], '--step', 'goes with --checkpoint'),
         (['--input=a.pth', '--output=b.safetensors'], '--output', 'looks like a file'),

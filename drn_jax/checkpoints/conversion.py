@@ -42,7 +42,7 @@ def convert(
             variant.
     """
     if variant:  # before the file is read, which takes longer
-        with as_input_error(field='config.model'):
+        with as_input_error(field='--variant'):
             variants.lookup(variant, first_block=first_block, stride_in=stride_in)
     file = pathlib.Path(path)
     with weight_files.unpacked(file) as inner:

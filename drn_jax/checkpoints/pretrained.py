@@ -142,7 +142,7 @@ def text() -> str:
 
     Example:
         >>> print(text().splitlines()[1])
-        drn_a_18              drn_a_18         -      -  torchvision  BSD-3-Clause    47  f37072fd
+        drn_a_18              drn_a_18        -      -  torchvision  BSD-3-Clause   47  f37072fd
     """
     heading = ('name', 'network', 'top-1', 'top-5', 'origin', 'license', 'MB', 'digest')
     lines = [heading] + [
@@ -192,7 +192,7 @@ def lookup(name: str) -> Pretrained:
         Traceback (most recent call last):
         ...
         drn_jax.errors.InputError: pretrained:drn_c_27 is unknown; near to it are \
-drn_c_26, drn_d_22, drn_c_58; convert --list prints all
+drn_c_42, drn_c_26, drn_d_22; convert --list prints all
     """
     if name in TABLE:
         return TABLE[name]
