@@ -19,6 +19,7 @@ VERBS = {  # and the modules that do what they say
     'predict': 'predict',
     'convert': 'convert',
     'export': 'export',
+    'publish': 'publish',
     'plan': 'plan',
     'prepare': 'prepare',
     'check-data': 'check_data',

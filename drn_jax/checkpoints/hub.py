@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from etils import epath
+
 from drn_jax.checkpoints import downloads
 from drn_jax.errors import InputError, one_line
 from drn_jax.models import variants
@@ -26,7 +28,7 @@ def fetch(repository: str, revision: str | None, folder: pathlib.Path) -> pathli
     Raises:
         InputError: the library is missing, or the repository cannot be had.
     """
-    library = _library()
+    hub = library()
     where = f'hf:{repository}' + (f'@{revision}' if revision else '')
     options = {
         'revision': revision,
@@ -35,15 +37,15 @@ def fetch(repository: str, revision: str | None, folder: pathlib.Path) -> pathli
         'endpoint': os.environ.get('DRN_JAX_MIRROR') or None,
     }
     try:
-        return pathlib.Path(library.snapshot_download(repository, local_files_only=True, **options))
-    except library.errors.LocalEntryNotFoundError:
+        return pathlib.Path(hub.snapshot_download(repository, local_files_only=True, **options))
+    except hub.errors.LocalEntryNotFoundError:
         if downloads.offline():
             raise InputError(
                 f'{where} is not in the cache, and DRN_JAX_OFFLINE is set; leave that out once',
                 path=where,
             ) from None
     with named(where):
-        return pathlib.Path(library.snapshot_download(repository, **options))
+        return pathlib.Path(hub.snapshot_download(repository, **options))
 
 
 def weights(folder: pathlib.Path, where: str) -> tuple[pathlib.Path, str | None]:
@@ -76,7 +78,7 @@ def weights(folder: pathlib.Path, where: str) -> tuple[pathlib.Path, str | None]
 @contextlib.contextmanager
 def named(where: str) -> Iterator[None]:
     """Turns what the hub answers into one sentence that names the repository."""
-    errors = _library().errors
+    errors = library().errors
     try:
         yield
     except errors.GatedRepoError as error:
@@ -99,7 +101,33 @@ def named(where: str) -> Iterator[None]:
         ) from error
 
 
-def _library() -> Any:
+def upload(repository: str, folder: epath.Path) -> str:
+    """Uploads a folder as a repository, which is made if it is not there.
+
+    Args:
+        repository: ORGANIZATION/NAME.
+        folder: the folder, local.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        InputError: the library is missing, or the hub refuses it.
+    """
+    where = f'hf:{repository}'
+    interface = library().HfApi(endpoint=os.environ.get('DRN_JAX_MIRROR') or None)
+    with named(where):
+        interface.create_repo(repository, exist_ok=True)
+        commit = interface.upload_folder(repo_id=repository, folder_path=os.fspath(folder))
+    return str(commit)
+
+
+def library() -> Any:
+    """Returns `huggingface_hub`.
+
+    Raises:
+        InputError: it is not installed.
+    """
     try:
         import huggingface_hub
         import huggingface_hub.errors

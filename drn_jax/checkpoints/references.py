@@ -47,7 +47,7 @@ def resolve(reference: str | os.PathLike) -> epath.Path:
     if text.startswith(NAMED):
         return _named(text.removeprefix(NAMED))
     if text.startswith(HUB):
-        return _of_hub(text.removeprefix(HUB))
+        return _of_hub(text)
     if text.startswith(('https://', 'http://')):
         return _of_url(text)
     if text.lower().endswith(weight_files.READ) and os.path.isfile(text):
@@ -95,19 +95,34 @@ def _of_file(file: pathlib.Path) -> epath.Path:
     return _kept(f'{file.stem}-{digest[:12]}', lambda: conversion.convert(str(file)))
 
 
-def _of_hub(reference: str) -> epath.Path:
-    parts = re.fullmatch(r'([\w.-]+/[\w.-]+)(?:@([\w./-]+))?', reference)
+def repository(reference: str) -> tuple[str, str | None]:
+    """Returns the parts of `hf:ORGANIZATION/NAME@REVISION`: repository and revision, or None.
+
+    Raises:
+        InputError: it is no such reference.
+
+    Example:
+        >>> repository('hf:timm/resnet50.a1_in1k'), repository('hf:me/it@v2')
+        (('timm/resnet50.a1_in1k', None), ('me/it', 'v2'))
+    """
+    parts = re.fullmatch(rf'{HUB}([\w.-]+/[\w.-]+)(?:@([\w./-]+))?', reference)
     if not parts:
         raise InputError(
-            f'{HUB}{reference} is no repository; give {HUB}ORGANIZATION/NAME or '
-            f'{HUB}ORGANIZATION/NAME@REVISION'
+            f'{reference} is no repository; give {HUB}ORGANIZATION/NAME or '
+            f'{HUB}ORGANIZATION/NAME@REVISION',
+            path=reference,
         )
+    return parts[1], parts[2]
+
+
+def _of_hub(reference: str) -> epath.Path:
+    name, revision = repository(reference)
     with _writing(cache() / 'hub' / 'any'):
-        folder = hub.fetch(parts[1], parts[2], cache() / 'hub')
+        folder = hub.fetch(name, revision, cache() / 'hub')
     if weight_folders.exists(epath.Path(folder)):
         return epath.Path(folder)
-    file, variant = hub.weights(folder, f'{HUB}{reference}')
-    name = f'{parts[1].replace("/", "--")}-{folder.name[:12]}'
+    file, variant = hub.weights(folder, reference)
+    name = f'{name.replace("/", "--")}-{folder.name[:12]}'
     return _kept(name, lambda: conversion.convert(str(file), variant))
 
 

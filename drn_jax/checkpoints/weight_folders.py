@@ -20,8 +20,11 @@ WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
 
 
 def exists(path: epath.Path) -> bool:
-    """Returns whether a directory is such a folder."""
-    return (path / WEIGHTS).exists() and (path / CONFIG).exists()
+    """Returns whether a directory is such a folder, and not one that others wrote like it."""
+    try:
+        return (path / WEIGHTS).exists() and 'drn_jax' in json.loads((path / CONFIG).read_text())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def write(path: epath.Path, network: Converted) -> None:
