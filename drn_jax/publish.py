@@ -183,12 +183,12 @@ def card(checkpoint: checkpoints.Checkpoint, variables: Any, reference: str) -> 
         reference: by which it is loaded.
     """
     model, workdir = checkpoint.model, restore.workdir(checkpoint.path)
-    measured = None if weight_folders.exists(checkpoint.path) else _read(workdir / 'report.json')
-    metrics = restore.read_metrics(checkpoint.path)
+    report = {} if weight_folders.exists(checkpoint.path) else _read(workdir / 'report.json')
+    metrics = restore.read_metrics(checkpoint.path) or report.get('metrics')
+    published = report.get('published', {})
     results, training = 'Not stated.', 'Not stated.'
-    if metrics or measured:
-        metrics, published = metrics or measured['metrics'], (measured or {}).get('published', {})
-        data = (measured or {}).get('data') or checkpoint.config.data
+    if metrics:
+        data = report.get('data') or checkpoint.config.data
         results = '\n'.join(
             [
                 f'On {data["name"]}, step {checkpoint.step}:',
@@ -201,9 +201,9 @@ def card(checkpoint: checkpoints.Checkpoint, variables: Any, reference: str) -> 
                 ),
             ]
         )
-    if measured:
-        versions = ', '.join(f'{name} {number}' for name, number in measured['versions'].items())
-        training = f'```sh\n{measured["command"]}\n```\n\nVersions: {versions}.'
+    if report:
+        versions = ', '.join(f'{name} {number}' for name, number in report['versions'].items())
+        training = f'```sh\n{report["command"]}\n```\n\nVersions: {versions}.'
     kind = {'segmentation': 'image-segmentation'}.get(model.task, 'image-classification')
     return CARD.format(
         kind=kind,
@@ -217,12 +217,12 @@ def card(checkpoint: checkpoints.Checkpoint, variables: Any, reference: str) -> 
     )
 
 
-def _read(path: epath.Path) -> Any:
-    """Reads the report of a run, which need not be there."""
+def _read(path: epath.Path) -> dict[str, Any]:
+    """Reads the report of a run; empty where there is none."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
-        return None
+        return {}
 
 
 if __name__ == '__main__':
