@@ -70,6 +70,9 @@ FIELDS = (
              resume=True),
         _row('init_from', '', 'a checkpoint to start from; its head is taken if it fits'),
         _row('log_every_steps', 50, 'steps between lines in TensorBoard', 1, resume=True),
+        _row('profile_steps', (0, 0),
+             'a trace from one step to another, for TensorBoard and xprof; (0, 0): none', 0,
+             length=2, rising=True, resume=True),
         _row('watchdog_seconds', 1800.0,
              'a process in which nothing happens for so long ends; 0: never', 0, 1e9,
              resume=True, old_name='hang_seconds'),
@@ -313,12 +316,19 @@ def _check_value(field: Field, value: Any) -> None:
         problem = f'it has {field.length} numbers'
     elif not all(isinstance(number, int | float) for number in numbers):
         problem = 'give numbers'
+    elif _is_whole(field.default) and not _is_whole(value):
+        problem = 'give whole numbers'
     elif not all(field.least <= number <= field.most for number in numbers):  # false for nan
         problem = _allowed(field)
     elif field.rising and numbers[0] > numbers[1]:
         problem = 'give the smaller number first'
     if problem:
         raise InputError(f'{name} is {value}; {problem}', field=name)
+
+
+def _is_whole(value: Any) -> bool:
+    """Says whether a value is several numbers, all of them whole."""
+    return isinstance(value, tuple) and {type(number) for number in value} == {int}
 
 
 def _allowed(field: Field) -> str:
@@ -347,6 +357,13 @@ def _check_together(values: Mapping[str, Any]) -> None:
             f'config.batch_size {batch_size} does not divide into groups of '
             f'config.model.batch_norm_group_size {group}; use a divisor of it',
             field='config.model.batch_norm_group_size',
+        )
+    begin, end = values['profile_steps']
+    if begin == end > 0:
+        raise InputError(
+            f'config.profile_steps is {(begin, end)}, between which there is no step; give another '
+            f'second number, such as {(begin, end + 10)}',
+            field='config.profile_steps',
         )
     size = values.get('data.evaluation_size', (0, 0))
     if any(size) != all(size):

@@ -43,10 +43,17 @@ def main(argv: list[str]) -> None:
     config = commands.load_config(given.config, overrides)
     with commands.initialize(given):
         from drn_jax import experiments
+        from drn_jax.planning import peaks
         from drn_jax.training import loop  # it imports TensorFlow, which takes seconds
 
         experiment = experiments.resolve(config)
-        loop.train(experiment, workdir, commands.command_line('main', argv))
+        device, dtype = experiment.mesh.devices.flat[0], experiment.config.model.dtype
+        loop.train(
+            experiment,
+            workdir,
+            commands.command_line('main', argv),
+            lambda step: peaks.seconds(step, device, dtype),
+        )
 
 
 if __name__ == '__main__':

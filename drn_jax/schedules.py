@@ -166,6 +166,13 @@ def schedule(config: ml_collections.ConfigDict, examples: int) -> Schedule:
         examples: number of training images.
 
     Raises:
-        InputError: as `total_steps`.
+        InputError: as `total_steps`, or the run ends before the steps to trace.
     """
-    return Schedule(examples, cadence(config, examples), learning_rate(config, examples))
+    when, (begin, end) = cadence(config, examples), config.profile_steps
+    if end and begin >= when.last:
+        raise InputError(
+            f'config.profile_steps is {(begin, end)}, but the run has {when.last} steps; begin '
+            'below that, or give (0, 0) for no trace',
+            field='config.profile_steps',
+        )
+    return Schedule(examples, when, learning_rate(config, examples))

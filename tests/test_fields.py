@@ -24,6 +24,11 @@ def test_the_configs_pass(path):
     'field, value, message',
     [
         ('log_every_steps', 0, 'config.log_every_steps is 0; it must be at least 1'),
+        ('profile_steps', (20, 10), 'give the smaller number first'),
+        ('profile_steps', (-1, 10), r'profile_steps is \(-1, 10\); it must be at least 0'),
+        ('profile_steps', (1.5, 3), r'profile_steps is \(1.5, 3\); give whole numbers'),
+        ('profile_steps', (10,), 'it has 2 numbers'),
+        ('profile_steps', (10, 10), r'no step; give another second number, such as \(10, 20\)'),
         ('batch_size', -16, 'config.batch_size is -16; it must be at least 1'),
         ('epochs', math.nan, 'config.epochs is nan; it must be at least 0 and at most 1e'),
         ('evaluation.every_epochs', 0.0, 'every_epochs is 0.0; it must be above 0'),
@@ -125,7 +130,8 @@ def test_changes_without_effect_on_results_are_accepted(field, value):
 
 
 RESUMABLE = """
-batch_size - model.dtype - data.shards - data.shuffle_buffer - seed - augmentation.lighting -
+profile_steps + batch_size - model.dtype - data.shards - data.shuffle_buffer - seed -
+augmentation.lighting -
 optimizer.momentum - model.rematerialize + model.convolution + epochs + steps + log_every_steps +
 watchdog_seconds + data.data_dir + data.manual_dir + data.validation_split + data.threads +
 data.max_unreadable_fraction + data.palette + data.evaluation_size + evaluation.batch_size +

@@ -13,6 +13,7 @@ class Chip(NamedTuple):
     """What an estimate needs to know of one TPU chip.
 
     Attributes:
+        kinds: what JAX calls the device.
         peak_flops: bfloat16 operations a second, a multiplication and an addition being two.
         clock_hz: cycles a second in which the compiler counts; the matrix units' at `peak_flops`.
         memory_bytes: of HBM that a program may take.
@@ -22,6 +23,7 @@ class Chip(NamedTuple):
         chip_config: how the compiler is told to see its cores, where that is not the default.
     """
 
+    kinds: tuple[str, ...]
     peak_flops: float
     clock_hz: float
     memory_bytes: int
@@ -42,10 +44,14 @@ _SMALL_CUBOIDS = ('2x2x1', '2x2x2', '2x2x4', '2x4x4')
 # has, when asked for more. Not here: tpu7x, which libtpu 0.0.52 compiles for, but jax 0.10.2 cannot
 # read what comes out (as_text: 'async-update instruction should have 1 operands but sees 2').
 CHIPS = {
-    'v4': Chip(275e12, 1.05e9, int(30.75 * 2**30), 50e9, _SMALL_CUBOIDS, 4, 'megacore'),
-    'v5e': Chip(197e12, 1.5e9, int(15.75 * 2**30), 50e9, _FLAT, 16),
-    'v5p': Chip(459e12, 1.75e9, int(95.73 * 2**30), 100e9, _SMALL_CUBOIDS, 4),
-    'v6e': Chip(918e12, 1.75e9, int(31.24 * 2**30), 100e9, _FLAT, 16),
+    'v4': Chip(
+        ('TPU v4',), 275e12, 1.05e9, int(30.75 * 2**30), 50e9, _SMALL_CUBOIDS, 4, 'megacore'
+    ),
+    'v5e': Chip(('TPU v5 lite', 'TPU v5e'), 197e12, 1.5e9, int(15.75 * 2**30), 50e9, _FLAT, 16),
+    'v5p': Chip(
+        ('TPU v5', 'TPU v5p'), 459e12, 1.75e9, int(95.73 * 2**30), 100e9, _SMALL_CUBOIDS, 4
+    ),
+    'v6e': Chip(('TPU v6 lite', 'TPU v6e'), 918e12, 1.75e9, int(31.24 * 2**30), 100e9, _FLAT, 16),
 }
 # Seconds from one chip to its neighbor. Source: How To Scale Your Model, chapter 'How to Think
 # About TPUs' (jax-ml.github.io/scaling-book), about a microsecond for each hop.

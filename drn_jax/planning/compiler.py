@@ -13,7 +13,7 @@ from drn_jax import experiments, tasks
 from drn_jax.data import batch_specs
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError, one_line
-from drn_jax.planning import cuda_compiler, kernels
+from drn_jax.planning import cuda_compiler, peaks
 from drn_jax.planning.chips import Slice
 from drn_jax.planning.dataset_sizes import PlannedSource
 from drn_jax.training import states, steps
@@ -107,17 +107,27 @@ def compile_step(experiment: experiments.Experiment) -> Program:
         ).items()
     }
     lowered = steps.train_step(task, optimizer, mesh).lower(state, batch, key)
-    is_gpu = mesh.devices.flat[0].platform == 'gpu'
+    platform = mesh.devices.flat[0].platform
+    options = cuda_compiler.OPTIONS if platform == 'gpu' else None
     try:
-        compiled: Any = lowered.compile(compiler_options=cuda_compiler.OPTIONS if is_gpu else None)
+        return read(lowered.compile(compiler_options=options), platform)
     except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' not in str(error):
             raise
         return Program('', too_large=str(error))
-    memory, text = compiled.memory_analysis(), compiled.as_text()
+
+
+def read(compiled: jax.stages.Compiled, platform: str) -> Program:
+    """Reads from a compiled step what a plan rests on.
+
+    Args:
+        compiled: the step.
+        platform: it was compiled for.
+    """
+    memory: Any = compiled.memory_analysis()
     return Program(
-        text,
-        kernels.total_operations(text) if is_gpu else compiled.cost_analysis()['flops'],
+        compiled.as_text() or '',
+        peaks.operations(compiled, platform),
         memory.temp_size_in_bytes,
         memory.argument_size_in_bytes,
     )

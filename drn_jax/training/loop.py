@@ -17,12 +17,15 @@ from drn_jax.distributed.preemption import PreemptionGuard
 from drn_jax.distributed.watchdog import Watchdog
 from drn_jax.errors import InputError, Stopped
 from drn_jax.experiments import Experiment
-from drn_jax.reporting import progress, reports, writers
+from drn_jax.reporting import profiles, progress, reports, writers
 from drn_jax.training import evaluation, states, steps
 
 
 def train(
-    experiment: Experiment, workdir: epath.PathLike, command: str = ''
+    experiment: Experiment,
+    workdir: epath.PathLike,
+    command: str = '',
+    seconds_at_peak: Callable[[jax.stages.Compiled], float | None] = lambda step: None,
 ) -> dict[str, int | float]:
     """Trains the network of an experiment, or goes on where an earlier run stopped.
 
@@ -31,6 +34,8 @@ def train(
         workdir: directory of the run, local or gs://. It receives `checkpoints/`, `tensorboard/`
             and, at the end, `report.json`.
         command: what was typed, for the report.
+        seconds_at_peak: returns how long the compiled step would take at the peak of the devices,
+            for the share of it that is reached; None where that is not known.
 
     Returns:
         The validation metrics of the last step, {name: number}.
@@ -62,21 +67,19 @@ def train(
             if not (workdir / 'report.json').exists():
                 write_report(experiment, workdir, command, metrics, step=first)
             return log_result(experiment, workdir, saved, metrics)
-        images = data.training_batches(
-            experiment.source,
-            config.data,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            first_step=first,
-            rows=meshes.local_rows(config.batch_size, mesh),
-        )
+        images = training_batches(experiment, first)
+        log_start(experiment, state)
         skip = config.optimizer.max_consecutive_nonfinite > 0
         step_function = steps.train_step(task, optimizer, mesh, skip=skip)
-        log_start(experiment, state)
-        batches = meshes.prefetch_to_device(images, mesh, (*task.batch_keys, 'index'), rows=True)
+        look = steps.sample_inputs(task, mesh, config.data.mean, config.data.std)
         logger = stack.enter_context(
             writers.TrainLogger(workdir, config.batch_size, rate, first, when.last, skip)
         )
+        batches = logger.data_wait.feed(
+            meshes.prefetch_to_device(images, mesh, (*task.batch_keys, 'index'), rows=True)
+        )
+        run = range(first, when.last)
+        profile = stack.enter_context(profiles.Profile(logger, config.profile_steps, run))
         watchdog = stack.enter_context(Watchdog(config.watchdog_seconds))
         guard = stack.enter_context(PreemptionGuard(watchdog))
         stack.push(saved.finish)  # a second SIGTERM ends no save, and one that hangs is noticed
@@ -84,14 +87,18 @@ def train(
         if unmeasured:
             metrics = measure(state)
         started = time.monotonic()
-        for step in range(first, when.last):
-            batch = next(batches)
-            if step == first:
-                look = steps.sample_inputs(task, mesh, config.data.mean, config.data.std)
-                logger.inputs(step, look(batch, key))
-                train_step = memory.compile_checked(step_function, state, batch, key)
-            state, logs = train_step(state, batch, key)
+        for step in run:
+            with jax.profiler.StepTraceAnnotation('train', step_num=step):
+                batch = next(batches)
+                if step == first:
+                    logger.inputs(step, look(batch, key))
+                    compiling = time.monotonic()
+                    train_step = memory.compile_checked(step_function, state, batch, key)
+                    logger.compiled(time.monotonic() - compiling, seconds_at_peak(train_step))
+                    profile.at(step, state)
+                state, logs = train_step(state, batch, key)
             logger.add(step, logs)
+            profile.at(step + 1, state)
 
             done, stopping = step + 1, guard.should_stop(f'step {step}')
             if when.logs(done) or stopping or step == first:
@@ -112,6 +119,7 @@ def train(
             step=when.last,
             first_step=first,
             seconds=round(seconds, 1),
+            **logger.speeds(),
             unreadable_images=processes.all_gather_names(images.unreadable),
         )
         return log_result(experiment, workdir, saved, metrics)
@@ -145,6 +153,19 @@ def first_state(
     variant = restore.read_config(experiment.start).model.variant
     progress.say(f'starting from {experiment.config.init_from} ({variant}): {found}')
     return state.replace(variables=variables)
+
+
+def training_batches(experiment: Experiment, first: int) -> Any:
+    """Returns the batches of this process, from a step on."""
+    config = experiment.config
+    return data.training_batches(
+        experiment.source,
+        config.data,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        first_step=first,
+        rows=meshes.local_rows(config.batch_size, experiment.mesh),
+    )
 
 
 def measurer(

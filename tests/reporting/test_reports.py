@@ -1,13 +1,17 @@
 """Progress, tables and reports."""
 
+import contextlib
 import json
 import pathlib
+import threading
 
+import jax
 import numpy as np
 import pytest
+from support.errors import refused
 
 from drn_jax import recipes
-from drn_jax.reporting import progress, reports, writers
+from drn_jax.reporting import profiles, progress, reports, writers
 
 
 class Clock:
@@ -78,6 +82,8 @@ def test_a_logger_measures_the_speed_between_flushes(clock, tmp_path, capsys):
     with writers.TrainLogger(
         tmp_path, batch_size=4, rate=lambda step: 0.1, first=0, last=3
     ) as logger:
+        clock.now += 7  # compiling
+        logger.compiled(7.04, seconds_at_peak=0.25)
         for step in range(2):
             logger.add(step, {'loss': np.float32(2.0)})
         clock.now += 2
@@ -89,7 +95,94 @@ def test_a_logger_measures_the_speed_between_flushes(clock, tmp_path, capsys):
         logger.flush()
         assert 'step 2: validation top1_error 50.00 %' in capsys.readouterr().out
         assert logger.speed == 4.0
+        assert logger.speeds() == {
+            'compile_seconds': 7.0,
+            'images_per_second': 4.0,
+            'data_wait_fraction': 0.0,
+            'peak_fraction': 0.25,
+        }
+        assert capsys.readouterr().out.endswith(
+            '3 steps: 4.0 images/s, 0 % of the time waiting for data, 25 % of peak; compiled in '
+            '7.0 s\n'
+        )
     assert list((tmp_path / 'tensorboard').iterdir())
+
+
+class OwnClocks:
+    """A clock for each thread."""
+
+    def __init__(self):
+        self.now = {}
+
+    def monotonic(self):
+        return self.now.get(threading.current_thread().name, 0)
+
+
+class Step:
+    """What a step gives, that is there at some time."""
+
+    def __init__(self, clocks, end):
+        self.clocks, self.end = clocks, end
+
+    def block_until_ready(self):
+        self.clocks.now['data wait'] = self.end
+        return self
+
+
+@pytest.mark.parametrize('step_seconds, waited', [(2, 3 + 1 + 1), (3, 3), (50, 3)])
+def test_devices_wait_for_data_from_the_end_of_a_step(monkeypatch, step_seconds, waited):
+    clocks = OwnClocks()
+    monkeypatch.setattr(writers, 'time', clocks)
+    here = threading.current_thread().name
+
+    def batches():
+        for number in range(3):
+            clocks.now[here] = clocks.monotonic() + 3
+            yield number
+
+    data_wait, end = writers.DataWait(), 0
+    for _ in data_wait.feed(batches()):
+        end = max(end, clocks.monotonic()) + step_seconds
+        data_wait.started({'loss': Step(clocks, end)})
+    data_wait.close()
+    assert data_wait.seconds == waited
+
+
+def test_an_error_on_a_device_is_left_to_the_loop():
+    class Failing:
+        def block_until_ready(self):
+            raise RuntimeError('of a device')
+
+    data_wait = writers.DataWait()
+    data_wait.started(Failing())
+    data_wait.close()
+
+
+def test_a_trace_that_cannot_be_written_is_one_sentence_and_an_unfinished_one_is_left(tmp_path):
+    with writers.TrainLogger(tmp_path, 4, lambda step: 0.1, 0, 9) as logger:
+        with contextlib.suppress(KeyError), profiles.Profile(logger, (2, 4), range(9)) as profile:
+            profile.at(2, None)
+            raise KeyError
+        (tmp_path / 'tensorboard' / 'plugins').write_text('in the way')
+        with profiles.Profile(logger, (2, 4), range(3, 9)) as profile:
+            for step in range(3, 5):
+                end = refused('config.profile_steps', tmp_path / 'tensorboard', 'cannot be written')
+                with end if step == 4 else contextlib.nullcontext():
+                    profile.at(step, jax.numpy.ones(2))
+
+
+def test_a_profiler_of_tpus_without_a_tpu_is_not_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(profiles.importlib.util, 'find_spec', lambda name: name == 'libtpu')
+    before = jax.config.jax_platforms
+    with writers.TrainLogger(tmp_path, 4, lambda step: 0.1, 0, 9) as logger:
+        profiles.Profile(logger, (2, 4), range(9))  # JAX was told where to look
+        jax.config.update('jax_platforms', None)
+        try:
+            profiles.Profile(logger, (0, 0), range(9))
+            with refused('config.profile_steps', match='set JAX_PLATFORMS=cpu in the env'):
+                profiles.Profile(logger, (2, 4), range(9))
+        finally:
+            jax.config.update('jax_platforms', before)
 
 
 def test_a_loss_that_is_not_finite_is_named(tmp_path):

@@ -1,5 +1,6 @@
 """Whole runs on the embedded data set: training, resuming, stopping, reports."""
 
+import gzip
 import json
 import os
 import pathlib
@@ -42,7 +43,10 @@ def config(digit_scenes_dir):
 
 
 def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
-    metrics = loop.train(experiments.resolve(config), tmp_path / 'run', 'what was typed')
+    config.profile_steps = (1, 3)
+    metrics = loop.train(
+        experiments.resolve(config), tmp_path / 'run', 'what was typed', lambda step: 1e-9
+    )
     report = json.loads((tmp_path / 'run' / 'report.json').read_text())
     assert report['metrics'] == metrics and metrics['examples'] == 20
     assert 0 <= metrics['top5_error'] <= metrics['top1_error'] <= 1
@@ -56,9 +60,18 @@ def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
     }
     assert report['versions']['jax'] == jax.__version__
     assert report['devices'] == {'kind': 'cpu', 'count': 8, 'processes': 1}
-    assert report['training']['step'] == 4
-    assert list((tmp_path / 'run' / 'tensorboard').iterdir())
+    training = report['training']
+    assert training['step'] == 4 and training['compile_seconds'] < training['seconds']
+    assert 0 <= training['data_wait_fraction'] <= 1
+    assert 0 < training['peak_fraction'] == pytest.approx(1e-9 / 16 * training['images_per_second'])
     printed = capsys.readouterr().out
+    assert '\ncompiled in ' in printed and '\ntrace of steps 1 to 2: ' in printed
+    folder = pathlib.Path(printed.partition('\ntrace of steps 1 to 2: ')[2].splitlines()[0])
+    assert folder.parent == tmp_path / 'run' / 'tensorboard' / 'plugins' / 'profile'
+    (trace,), (planes,) = folder.glob('*.trace.json.gz'), folder.glob('*.xplane.pb')
+    events = json.loads(gzip.decompress(trace.read_bytes()))['traceEvents']
+    steps = [event['args']['step_num'] for event in events if event.get('name') == 'train']
+    assert steps == ['1', '2'] and b'train_step' in planes.read_bytes()
     assert 'level6/block1/conv2/kernel' in printed and 'starting at step 0 of 4' in printed
     assert str(tmp_path / 'run' / 'report.json') in printed
 
@@ -69,7 +82,9 @@ def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
 
     config.steps = 6
     loop.train(experiments.resolve(config), tmp_path / 'run')
-    assert 'resuming at step 4 of 6' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'resuming at step 4 of 6' in printed
+    assert 'no trace: the run goes on at step 4, after config.profile_steps (1, 3)' in printed
     model, variables = drn_jax.load(tmp_path / 'run', 6)
     logits = model.apply(variables, np.zeros((1, 96, 96, 3), np.float32))
     assert logits.shape == (1, 10)
@@ -125,6 +140,7 @@ def test_a_number_that_is_not_finite_stops_the_run_before_it_is_saved(config, tm
         ({'mesh.devices': 64}, 'config.mesh.devices', 'this machine has 8'),
         ({'checkpoint.best_is': 'newest'}, 'config.checkpoint.best_is', ''),
         ({'optimizer.schedule': 'line'}, 'config.optimizer.schedule', ''),
+        ({'profile_steps': (4, 9)}, 'config.profile_steps', r'\(4, 9\), but the run has 4 steps'),
     ],
 )
 def test_bad_settings_end_before_anything_is_written(config, tmp_path, changes, field, message):
