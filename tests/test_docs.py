@@ -23,7 +23,7 @@ PAGES = {
     for path in sorted([*ROOT.glob('*.md'), *ROOT.glob('docs/**/*.md')])
 }
 # Flags of programs that are not ours, and of scripts, whose head explains them.
-FOREIGN = {'help', 'strict', 'nodes', 'gpus-per-node', 'time'} | {
+FOREIGN = {'help', 'strict', 'nodes', 'gpus-per-node', 'time', 'logdir'} | {
     flag
     for path in ROOT.glob('launch/*.sh')
     for flag in re.findall(r'--([a-z][\w-]*)', path.read_text())
