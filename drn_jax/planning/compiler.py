@@ -87,14 +87,11 @@ def devices_of(tpu_slice: Slice) -> Sequence[jax.Device]:
         ) from error
 
 
-def compile_step(experiment: experiments.Experiment) -> Program:
-    """Compiles the training step of an experiment.
+def lower_step(experiment: experiments.Experiment) -> jax.stages.Lowered:
+    """Lowers the training step of an experiment, for devices that need not be there.
 
     Args:
-        experiment: what is planned, with devices that need not be there.
-
-    Returns:
-        What the compiler made of it.
+        experiment: what is planned or measured.
     """
     config, task, mesh = experiment.config, experiment.task, experiment.mesh
     assert experiment.schedule  # it is one to train
@@ -106,8 +103,19 @@ def compile_step(experiment: experiments.Experiment) -> Program:
             experiment.kind.label_kind, config.data, config.batch_size
         ).items()
     }
-    lowered = steps.train_step(task, optimizer, mesh).lower(state, batch, key)
-    platform = mesh.devices.flat[0].platform
+    return steps.train_step(task, optimizer, mesh).lower(state, batch, key)
+
+
+def compile_step(experiment: experiments.Experiment) -> Program:
+    """Compiles the training step of an experiment.
+
+    Args:
+        experiment: what is planned.
+
+    Returns:
+        What the compiler made of it.
+    """
+    lowered, platform = lower_step(experiment), experiment.mesh.devices.flat[0].platform
     options = cuda_compiler.OPTIONS if platform == 'gpu' else None
     try:
         return read(lowered.compile(compiler_options=options), platform)
