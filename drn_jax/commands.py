@@ -2,8 +2,11 @@
 
 import argparse
 import contextlib
+import hashlib
 import logging as python_logging
 import os
+import pathlib
+import platform
 import re
 import runpy
 import shlex
@@ -15,10 +18,11 @@ from typing import Any, NoReturn
 import ml_collections
 from absl import logging
 
-from drn_jax import fields
+from drn_jax import fields, paths
 from drn_jax.errors import InputError, Stopped, one_line
 from drn_jax.overrides import override
 
+MOST_COMPILED = 2 << 30  # bytes of compiled programs that are kept
 PROGRAMS = ('drn-jax', 'python -m drn_jax')  # the names of `drn_jax.cli`
 
 
@@ -48,6 +52,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=prog,
             description=description.replace(f'python -m drn_jax.{command}', prog),
+            epilog=f'Downloads and compiled programs are kept in {paths.cache()} (DRN_JAX_CACHE).',
             allow_abbrev=False,
             formatter_class=argparse.RawTextHelpFormatter,
         )
@@ -241,6 +246,7 @@ def run(main: Callable[[list[str]], Any]) -> None:
     # Of a save that fails it shows all writes that failed, with traces, after the one sentence.
     python_logging.getLogger('asyncio').setLevel(python_logging.CRITICAL)
     show_warnings()
+    keep_compiled()
     try:
         main(sys.argv[1:])
     except InputError as error:
@@ -270,6 +276,26 @@ def _end(status: int) -> NoReturn:
     if _process_name():
         sys.modules['drn_jax.distributed.processes'].exit_now(status)
     sys.exit(status)
+
+
+def keep_compiled() -> None:
+    """Keeps compiled programs for the next start, where JAX_COMPILATION_CACHE_DIR is not set.
+
+    They lie in the cache of `paths`, by machine: what was compiled for one CPU may not run on
+    another. The oldest go when there are more than `MOST_COMPILED` bytes.
+    """
+    if 'JAX_COMPILATION_CACHE_DIR' in os.environ:
+        return
+    import jax
+
+    with contextlib.suppress(OSError):
+        cpu = pathlib.Path('/proc/cpuinfo').read_text()
+        features = re.findall(r'^(?:flags|Features|model name)\s*:.*', cpu, re.MULTILINE)
+        machine = f'{platform.machine()} {sorted(set(features))}'.encode()
+        folder = paths.cache() / 'compiled' / hashlib.sha256(machine).hexdigest()[:12]
+        folder.mkdir(parents=True, exist_ok=True)
+        jax.config.update('jax_compilation_cache_dir', str(folder))
+        jax.config.update('jax_compilation_cache_max_size', MOST_COMPILED)
 
 
 def show_warnings() -> None:

@@ -87,6 +87,23 @@ copy it afterwards
         return pathlib.Path(_local(text, given))
 
 
+def cache() -> pathlib.Path:
+    """Returns where downloads and compiled programs are kept; it need not be there.
+
+    It is `$DRN_JAX_CACHE`, else `drn_jax` in the user's cache directory.
+
+    Example:
+        >>> import unittest.mock
+        >>> with unittest.mock.patch.dict(os.environ, DRN_JAX_CACHE='/data/kept'):
+        ...     cache()
+        PosixPath('/data/kept')
+    """
+    if given := os.environ.get('DRN_JAX_CACHE'):
+        return pathlib.Path(given).expanduser().absolute()
+    user = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    return pathlib.Path(user) / 'drn_jax'
+
+
 def _check_cloud(text, given):
     """Refuses places in Cloud Storage that the libraries do not understand, or differently."""
     bucket, _, name = text.removeprefix(CLOUD).partition('/')

@@ -10,10 +10,12 @@ import sys
 import numpy as np
 import pytest
 from models.fills import random_variables
+from PIL import Image
 from safetensors.numpy import save_file
 
 import drn_jax
 from drn_jax import cli, commands, convert, export, fields, recipes
+from drn_jax.checkpoints import conversion, pretrained, references, weight_folders
 from drn_jax.overrides import override
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -78,12 +80,23 @@ def place(tmp_path_factory):
             '--no_check',
         ]
     )
+    # What `pretrained:drn_c_26` would download: a folder of the cache.
+    config = recipes.classification()
+    config.model.width, config.model.num_classes = 1 / 16, 10
+    row = pretrained.lookup('drn_c_26')
+    kept = folder / f'cache/checkpoints/{row.name}-{row.digest[:8]}-{references.FORMAT}'
+    kept.mkdir(parents=True)
+    weight_folders.write(kept, conversion.Converted(config, random_variables(model)))
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / 'photograph.jpg')
     return folder
 
 
 @pytest.mark.parametrize('page', [name for name, text in PAGES.items() if blocks(text, 'python')])
 def test_python_runs_and_shapes_are_as_the_comments_say(page, place, monkeypatch):
     monkeypatch.chdir(place)
+    monkeypatch.setenv('DRN_JAX_CACHE', str(place / 'cache'))
+    monkeypatch.setenv('DRN_JAX_OFFLINE', '1')
     names: dict = {}
     for block in blocks(PAGES[page], 'python'):
         exec(compile(block, page, 'exec'), names)

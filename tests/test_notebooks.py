@@ -4,6 +4,11 @@ import os
 import pathlib
 
 import pytest
+from models.fills import random_variables
+
+import drn_jax
+from drn_jax import recipes
+from drn_jax.checkpoints import conversion, weight_folders
 
 nbformat = pytest.importorskip('nbformat')
 nbclient = pytest.importorskip('nbclient')
@@ -15,6 +20,7 @@ SMALL = {
     ),
     'segment_your_label_maps': 'steps, width = 2, 0.0625',
     'backbone_in_nnx': 'steps, width = 2, 0.0625',
+    'pretrained': "resnet, drn = 'resnet', 'drn'",
 }
 
 
@@ -30,6 +36,15 @@ def test_notebook_runs(name, tmp_path, monkeypatch, request):
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]))
     if name == 'classify_and_localize':
         monkeypatch.setenv('TFDS_DATA_DIR', str(request.getfixturevalue('digit_scenes_dir')))
+    if name == 'pretrained':
+        for folder, variant in (('resnet', 'resnet_18'), ('drn', 'drn_a_18')):
+            config = recipes.classification()
+            config.model.variant, config.model.width = variant, 0.0625
+            config.model.num_classes, config.data.class_names = 2, ('cat', 'dog')
+            model = drn_jax.create_model(variant, 2, width=0.0625)
+            (tmp_path / folder).mkdir()
+            network = conversion.Converted(config, random_variables(model))
+            weight_folders.write(tmp_path / folder, network)
     client = nbclient.NotebookClient(
         notebook, timeout=300, resources={'metadata': {'path': str(tmp_path)}}
     )

@@ -5,7 +5,6 @@ else `drn_jax` in the user's cache directory.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import pathlib
@@ -14,6 +13,7 @@ import shutil
 import urllib.parse
 from collections.abc import Callable, Iterator
 
+import filelock
 from etils import epath
 
 from drn_jax import paths
@@ -22,7 +22,7 @@ from drn_jax.errors import InputError
 from drn_jax.reporting import progress
 
 NAMED, HUB = 'pretrained:', 'hf:'
-_FORMAT = 1  # of what is kept; a change of it converts anew
+FORMAT = 1  # of what is kept; a change of it converts anew
 
 
 def resolve(reference: str | os.PathLike) -> epath.Path:
@@ -53,15 +53,6 @@ def resolve(reference: str | os.PathLike) -> epath.Path:
     if text.lower().endswith(weight_files.READ) and os.path.isfile(text):
         return _of_file(pathlib.Path(text))
     return paths.directory(text)
-
-
-def cache() -> pathlib.Path:
-    """Returns the directory of the cache; it need not be there."""
-    given = os.environ.get('DRN_JAX_CACHE')
-    if given:
-        return pathlib.Path(given).expanduser().absolute()
-    user = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    return pathlib.Path(user) / 'drn_jax'
 
 
 def _named(name: str) -> epath.Path:
@@ -117,8 +108,8 @@ def repository(reference: str) -> tuple[str, str | None]:
 
 def _of_hub(reference: str) -> epath.Path:
     name, revision = repository(reference)
-    with _writing(cache() / 'hub' / 'any'):
-        folder = hub.fetch(name, revision, cache() / 'hub')
+    with _writing(paths.cache() / 'hub' / 'any'):
+        folder = hub.fetch(name, revision, paths.cache() / 'hub')
     if weight_folders.exists(epath.Path(folder)):
         return epath.Path(folder)
     file, variant = hub.weights(folder, reference)
@@ -128,10 +119,10 @@ def _of_hub(reference: str) -> epath.Path:
 
 def _kept(name: str, convert: Callable[[], conversion.Converted]) -> epath.Path:
     """Returns a folder of the cache, which is made once, by one process of many."""
-    folder = cache() / 'checkpoints' / f'{name}-{_FORMAT}'
+    folder = paths.cache() / 'checkpoints' / f'{name}-{FORMAT}'
     if folder.exists():
         return epath.Path(folder)
-    with _writing(folder), _locked(folder.with_name(f'{folder.name}.lock')):
+    with _writing(folder), filelock.FileLock(folder.with_name(f'{folder.name}.lock')):
         if not folder.exists():  # another process may have made it by now
             partial = folder.with_name(f'{folder.name}.partial')
             shutil.rmtree(partial, ignore_errors=True)
@@ -149,7 +140,7 @@ def _downloaded(url: str) -> Iterator[pathlib.Path]:
 
     A file that cannot be used goes too: the next try should not meet it again.
     """
-    file = cache() / 'downloads' / f'{_short(url)}-{_name(url)}'
+    file = paths.cache() / 'downloads' / f'{_short(url)}-{_name(url)}'
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
         downloads.download(url, file)
@@ -175,15 +166,7 @@ def _writing(folder: pathlib.Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f'the cache {cache()} cannot be written ({error.strerror or error}); make room or '
-            'rights for it, or name another directory with DRN_JAX_CACHE',
-            path=cache(),
+            f'the cache {paths.cache()} cannot be written ({error.strerror or error}); make room '
+            'or rights for it, or name another directory with DRN_JAX_CACHE',
+            path=paths.cache(),
         ) from error
-
-
-@contextlib.contextmanager
-def _locked(file: pathlib.Path) -> Iterator[None]:
-    """Waits until no other process holds the lock; it ends with the process that holds it."""
-    with file.open('w') as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
