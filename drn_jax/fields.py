@@ -149,8 +149,8 @@ FIELDS = (
         _row('evaluation_size', (0, 0),
              'height and width to resize to; (0, 0): images as they are', 0, length=2,
              resume=True),
-        _row('palette', (), 'colors of the classes, (red, green, blue) in 0 to 255 each; (): those of the '
-             'data set', resume=True),
+        _row('palette', (), 'colors of the classes, each (red, green, blue) in 0 to 255; '
+             "(): the data set's", resume=True),
         labels='maps',
     ),
     *_section(
@@ -367,7 +367,7 @@ def _is_color(value: Any) -> bool:
 def _other_unit(field: Field, numbers: Sequence[float]) -> str:
     """Proposes what numbers out of range are, if they were given in the field's other unit."""
     given = [number / field.unit for number in numbers] if field.unit else []
-    if not given or not all(field.least <= number <= field.most for number in given):
+    if not given or not all((field.least or 0) <= number <= field.most for number in given):
         return ''
     names = {100: 'percents', 255: 'numbers for white being 255'}
     proposed = ', '.join(f'{number:.6g}' for number in given)

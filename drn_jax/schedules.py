@@ -67,9 +67,7 @@ def learning_rate(config: ml_collections.ConfigDict, examples: int) -> optax.Sch
     peak = optimizer.learning_rate * config.batch_size / optimizer.base_batch_size
     warmup = int(optimizer.warmup_epochs * per_epoch)
     steps = total_steps(config, examples)
-    falls = collections.Counter(
-        int(epoch * per_epoch) - warmup for epoch in optimizer.decay_epochs
-    )
+    falls = collections.Counter(int(epoch * per_epoch) - warmup for epoch in optimizer.decay_epochs)
     factors = {step: optimizer.decay_factor**times for step, times in falls.items()}
     schedules = {
         'steps': lambda: optax.piecewise_constant_schedule(peak, factors),
