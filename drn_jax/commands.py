@@ -202,7 +202,7 @@ def load_config(path: str, overrides: Sequence[str]) -> ml_collections.ConfigDic
 
     Raises:
         InputError: there is no such file or field, the file does not run, or a value has the wrong
-            type.
+            type or is out of range.
     """
     file, _, argument = path.partition(':')
     if not os.path.isfile(file):
@@ -219,6 +219,12 @@ def load_config(path: str, overrides: Sequence[str]) -> ml_collections.ConfigDic
                 field='--config',
             )
         config = get_config(argument) if argument else get_config()
+        if not isinstance(config, ml_collections.ConfigDict):
+            raise InputError(
+                f'get_config() of --config={path} returns {type(config).__name__}; let it return a '
+                'configuration of drn_jax.recipes',
+                field='--config',
+            )
     except InputError:
         raise
     except Exception as error:  # it is the user's code
@@ -228,7 +234,9 @@ def load_config(path: str, overrides: Sequence[str]) -> ml_collections.ConfigDic
             f'--config={path} does not run: {type(error).__name__}: {one_line(error)}',
             field='--config',
         ) from error
-    return override(config, overrides)
+    config = override(config, overrides)
+    fields.check(config)
+    return config
 
 
 def run(main: Callable[[list[str]], Any]) -> None:

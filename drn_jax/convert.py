@@ -92,7 +92,7 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
         paths.directory(given.output, '--output')  # raises now, not after reading weights
         if given.step is not None:
             parser.error('--step goes with --checkpoint, not with --input')
-        if given.output.endswith(weight_files.WRITTEN):
+        if given.output.lower().endswith(weight_files.WRITTEN):
             parser.error(
                 f'--output={given.output} looks like a file, but --input gives a '
                 'checkpoint, a directory'

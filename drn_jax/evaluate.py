@@ -335,8 +335,7 @@ def label_files(kinds: Sequence[str], output: epath.Path, config: ml_collections
         config: uses the names and colors of the classes.
 
     Raises:
-        InputError: there are several processes, each of which sees a part of the images, or not as
-            many colors as classes.
+        InputError: there are several processes, each of which sees a part of the images.
     """
     if not kinds:
         return None
@@ -345,12 +344,6 @@ def label_files(kinds: Sequence[str], output: epath.Path, config: ml_collections
             f'--save={",".join(kinds)} writes the files of all images, for which '
             f'{jax.process_count()} processes are too many; use one',
             field='--save',
-        )
-    if len(config.data.palette) != config.model.num_classes:
-        raise InputError(
-            f'config.data.palette has {len(config.data.palette)} colors, but there are '
-            f'{config.model.num_classes} classes; give one each, or leave it out',
-            field='config.data.palette',
         )
     from drn_jax.pictures.label_files import LabelFiles
 

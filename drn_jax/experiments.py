@@ -153,7 +153,13 @@ def _complete(config: ml_collections.ConfigDict, source: 'Source', trained: bool
     if names:
         config.data.class_names = names
     if source.label_kind == 'maps':
-        config.data.palette = tuple(map(tuple, source.palette))
+        config.data.palette = config.data.palette or tuple(map(tuple, source.palette))
+        if config.data.palette and len(config.data.palette) != classes:
+            raise InputError(
+                f'config.data.palette has {len(config.data.palette)} colors, but there are '
+                f'{classes} classes; give one each, or () for those of the data set',
+                field='config.data.palette',
+            )
     if source.mean_std and not trained:
         config.data.mean, config.data.std = source.mean_std
         progress.say(
@@ -166,7 +172,7 @@ def _check_training(config: ml_collections.ConfigDict, task: tasks.Task) -> None
     if task.loss is None:
         raise InputError(
             f'config.task {config.task!r} has no training; train or plan the classification that '
-            'it rests on',
+            'it rests on, and give --task to drn_jax.evaluate',
             field='config.task',
         )
     if config.checkpoint.best_metric not in task.metrics:

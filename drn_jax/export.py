@@ -95,7 +95,7 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     given, overrides = parser.parse_overridable_args(argv)
     if any(flag.startswith('--config.model.convolution') for flag in overrides):
         parser.error('--config.model.convolution is for training; give --convolution')
-    given.format = given.format or FORMS[given.output.endswith('.onnx')]
+    given.format = given.format or FORMS[given.output.lower().endswith('.onnx')]
     if given.format == 'onnx':
         check_onnx(given, parser)
     elif given.convolution != 'native' and given.size is None:

@@ -14,6 +14,7 @@ import ml_collections
 from drn_jax.errors import InputError
 
 INFINITY = math.inf
+_WHOLE = 2**31 - 1  # the largest whole number, where a row names none: libraries take 32 bits
 _ABOVE_0 = math.ulp(0.0)  # the least float; what lies above 0 is bounded by it
 
 
@@ -28,6 +29,7 @@ class Field(NamedTuple):
         choices: the values allowed; () where others are.
         length: how many numbers it has; 0 where that is open.
         rising: whether the first of two numbers must not be above the second.
+        unit: where numbers are often given in another unit, how many of it are 1: 100 of percents.
         resume: whether a stopped run may go on with another value: it changes no result.
         of_network: whether a checkpoint cannot be used with another value.
         labels: the kind of labels whose tasks have it, 'classes' or 'maps'; '' is all.
@@ -42,6 +44,7 @@ class Field(NamedTuple):
     choices: tuple[Any, ...] = ()
     length: int = 0
     rising: bool = False
+    unit: int = 0
     resume: bool = False
     of_network: bool = False
     labels: str = ''
@@ -63,7 +66,8 @@ FIELDS = (
     *_section(
         '',
         _row('task', 'classification', 'what is learned, or evaluated', of_network=True),
-        _row('seed', 0, 'of the initial parameters, the order of images and their augmentation'),
+        _row('seed', 0, 'of the initial parameters, the order of images and their augmentation', 0,
+             2**32 - 1),
         _row('batch_size', 256, 'images a step, over all devices; the learning rate follows', 1),
         _row('epochs', 120.0, 'passes over the training images', 0, 1e9, resume=True),
         _row('steps', 0, 'where positive, the number of steps, and `epochs` is ignored', 0,
@@ -112,14 +116,15 @@ FIELDS = (
         _row('train_split', 'train', 'images to train on'),
         _row('validation_split', 'validation', 'images to evaluate', resume=True),
         _row('class_names', (), 'filled in from the data set'),
-        _row('mean', (0.485, 0.456, 0.406), 'of each channel, white being 1', -1e9, 1e9, length=3),
-        _row('std', (0.229, 0.224, 0.225), 'of each channel, white being 1', _ABOVE_0, 1e9,
-             length=3),
+        _row('mean', (0.485, 0.456, 0.406), 'of each channel, white being 1', 0, 1, length=3,
+             unit=255),
+        _row('std', (0.229, 0.224, 0.225), 'of each channel, white being 1', _ABOVE_0, 1, length=3,
+             unit=255),
         _row('shards', 8, 'slices of the training images; a multiple of the processes', 1,
              old_name='data.streams'),
         _row('shuffle_buffer', 16384, 'undecoded images in memory, over all shards', 1),
         _row('max_unreadable_fraction', 0.001, 'of the images; more of them stop the run', 0, 1,
-             resume=True, old_name='data.max_unreadable_share'),
+             unit=100, resume=True, old_name='data.max_unreadable_share'),
         _row('threads', 0, 'that decode images; 0: one for each core', 0, resume=True),
     ),
     *_section(
@@ -127,7 +132,7 @@ FIELDS = (
         _row('image_size', 224, 'pixels a side of what the network sees', 1),
         _row('crop', True, 'False: whole images, resized to image_size'),
         _row('crop_area', (0.08, 1.0), "training crops: fraction of the image's area", _ABOVE_0, 1,
-             length=2, rising=True),
+             length=2, rising=True, unit=100),
         _row('crop_ratio', (3 / 4, 4 / 3), 'training crops: width by height', _ABOVE_0, 1e9,
              length=2, rising=True),
         _row('resize_px', 256, 'shorter side in evaluation, before the central crop', 1),
@@ -144,7 +149,8 @@ FIELDS = (
         _row('evaluation_size', (0, 0),
              'height and width to resize to; (0, 0): images as they are', 0, length=2,
              resume=True),
-        _row('palette', (), 'colors of the classes, filled in from the data set', resume=True),
+        _row('palette', (), 'colors of the classes, each (red, green, blue) in 0 to 255; '
+             "(): the data set's", resume=True),
         labels='maps',
     ),
     *_section(
@@ -155,7 +161,7 @@ FIELDS = (
         _row('lighting', 0.1, "standard deviation along ImageNet's color axes; 0 is none", 0, 1e9),
     ),
     Field('loss.label_smoothing', 0.0, "fraction of the target's weight that all classes share",
-          0, math.nextafter(1, 0), labels='classes'),
+          0, math.nextafter(1, 0), unit=100, labels='classes'),
     Field('loss.class_weights', (), 'weight of each class in the mean; (): all weigh the same',
           0, 1e9, labels='maps'),
     *_section(
@@ -309,19 +315,27 @@ def _check_value(field: Field, value: Any) -> None:
         raise InputError(
             f'{name} {value!r} is unknown; known: {", ".join(map(str, field.choices))}', field=name
         )
-    if field.least is None:
-        return
     problem = ''
-    if len(numbers) != (field.length or len(numbers)):
+    if is_of_names(field.name):
+        if not all(isinstance(each, str) and each for each in value):
+            problem = 'give names'
+    elif field.name == 'data.palette':
+        if not all(map(_is_color, value)):
+            problem = 'give (red, green, blue) for each class, whole numbers from 0 to 255'
+    elif field.least is None:
+        return
+    elif len(numbers) != (field.length or len(numbers)):
         problem = f'it has {field.length} numbers'
-    elif not all(isinstance(number, int | float) for number in numbers):
+    elif not all(type(number) in (int, float) for number in numbers):
         problem = 'give numbers'
     elif _is_whole(field.default) and not _is_whole(value):
         problem = 'give whole numbers'
     elif not all(field.least <= number <= field.most for number in numbers):  # false for nan
-        problem = _allowed(field)
+        problem = _allowed(field) + _other_unit(field, numbers)
     elif field.rising and numbers[0] > numbers[1]:
         problem = 'give the smaller number first'
+    elif field.most == INFINITY and max(numbers, default=0) > _WHOLE:
+        problem = f'it must be at most {_WHOLE}'
     if problem:
         raise InputError(f'{name} is {value}; {problem}', field=name)
 
@@ -331,9 +345,39 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, tuple) and {type(number) for number in value} == {int}
 
 
+def is_of_names(name: str) -> bool:
+    """Returns whether a field is a tuple of names.
+
+    Example:
+        >>> is_of_names('data.class_names'), is_of_names('data.mean')
+        (True, False)
+    """
+    field = _BY_NAME.get(name, Field(name, None, ''))
+    return field.default == () and field.least is None and name != 'data.palette'
+
+
+def _is_color(value: Any) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 3
+        and all(type(level) is int and 0 <= level <= 255 for level in value)
+    )
+
+
+def _other_unit(field: Field, numbers: Sequence[float]) -> str:
+    """Proposes what numbers out of range are, if they were given in the field's other unit."""
+    given = [number / field.unit for number in numbers] if field.unit else []
+    if not given or not all((field.least or 0) <= number <= field.most for number in given):
+        return ''
+    names = {100: 'percents', 255: 'numbers for white being 255'}
+    proposed = ', '.join(f'{number:.6g}' for number in given)
+    return f'; {names[field.unit]} are divided by {field.unit}: {proposed}'
+
+
 def _allowed(field: Field) -> str:
     """Says what the range of a field is."""
-    most = 'below 1' if field.most == math.nextafter(1, 0) else f'at most {field.most:g}'
+    number = field.most if isinstance(field.most, int) else f'{field.most:g}'
+    most = 'below 1' if field.most == math.nextafter(1, 0) else f'at most {number}'
     if field.least == -INFINITY:
         return f'it must be {most}'
     lower = (
@@ -512,13 +556,13 @@ def from_stored(
             for each in sections:
                 section = section[each]
             with config.ignore_type():
-                section[last] = _tuples(value)
+                section[last] = tuples(value)
     return config
 
 
-def _tuples(value: Any) -> Any:
-    """Returns a value with tuples in place of lists."""
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+def tuples(value: Any) -> Any:
+    """Returns a value with tuples in place of lists, at any depth."""
+    return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def lines(names: Sequence[str] = ()) -> str:

@@ -1,5 +1,6 @@
 """Flags `--config.field=value` laid over a configuration, with the types of its fields."""
 
+import ast
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +9,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from drn_jax import fields
 from drn_jax.errors import InputError, one_line
 
 
@@ -31,9 +33,13 @@ def override(
         >>> override(recipes.classification(), ['--config.batch_size=512']).batch_size
         512
     """
-    for flag in (word for word in overrides if word.startswith('-')):
-        _check_field(flag.partition('=')[0].partition('config.')[2], config)
-    values, argv = flags.FlagValues(), ['', *overrides]
+    values, argv = flags.FlagValues(), ['']
+    for word in overrides:
+        if argv[-1].startswith('-') and '=' not in argv[-1] and not word.startswith('-'):
+            word = f'{argv.pop()}={word}'
+        if word.startswith('-'):
+            word = _with_tuple(word, config)
+        argv.append(word)
     try:
         holder = config_flags.DEFINE_config_dict(
             'config', config, flag_values=values, sys_argv=argv
@@ -47,8 +53,27 @@ def override(
     return holder.value
 
 
-def _check_field(name: str, config: Any) -> None:
-    """Refuses a dotted name that is no field of a configuration, saying what there is."""
+def _with_tuple(flag: str, config: ml_collections.ConfigDict) -> str:
+    """Returns a flag, of a field that is a tuple with the value as Python writes it.
+
+    Raises:
+        InputError: there is no such field.
+    """
+    start, equals, text = flag.partition('=')
+    name = start.partition('config.')[2]
+    field = _check_field(name, config)
+    if not equals or not isinstance(field, tuple):
+        return flag
+    try:
+        value = fields.tuples(ast.literal_eval(text))
+    except (ValueError, SyntaxError):  # words without quotes
+        value = tuple(word.strip(' \'"') for word in text.strip(' ()[]').split(',') if word.strip())
+    value = value if isinstance(value, tuple) else (value,)
+    return f'{start}={tuple(map(str, value)) if fields.is_of_names(name) else value!r}'
+
+
+def _check_field(name: str, config: Any) -> Any:
+    """Returns the value of a field, and refuses a name that is none, saying what there is."""
     parent = 'config'
     for part in name.split('.') if name else ():
         known = list(config) if isinstance(config, ml_collections.ConfigDict) else []
@@ -59,3 +84,4 @@ def _check_field(name: str, config: Any) -> None:
                 field=f'{parent}.{part}',
             )
         config, parent = config[part], f'{parent}.{part}'
+    return config

@@ -1,5 +1,6 @@
 """The learning rate as a function of the step, and when a run evaluates, saves and logs."""
 
+import collections
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -66,14 +67,10 @@ def learning_rate(config: ml_collections.ConfigDict, examples: int) -> optax.Sch
     peak = optimizer.learning_rate * config.batch_size / optimizer.base_batch_size
     warmup = int(optimizer.warmup_epochs * per_epoch)
     steps = total_steps(config, examples)
+    falls = collections.Counter(int(epoch * per_epoch) - warmup for epoch in optimizer.decay_epochs)
+    factors = {step: optimizer.decay_factor**times for step, times in falls.items()}
     schedules = {
-        'steps': lambda: optax.piecewise_constant_schedule(
-            peak,
-            {
-                int(epoch * per_epoch) - warmup: optimizer.decay_factor
-                for epoch in optimizer.decay_epochs
-            },
-        ),
+        'steps': lambda: optax.piecewise_constant_schedule(peak, factors),
         'cosine': lambda: optax.cosine_decay_schedule(peak, max(steps - warmup, 1)),
         'poly': lambda: _poly(peak, optimizer.poly_power, per_epoch, max(steps - warmup, 1)),
         'constant': lambda: optax.constant_schedule(peak),

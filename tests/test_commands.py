@@ -98,6 +98,30 @@ def test_overrides_keep_the_type_of_the_field():
 
 
 @pytest.mark.parametrize(
+    'text, wanted',
+    [
+        ('data.class_names=cat,dog', ('cat', 'dog')),
+        ('data.class_names=cat', ('cat',)),
+        ('data.class_names=a cat, a dog', ('a cat', 'a dog')),
+        ('data.class_names=("cat",\'dog\')', ('cat', 'dog')),
+        ('data.class_names=[cat,dog]', ('cat', 'dog')),
+        ('data.class_names=1,2', ('1', '2')),
+        ('data.class_names=', ()),
+        ('model.rematerialize=level1,level2', ('level1', 'level2')),
+        ('data.mean=.5,.25,1', (0.5, 0.25, 1)),
+        ('optimizer.decay_epochs=30', (30,)),
+        ('optimizer.decay_epochs=[30, 60]', (30, 60)),
+        ('optimizer.decay_epochs=', ()),
+    ],
+)
+def test_tuples_from_flags(text, wanted):
+    name, _, value = text.partition('=')
+    for words in ([f'--config.{name}={value}'], [f'--config.{name}', value]):
+        config = overrides.override(recipes.classification(), words)
+        assert fields.flatten(config)[name] == wanted
+
+
+@pytest.mark.parametrize(
     'flag, field, message',
     [
         (
@@ -129,11 +153,33 @@ def test_a_configuration_that_is_not_there():
 
 
 @pytest.mark.parametrize(
+    'line, field',
+    [
+        ('config.batch_sise = 8', 'config.batch_sise'),
+        ('config.data.shard = 8', 'config.shard'),
+        ('config.optimiser = {"momentum": 0.0}', 'config.optimiser'),
+        ('config.unlock(); config.data.shard = 8', 'config.data.shard'),
+        ('config.unlock(); config.data.mean = (1, 255, 3)', 'config.data.mean'),
+        ('config["loss"] = {"smoothing": 0.1}', 'config.loss.smoothing'),
+    ],
+)
+def test_typos_in_a_configuration_are_refused(tmp_path, line, field):
+    (tmp_path / 'config.py').write_text(
+        'from drn_jax import recipes\n'
+        f'def get_config(): config = recipes.classification(); {line}; return config\n'
+    )
+    with refused(field):
+        commands.load_config(str(tmp_path / 'config.py'), [])
+
+
+@pytest.mark.parametrize(
     'text, message',
     [
         ('def get_config(', 'does not run: SyntaxError'),
         ('import no_such_module', 'does not run: ModuleNotFoundError: No module named'),
         ('x = 1', r'has no get_config\(\)'),
+        ('def get_config(): pass', r'get_config\(\) of .* returns NoneType; let it return a conf'),
+        ('def get_config(): return {"seed": 1}', 'returns dict; let it return a configuration'),
     ],
 )
 def test_a_configuration_that_does_not_run(tmp_path, text, message):
@@ -207,13 +253,6 @@ def test_files_of_images_are_for_one_process(monkeypatch, tmp_path):
     assert evaluate.label_files((), tmp_path, None) is None
     with refused('--save'):
         evaluate.label_files(('labels', 'zip'), tmp_path, None)
-
-
-def test_label_files_have_a_color_for_each_class(tmp_path):
-    config = recipes.segmentation()
-    config.model.num_classes, config.data.palette = 2, ((0, 0, 0),)
-    with refused('config.data.palette'):
-        evaluate.label_files(('colors',), tmp_path, config)
 
 
 def test_what_a_failed_save_leaves_behind_is_not_shown():

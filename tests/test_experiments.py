@@ -63,6 +63,16 @@ def test_mean_and_deviation_of_the_data_set_are_for_networks_that_it_trains():
     assert new.palette == Maps.palette and new.class_names == ('sky', 'sea')
 
 
+def test_colors_that_are_given_stay():
+    config, given = recipes.segmentation(), ((1, 2, 3), (255, 0, 9))
+    config.update_from_flattened_dict({'batch_size': 8, 'data.crop_px': 16, 'data.palette': given})
+    source = Maps(train=16, validation=8)
+    assert experiments.resolve(config, source=source).config.data.palette == given
+    config.data.palette = given[:1]
+    with refused('config.data.palette', match='has 1 colors, but there are 2 classes; give one'):
+        experiments.resolve(config, source=source)
+
+
 def test_other_classes_than_those_that_were_learned_are_told(capsys):
     names = tuple('abcdefghijklmnop')
     config = config_of(**{'model.num_classes': 16, 'data.class_names': names})

@@ -62,6 +62,15 @@ def test_a_file_for_all_platforms(tmp_path, capsys, classifier):
     assert os.listdir(tmp_path / 'new') == ['d_22.stablehlo']
 
 
+@pytest.mark.parametrize(
+    'name, form',
+    [('a.onnx', 'onnx'), ('A.ONNX', 'onnx'), ('a.Onnx', 'onnx'), ('onnx', 'stablehlo')],
+)
+def test_the_suffix_chooses_the_form_in_any_case(name, form):
+    flags = ['--checkpoint=a', f'--output={name}', '--size=32']
+    assert export.parse_flags(flags)[0].format == form
+
+
 def test_the_choices_reach_the_file(tmp_path, capsys, segmenter):
     output = f'{tmp_path}/labels'
     run(

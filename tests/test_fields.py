@@ -57,6 +57,21 @@ def test_the_configs_pass(path):
         ('evaluation.threshold', 1.0, 'config.evaluation.threshold is 1.0; it must be below 1'),
         ('loss.label_smoothing', 1.0, 'label_smoothing is 1.0; it must be at least 0 and below 1'),
         ('model.dtype', 'float16', "config.model.dtype 'float16' is unknown; known: float32, bfl"),
+        (
+            'data.mean',
+            (123.675, 116.28, 103.53),
+            '; numbers for white being 255 are divided by 255: 0.485, 0.456, 0.406$',
+        ),
+        ('data.mean', (-1.0, 0.5, 0.5), 'it must be at least 0 and at most 1$'),
+        ('data.std', (58.395, 57.12, 57.375), 'at most 1; .* by 255: 0.229, 0.224, 0.225$'),
+        ('data.crop_area', (8, 100), 'percents are divided by 100: 0.08, 1$'),
+        ('data.max_unreadable_fraction', 5.0, 'percents are divided by 100: 0.05$'),
+        ('loss.label_smoothing', 10.0, 'percents are divided by 100: 0.1$'),
+        ('seed', 2**63, 'config.seed is 9223372036854775808; .* at most 4294967295$'),
+        ('seed', -1, 'config.seed is -1; it must be at least 0'),
+        ('data.threads', 2**63, 'it must be at most 2147483647$'),
+        ('data.class_names', ('cat', 3), 'give names'),
+        ('data.class_names', ('',), 'give names'),
         ('data.resize_px', 200, 'resize_px 200 is less than config.data.image_size 224, so crops'),
     ],
 )
@@ -64,6 +79,16 @@ def test_what_is_out_of_range_is_named(field, value, message):
     config = recipes.classification()
     config.update_from_flattened_dict({field: value})
     with refused(f'config.{field}', match=message):
+        fields.check(config)
+
+
+@pytest.mark.parametrize(
+    'palette', [((300, 0, 0),), ((0, 0, -1),), ((0.5, 0, 0),), (0, 0, 0), ((1, 2),), ('#ff0000',)]
+)
+def test_colors_are_bytes(palette):
+    config = recipes.segmentation()
+    config.data.palette = palette
+    with refused('config.data.palette', match='whole numbers from 0 to 255$'):
         fields.check(config)
 
 

@@ -62,6 +62,19 @@ def test_warmup_does_not_move_the_decay():
     )
 
 
+def test_falls_that_come_to_the_same_step_all_count():
+    config = recipes.classification()
+    config.update_from_flattened_dict(
+        {
+            'batch_size': 10,
+            'optimizer.base_batch_size': 10,
+            'optimizer.decay_epochs': (1.0, 1.5, 1.75, 1.75),
+        }
+    )
+    # Two steps an epoch: one falls at step 2, three at step 3.
+    np.testing.assert_allclose(rates(config, 20, [1, 2, 3]), [0.1, 0.01, 1e-5], rtol=1e-5)
+
+
 def test_constant():
     config = recipes.classification()
     config.optimizer.schedule = 'constant'

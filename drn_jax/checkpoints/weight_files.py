@@ -59,7 +59,9 @@ def read(path: str) -> dict[str, np.ndarray]:
     file = pathlib.Path(path)
     with unpacked(file) as inner:
         _check_name(inner)
-        content = _read_safetensors(inner) if inner.suffix == SAFETENSORS else _read_torch(inner)
+        content = (
+            _read_safetensors(inner) if inner.suffix.lower() == SAFETENSORS else _read_torch(inner)
+        )
         return _arrays(file, content)
 
 
@@ -83,7 +85,7 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
         {'fc.bias': array([0., 0., 0.], dtype=float32)}
     """
     file = check_new(path)
-    torch = None if file.suffix == SAFETENSORS else _import_torch(file)
+    torch = None if file.suffix.lower() == SAFETENSORS else _import_torch(file)
     # safetensors writes an array's memory as it lies, whatever its strides.
     arrays = {name: np.asarray(value, order='C') for name, value in state_dict.items()}
     try:
@@ -162,7 +164,7 @@ def check_new(path: str) -> pathlib.Path:
         InputError: the file exists or is not local, or its name ends in none of `WRITTEN`.
     """
     file = paths.local(path, '--output')
-    if file.suffix not in WRITTEN:
+    if file.suffix.lower() not in WRITTEN:
         raise _problem(
             path,
             f'does not end in {", ".join(WRITTEN[:-1])} or {WRITTEN[-1]}, '

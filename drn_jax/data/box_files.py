@@ -113,7 +113,7 @@ def read_csv(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     Raises:
         InputError: there is no such file, no box, a line is no box, or two images share a name; it
-            is named.
+            is named. Or all boxes are fractions of the image.
 
     Example:
         >>> import tempfile
@@ -155,6 +155,13 @@ def read_csv(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         found[stem].append(box)
     if not found:
         raise InputError(f'{path} holds no boxes; a line is image,x0,y0,x1,y1 in pixels', path=path)
+    every = np.array([box for boxes in found.values() for box in boxes])
+    if every.min() >= 0 and every.max() <= 1 and (every % 1).any():
+        raise InputError(
+            f'{path} holds fractions of the image, such as {every[0].max():g}; multiply x0 and x1 '
+            'with the width and y0 and y1 with the height of each image, for pixels',
+            path=path,
+        )
     return {stem: np.array(boxes, np.float32) for stem, boxes in found.items()}
 
 

@@ -180,6 +180,15 @@ def test_a_line_that_is_no_box_is_named(tmp_path, line):
         box_files.read_csv(path)
 
 
+def test_fractions_of_the_image_are_refused(tmp_path):
+    path = tmp_path / 'boxes.csv'
+    path.write_text('0.jpg,0,0,1,1\n1.jpg,0.25,0.1,0.75,1\n')
+    with refused(path=path, match='holds fractions of the image, .* multiply x0 and x1 with the'):
+        box_files.read_csv(path)
+    path.write_text('0.jpg,0,0,1,1\n1.jpg,0.25,0.1,7.75,1\n')  # some of several pixels
+    assert set(box_files.read_csv(path)) == {'0', '1'}
+
+
 def test_two_images_of_one_name_are_refused(tmp_path):
     path = tmp_path / 'boxes.csv'
     path.write_text('cats/1.jpg,0,0,1,1\ndogs/1.jpg,0,0,1,1\n')
