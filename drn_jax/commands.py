@@ -204,7 +204,9 @@ def load_config(path: str, overrides: Sequence[str]) -> ml_collections.ConfigDic
         InputError: there is no such file or field, the file does not run, or a value has the wrong
             type or is out of range.
     """
-    file, _, argument = path.partition(':')
+    scheme = 'file://' * path.startswith('file://')
+    file, _, argument = path.removeprefix(scheme).partition(':')
+    file = str(paths.local(scheme + file, '--config'))
     if not os.path.isfile(file):
         raise InputError(
             f'--config={path} is no file; the configurations lie in configs/, for '

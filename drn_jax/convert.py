@@ -89,7 +89,7 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
             )
         weight_files.check_new(given.output)
     else:
-        paths.directory(given.output, '--output')  # raises now, not after reading weights
+        paths.run_directory(given.output, '--output')  # raises now, not after reading weights
         if given.step is not None:
             parser.error('--step goes with --checkpoint, not with --input')
         if given.output.lower().endswith(weight_files.WRITTEN):

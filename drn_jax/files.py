@@ -48,6 +48,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Any]:
         raise
 
 
+def read_text(path: epath.Path) -> str:
+    """Reads a text that a user wrote, without the byte-order mark that editors put before it.
+
+    Args:
+        path: the file, local or gs://, in UTF-8.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no UTF-8.
+
+    Example:
+        >>> import tempfile
+        >>> path = epath.Path(tempfile.mkdtemp()) / 'a.txt'
+        >>> _ = path.write_text('\ufeffone')
+        >>> read_text(path)
+        'one'
+    """
+    return path.read_bytes().decode('utf-8-sig')
+
+
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Writes a JSON file so that there is never half of one.
 

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     )
     commands.add_process_flags(parser)
     given, overrides = parser.parse_known_args(argv)
-    workdir = paths.directory(given.workdir, '--workdir')
+    workdir = paths.run_directory(given.workdir, '--workdir')
     config = commands.load_config(given.config, overrides)
     with commands.initialize(given):
         from drn_jax import experiments

@@ -7,9 +7,10 @@ import urllib.parse
 
 from etils import epath
 
-from drn_jax.errors import as_input_error
+from drn_jax.errors import InputError, as_input_error
 
 CLOUD = 'gs://'
+_PATTERNS = '[]*?{}\\'
 # Also what is left of gs:// or s3:// where a slash or the colon was forgotten.
 _SCHEME = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*:/|gs:|gs//', re.IGNORECASE)
 
@@ -44,6 +45,7 @@ give a local directory, or one of Google Cloud Storage as gs://BUCKET/FOLDER
     with as_input_error(field=flag, path=text):
         if not text:
             raise ValueError(f'{flag or "the directory"} is empty; name a directory')
+        _check_text(text, flag)
         if text.startswith(CLOUD):
             _check_cloud(text, given)
             return epath.Path(text)
@@ -54,6 +56,33 @@ give a local directory, or one of Google Cloud Storage as gs://BUCKET/FOLDER
                 f'for {local}; give a directory in another folder'
             )
         return local
+
+
+def run_directory(path: str | os.PathLike, flag: str = '') -> epath.Path:
+    """Opens the directory of a run or a checkpoint, as `directory` does.
+
+    Orbax takes some characters for patterns: what it saves there can never be read again.
+
+    Raises:
+        InputError: as `directory`; or it holds one of these.
+
+    Example:
+        >>> run_directory('/runs/a[1]', '--workdir')
+        Traceback (most recent call last):
+        ...
+        drn_jax.errors.InputError: --workdir=/runs/a[1] holds [ and ], which Orbax takes for a \
+pattern; give a directory without any of [ ] * ? { } \\
+    """
+    found = directory(path, flag)
+    if bad := [character for character in _PATTERNS if character in str(found)]:
+        text = os.fsdecode(path)
+        raise InputError(
+            f'{flag}{"=" if flag else ""}{text} holds {" and ".join(bad)}, which Orbax takes for a '
+            f'pattern; give a directory without any of {" ".join(_PATTERNS)}',
+            field=flag,
+            path=text,
+        )
+    return found
 
 
 def local(path: str | os.PathLike, flag: str) -> pathlib.Path:
@@ -84,6 +113,7 @@ copy it afterwards
             raise ValueError(f'{flag} is empty; name a local path')
         if not text.startswith('file:') and ('://' in text or _SCHEME.match(text)):
             raise ValueError(f'{given} is not local; give a local path and copy it afterwards')
+        _check_text(text, flag)
         return pathlib.Path(_local(text, given))
 
 
@@ -102,6 +132,16 @@ def cache() -> pathlib.Path:
         return pathlib.Path(given).expanduser().absolute()
     user = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
     return pathlib.Path(user) / 'drn_jax'
+
+
+def _check_text(text, flag):
+    """Refuses bytes that are no text, which reports and libraries cannot name."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f'{flag or "the path"} {ascii(text)} is no UTF-8; rename it, or give another'
+        ) from error
 
 
 def _check_cloud(text, given):

@@ -5,15 +5,27 @@ import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 from etils import epath
 from support.errors import refused
 
 import drn_jax
-from drn_jax import check_data, convert, evaluate, experiments, main, paths, plan, recipes
+from drn_jax import (
+    check_data,
+    commands,
+    convert,
+    evaluate,
+    experiments,
+    main,
+    paths,
+    plan,
+    recipes,
+)
 from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
+from drn_jax.training import loop
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = f'--config={ROOT}/configs/digit_scenes.py'
@@ -84,6 +96,33 @@ def test_what_is_no_directory_is_refused_in_one_sentence(given):
         paths.directory(given, '--workdir')
     with refused(path=given, match=re.escape(REFUSED[given])):
         paths.directory(given)
+
+
+@pytest.mark.parametrize('character', '[]*?{}\\')
+def test_runs_are_refused_where_orbax_would_read_other_files(character, tmp_path):
+    name = f'{tmp_path}/a{character}/run'
+    assert str(paths.directory(name)) == name
+    config = recipes.digit_scenes()
+    for use in (
+        lambda: main.main([CONFIG, f'--workdir={name}']),
+        lambda: loop.train(types.SimpleNamespace(config=config), name),
+        lambda: manager.Checkpoints(name, config),
+    ):
+        with refused('--workdir', name, match=re.escape(f'holds {character}, which Orbax takes')):
+            use()
+    with refused('--output', name):
+        convert.parse_flags(['--input=a.pth', f'--output={name}'])
+    for use in (lambda: manager.save_variables(name, config, {}), lambda: drn_jax.load(name)):
+        with refused(path=name):
+            use()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('find', [paths.directory, paths.local], ids=['directory', 'local'])
+def test_names_that_are_no_text_are_refused(find):
+    name = os.fsdecode(b'runs/\xff')
+    with refused('--output', match=r"^--output 'runs/\\udcff' is no UTF-8; rename it, or give ano"):
+        find(name, '--output')
 
 
 def start_from(given):
@@ -173,6 +212,25 @@ def test_commands_end_with_one_sentence_and_status_1(command, given, tmp_path):
     assert line.startswith('error: ') and f'{given} {REFUSED[given]}' in line
     assert 'Traceback' not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('start', ['', 'file://', '~/'])
+def test_a_configuration_is_found_like_a_directory(start, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'a.py').write_text(
+        'from drn_jax import recipes\n'
+        'def get_config(variant="drn_a_18"):\n'
+        '  config = recipes.classification(); config.model.variant = variant; return config\n'
+    )
+    place = f'{start}a.py' if start == '~/' else f'{start}{tmp_path}/a.py'
+    assert commands.load_config(place, []).model.variant == 'drn_a_18'
+    assert commands.load_config(f'{place}:drn_d_22', []).model.variant == 'drn_d_22'
+
+
+@pytest.mark.parametrize('given', ['https://host/a.py', 'gs://bucket/a.py'])
+def test_a_configuration_is_local(given):
+    with refused('--config'):
+        commands.load_config(given, [])
 
 
 def test_a_local_run_may_be_given_as_a_file_url(tmp_path):

@@ -54,7 +54,7 @@ class Checkpoints:
 
     def __init__(self, workdir: epath.PathLike, config: ml_collections.ConfigDict):
         keep, lowest = config.checkpoint, config.checkpoint.best_is == 'lowest'
-        self.directory = paths.directory(workdir, '--workdir') / restore.FOLDER
+        self.directory = paths.run_directory(workdir, '--workdir') / restore.FOLDER
         self._config, self._lock = config, _lock(self.directory)
         # Of the save in progress.
         self._finishing: threading.Thread | None = None
@@ -354,7 +354,7 @@ def save_variables(
         InputError: the directory cannot be made, or it holds something already; then it is left
             as it was.
     """
-    path = paths.directory(directory)
+    path = paths.run_directory(directory)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(
             f'{directory} exists and is not an empty directory; name a new one', path=directory

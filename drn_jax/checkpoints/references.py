@@ -50,9 +50,9 @@ def resolve(reference: str | os.PathLike) -> epath.Path:
         return _of_hub(text)
     if text.startswith(('https://', 'http://')):
         return _of_url(text)
-    if text.lower().endswith(weight_files.READ) and os.path.isfile(text):
-        return _of_file(pathlib.Path(text))
-    return paths.directory(text)
+    if text.lower().endswith(weight_files.READ) and os.path.isfile(paths.directory(text)):
+        return _of_file(pathlib.Path(paths.directory(text)))
+    return paths.run_directory(text)
 
 
 def _named(name: str) -> epath.Path:
@@ -83,7 +83,8 @@ def _of_url(url: str) -> epath.Path:
 
 def _of_file(file: pathlib.Path) -> epath.Path:
     digest = weight_files.digests(file)[1]
-    return _kept(f'{file.stem}-{digest[:12]}', lambda: conversion.convert(str(file)))
+    name = re.sub(r'[^\w.-]', '_', file.stem)
+    return _kept(f'{name}-{digest[:12]}', lambda: conversion.convert(str(file)))
 
 
 def repository(reference: str) -> tuple[str, str | None]:

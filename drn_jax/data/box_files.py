@@ -13,6 +13,7 @@ import numpy as np
 from etils import epath
 
 from drn_jax.errors import InputError
+from drn_jax.files import read_text
 
 # ImageNet's archives of boxes, by split; the second holds an archive for each class.
 ARCHIVES = {'validation': 'ILSVRC2012_bbox_val_v3.tgz', 'train': 'ILSVRC2012_bbox_train_v2.tar.gz'}
@@ -126,8 +127,7 @@ def read_csv(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     found: dict[str, list] = collections.defaultdict(list)
     names: dict[str, str] = {}
     try:
-        text = file.read_text().removeprefix('\ufeff')  # spreadsheets put it before the first line
-        lines = list(csv.reader(text.splitlines()))
+        lines = list(csv.reader(read_text(file).splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f'{path} cannot be read as a CSV file of boxes ({error}); give one, or '

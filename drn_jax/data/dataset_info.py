@@ -7,6 +7,7 @@ from etils import epath
 
 from drn_jax import cityscapes
 from drn_jax.errors import InputError
+from drn_jax.files import read_text
 
 _KEYS = ('classes', 'mean', 'std', 'palette', 'ignore', 'label_ids')
 
@@ -55,7 +56,7 @@ def read_info(root: str) -> Info:
             path=path,
         )
     try:
-        return parse_info(json.loads(path.read_text()))
+        return parse_info(json.loads(read_text(path)))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f'{path} is no JSON: {error}; correct it', path=path) from error
     except InputError as error:

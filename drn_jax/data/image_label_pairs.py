@@ -11,6 +11,7 @@ from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.image_files import DECODED_SUFFIXES
 from drn_jax.data.threads import in_threads
 from drn_jax.errors import InputError
+from drn_jax.files import read_text
 
 _IMAGE_END = '_leftImg8bit'
 _LABEL_ID_END, _TRAIN_ID_END = '_labelIds', '_labelTrainIds'
@@ -195,7 +196,7 @@ def _lines(root, name):
             path=file,
         )
     try:
-        paths = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+        paths = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise InputError(
             f'{name} in {os.fspath(root)!r} is no UTF-8 text ({error}); save it as UTF-8',

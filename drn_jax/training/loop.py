@@ -45,7 +45,7 @@ def train(
             finite.
         Stopped: SIGTERM asked the run to end; its state is saved.
     """
-    workdir, config = paths.directory(workdir, '--workdir'), experiment.config
+    workdir, config = paths.run_directory(workdir, '--workdir'), experiment.config
     assert experiment.schedule  # it is one to train
     task, mesh, when = experiment.task, experiment.mesh, experiment.schedule.cadence
     rate = experiment.schedule.learning_rate
