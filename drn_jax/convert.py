@@ -46,7 +46,12 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
     """
     parser = commands.Parser('convert', __doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument('--input', metavar='FILE', help='weights: .pth, .pt or .safetensors')
+    source.add_argument(
+        '--input',
+        metavar='FILE',
+        help='weights: .pth, .pt, .safetensors, a .zip with one of them;\n'
+        '.keras or .h5 of a ResNet of Keras Applications',
+    )
     source.add_argument(
         '--checkpoint',
         metavar='DIR',
@@ -71,7 +76,8 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
         '--stride_in',
         metavar='KERNEL',
         help='bottlenecks of ResNet and DRN-A only: convolution with the stride, 3x3\n'
-        '(default) or 1x1, as in weights of Keras, Caffe and He et al.',
+        '(default) or 1x1, as in weights of Caffe, He et al. and Keras (for whose\n'
+        'files it is the default)',
     )
     parser.add_argument(
         '--step',
@@ -107,7 +113,7 @@ def file_to_checkpoint(given: argparse.Namespace) -> None:
         InputError: the file cannot be read, or holds no network of the variant.
     """
     config, variables = conversion.convert(
-        given.input, given.variant, given.first_block or 'paper', given.stride_in or '3x3'
+        given.input, given.variant, given.first_block or 'paper', given.stride_in
     )
     model = tasks.create_network(config)
     variables = jax.device_put(variables)  # Orbax would copy NumPy's arrays once more

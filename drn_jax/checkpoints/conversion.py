@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from drn_jax import cityscapes, imagenet_classes, tasks
-from drn_jax.checkpoints import pretrained, weight_files
+from drn_jax.checkpoints import keras_files, pretrained, weight_files
 from drn_jax.errors import InputError, as_input_error
 from drn_jax.models import variants, weights
 from drn_jax.reporting import progress
@@ -25,14 +25,17 @@ class Converted(NamedTuple):
 
 
 def convert(
-    path: str, variant: str | None = None, first_block: str = 'paper', stride_in: str = '3x3'
+    path: str,
+    variant: str | None = None,
+    first_block: str = 'paper',
+    stride_in: str | None = None,
 ) -> Converted:
     """Reads a file of weights; task, classes and width are those that it holds.
 
     Args:
-        path: the file, as `weight_files.read` takes it.
+        path: the file, as `weight_files.read` or `keras_files.read` takes it, perhaps in a zip.
         variant: the network that it is for; None: the only one that it fits.
-        first_block, stride_in: see `create_model`.
+        first_block, stride_in: see `create_model`; None: '1x1' for a file of Keras, else '3x3'.
 
     Returns:
         A `Converted`.
@@ -41,14 +44,19 @@ def convert(
         InputError: the file cannot be read, fits several variants, or holds no network of the
             variant.
     """
+    file = pathlib.Path(path)
+    of_keras = file.suffix.lower() in keras_files.SUFFIXES
+    stride_in = stride_in or ('1x1' if of_keras else '3x3')
     if variant:  # before the file is read, which takes longer
         with as_input_error(field='--variant'):
             variants.lookup(variant, first_block=first_block, stride_in=stride_in)
-    file = pathlib.Path(path)
-    with weight_files.unpacked(file) as inner:
-        if not variant:
-            variant = _published(inner)
-        state_dict = weight_files.read(str(inner))
+    if of_keras:
+        state_dict = keras_files.read(file)
+    else:
+        with weight_files.unpacked(file) as inner:
+            if not variant:
+                variant = _published(inner)
+            state_dict = weight_files.read(str(inner))
     if not variant:
         variant, *others = weights.fitting_variants(state_dict) or ['']
         if others or not variant:
@@ -70,6 +78,8 @@ def convert(
         config.data.class_names, config.data.palette = cityscapes.CLASS_NAMES, cityscapes.PALETTE
     if found.task == 'classification' and found.num_classes == len(imagenet_classes.words()):
         config.data.class_names = tuple(imagenet_classes.words())
+    if of_keras:
+        config.data.mean, config.data.std = keras_files.MEAN, keras_files.STD
     return Converted(config, variables)
 
 

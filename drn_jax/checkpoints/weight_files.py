@@ -29,7 +29,15 @@ from drn_jax.errors import InputError
 
 SAFETENSORS = '.safetensors'
 WRITTEN = ('.pth', '.pt', SAFETENSORS)  # suffixes that `write` knows
-READ = (*WRITTEN, '.bin', '.tar', '.zip')  # suffixes by which a reference is known as a file
+READ = (
+    *WRITTEN,
+    '.bin',
+    '.tar',
+    '.zip',
+    '.keras',
+    '.h5',
+    '.hdf5',
+)  # suffixes by which a reference is known as a file
 _ADVICE = 'save it again with torch.save(model.state_dict(), FILE) where you can'
 _logger = logging.getLogger(__name__)
 
