@@ -8,7 +8,7 @@ import ml_collections
 from drn_jax import cityscapes, imagenet_classes, tasks
 from drn_jax.checkpoints import keras_files, pretrained, weight_files
 from drn_jax.errors import InputError, as_input_error
-from drn_jax.models import variants, weights
+from drn_jax.models import torch_names, variants, weights
 from drn_jax.reporting import progress
 
 
@@ -67,6 +67,8 @@ def convert(
                 field='--variant',
                 path=path,
             )
+    if wrappers := {name.removesuffix(torch_names.bare(name)) for name in state_dict} - {''}:
+        progress.say(f'{path}: taken off the names of its weights: {", ".join(sorted(wrappers))}')
     with as_input_error(path=path):
         found = weights.torch_settings(variant, state_dict)
         variables = weights.from_torch(variant, state_dict)

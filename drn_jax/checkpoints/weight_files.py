@@ -26,6 +26,7 @@ import safetensors.numpy
 
 from drn_jax import files, paths
 from drn_jax.errors import InputError
+from drn_jax.models import torch_names
 
 SAFETENSORS = '.safetensors'
 WRITTEN = ('.pth', '.pt', SAFETENSORS)  # suffixes that `write` knows
@@ -54,8 +55,8 @@ def read(path: str) -> dict[str, np.ndarray]:
         path: the file, a local one.
 
     Returns:
-        Name -> array, float32 whatever the file's precision; counters stay int64. For
-        `from_torch`, which also takes `module.` off.
+        Name -> array, float32 whatever the file's precision, without counters. For `from_torch`,
+        which also takes `module.` off.
 
     Raises:
         InputError: there is no such file, it is no state dict or a damaged one, it asks for code
@@ -67,9 +68,7 @@ def read(path: str) -> dict[str, np.ndarray]:
     file = pathlib.Path(path)
     with unpacked(file) as inner:
         _check_name(inner)
-        content = (
-            _read_safetensors(inner) if inner.suffix.lower() == SAFETENSORS else _read_torch(inner)
-        )
+        content = _read_safetensors(inner) if _is_safetensors(inner) else _read_torch(inner)
         return _arrays(file, content)
 
 
@@ -196,6 +195,8 @@ def _check_readable(file: pathlib.Path) -> None:
         raise _problem(file, f'cannot be opened: {error.strerror}') from error
     if not start:
         raise _problem(file, 'is empty; download or copy it again')
+    if start.startswith(b'version https://git-lfs.github.com/'):
+        raise _problem(file, 'is a pointer of git-lfs and not the file; fetch it with git lfs pull')
     if re.match(rb'(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)', start, re.IGNORECASE):
         raise _problem(
             file,
@@ -221,6 +222,17 @@ def _check_name(file: pathlib.Path) -> None:
         )
 
 
+def _is_safetensors(file: pathlib.Path) -> bool:
+    """Tells a format by what the file begins with; where it begins with neither, by its name."""
+    with file.open('rb') as stream:
+        start = stream.read(9)
+    if start[8:] == b'{':  # behind the length of the header
+        return True
+    if start.startswith(b'PK\x03\x04') or re.match(rb'\x80[\x02-\x05]', start):  # zip, or pickle
+        return False
+    return file.suffix.lower() == SAFETENSORS
+
+
 def _read_safetensors(file: pathlib.Path) -> Mapping[str, Any]:
     try:
         return safetensors.numpy.load_file(file)
@@ -244,7 +256,8 @@ def _read_torch(file: pathlib.Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # whatever they warn of ends in an error below
-            return torch.load(file, map_location='cpu', weights_only=True)
+            with file.open('rb') as stream:  # by its name torch.load would choose a format too
+                return torch.load(stream, map_location='cpu', weights_only=True)
     except Exception as error:  # damaged files raise anything: KeyError, EOFError, OSError, ...
         names = _refused(file, error) if isinstance(error, pickle.UnpicklingError) else []
         if names:
@@ -335,7 +348,11 @@ def _arrays(file: pathlib.Path, content: Any) -> dict[str, np.ndarray]:
         content = content.get('state_dict', content)
     if not isinstance(content, Mapping):
         raise _problem(file, f'holds a {type(content).__name__} instead of a state dict; {_ADVICE}')
-    arrays = {name: _array(value) for name, value in content.items()}
+    arrays = {
+        name: _array(value)
+        for name, value in content.items()
+        if not (isinstance(name, str) and torch_names.is_counter(name))
+    }
     others = [
         f'{name} ({_kind(content[name])})'
         for name, value in arrays.items()

@@ -108,7 +108,6 @@ def test_safetensors_need_no_torch(tmp_path, monkeypatch):
         (lambda data: data[:40], 'invalid header length'),
         (lambda data: data[:-1], 'incomplete metadata, file not fully covered'),
         (lambda data: b'\xff' + data[1:], 'header'),
-        (lambda data: b'\x80\x02}q\x00.', 'header too small'),
     ],
 )
 def test_damaged_safetensors(tmp_path, damage, message):
@@ -160,7 +159,6 @@ def test_training_checkpoints(tmp_path, options):
             {
                 'module.fc.weight': ARRAYS['fc.weight'],
                 'module.fc.bias': ARRAYS['fc.bias'],
-                'module.bn1.num_batches_tracked': np.array(7),
             },
         )
 
