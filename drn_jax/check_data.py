@@ -120,8 +120,9 @@ def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
     Raises:
         InputError: there is no such split, or nothing to inspect.
     """
-    from drn_jax.data import dataset_checks, dataset_info, image_label_pairs  # takes seconds
+    from drn_jax.data import catalog, dataset_checks, dataset_info, image_label_pairs  # seconds
 
+    data = catalog.located(data)
     info = dataset_info.read_info(data.data_dir)
     found = image_label_pairs.find_splits(data.data_dir)
     surveys = {}

@@ -1,6 +1,7 @@
 """A configuration resolved once: everything that follows from it, checked while it is made."""
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,7 @@ def resolve(
         source = _open(config, kind)
     _complete(config, source, trained)
     task = tasks.create_task(config, create_network(config))
+    _count(config, source, 'validation_split')  # raises now, not after compiling
     schedule = None if trained else _schedule(config, source)
     return Experiment(
         ml_collections.FrozenConfigDict(config), kind, mesh, source, task, schedule, start
@@ -184,6 +186,16 @@ def _check_training(config: ml_collections.ConfigDict, task: tasks.Task) -> None
 
 
 def _schedule(config: ml_collections.ConfigDict, source: 'Source') -> schedules.Schedule:
-    """Schedules a run; both of its splits must be there."""
-    source.num_examples(config.data.validation_split)  # raises now, not after compiling
-    return schedules.schedule(config, source.num_examples(config.data.train_split))
+    """Schedules a run."""
+    return schedules.schedule(config, _count(config, source, 'train_split'))
+
+
+def _count(config: ml_collections.ConfigDict, source: 'Source', field: str) -> int:
+    """Counts the images of the split in a field of `config.data`."""
+    try:
+        return source.num_examples(config.data[field])
+    except InputError as error:
+        (near,) = difflib.get_close_matches(config.data[field], list(source.splits), 1, 0.0)
+        raise InputError(
+            f'{error}; set config.data.{field}, perhaps to {near}', field=f'config.data.{field}'
+        ) from error

@@ -142,6 +142,8 @@ FIELDS = (
     ),
     *_section(
         'data.',
+        _row('prepared_dir', '', "label_maps: where it is built, local or gs://; '': "
+             'data_dir/prepared', resume=True),
         _row('crop_px', 896, 'side of the training crops', 1),
         _row('scale', (1.0, 1.0), 'training images are resized by a factor between these',
              _ABOVE_0, 100, length=2, rising=True),

@@ -29,7 +29,7 @@ from drn_jax.checkpoints.conversion import Converted
 from drn_jax.errors import InputError
 from drn_jax.reporting import progress, reports
 
-PRIVATE = ('data_dir', 'manual_dir', 'boxes')  # fields that tell of a machine only
+PRIVATE = ('data_dir', 'manual_dir', 'prepared_dir', 'boxes')  # fields that tell of a machine only
 CARD = """---
 library_name: drn_jax
 license: # fill in

@@ -73,6 +73,22 @@ def test_colors_that_are_given_stay():
         experiments.resolve(config, source=source)
 
 
+@pytest.mark.parametrize('trained', [False, True])
+def test_a_split_of_another_name_is_told(trained):
+    source = NumberSource(train=16, val=8)
+    config = config_of(**{'model.num_classes': 16})
+    with refused(
+        'config.data.validation_split',
+        match=r'known are train \(16 images\), val \(8 images\) .*; set '
+        'config.data.validation_split, perhaps to val$',
+    ):
+        experiments.resolve(config, source=source, trained=trained)
+    config.data.validation_split, config.data.train_split = 'val', 'training'
+    if not trained:
+        with refused('config.data.train_split', match='perhaps to train$'):
+            experiments.resolve(config, source=source)
+
+
 def test_other_classes_than_those_that_were_learned_are_told(capsys):
     names = tuple('abcdefghijklmnop')
     config = config_of(**{'model.num_classes': 16, 'data.class_names': names})

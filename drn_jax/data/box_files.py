@@ -72,6 +72,8 @@ def _xml_files(file):
             if not extracted:  # a directory
                 continue
             content = extracted.read()
+            if os.path.basename(member.name).startswith('.'):  # ._x.xml, of macOS
+                continue
             if member.name.endswith('.xml'):
                 yield member.name, content
             elif member.name.endswith(('.tar.gz', '.tgz', '.tar')):

@@ -2,6 +2,7 @@
 
 import ml_collections
 
+from drn_jax import paths
 from drn_jax.data.box_sources import FeatureBoxSource, TableBoxSource
 from drn_jax.data.folders import FolderSource
 from drn_jax.data.label_maps import LabelMapSource
@@ -24,7 +25,7 @@ def open_source(data: ml_collections.ConfigDict, label_kind: str = 'classes') ->
     """Opens the data set that a configuration names, and prepares it where that is possible.
 
     Args:
-        data: `config.data`; read are name, data_dir and manual_dir. For classes, name is 'folder'
+        data: `config.data`; read are name and paths. For classes, name is 'folder'
             (data_dir is the folder), 'imagenet2012' or any image classification data set of TFDS,
             with its configuration if it has several (`digit_scenes/192`). For label maps, it is
             'cityscapes', 'digit_scenes' or 'digit_scenes/192', or 'label_maps' (data_dir holds
@@ -39,10 +40,17 @@ def open_source(data: ml_collections.ConfigDict, label_kind: str = 'classes') ->
         InputError: the name is unknown, its data set has no such labels, or its files are missing;
             the message says which and where they come from.
     """
+    data = located(data)
     name, places = data.name, {'data_dir': data.data_dir, 'manual_dir': data.manual_dir}
     if label_kind == 'maps':
         if name == _OWN_MAPS:
-            return LabelMapSource(data.data_dir)
+            return LabelMapSource(data.data_dir, data.prepared_dir)
+        if data.prepared_dir:
+            raise InputError(
+                f'config.data.prepared_dir is for {_OWN_MAPS}; {name} is prepared in '
+                'config.data.data_dir, give that',
+                field='config.data.prepared_dir',
+            )
         if name not in _PREPARED_MAPS:
             raise InputError(
                 f'data set {name!r} has no label maps; for segmentation give '
@@ -68,6 +76,19 @@ def open_source(data: ml_collections.ConfigDict, label_kind: str = 'classes') ->
     return TableBoxSource(source, data.boxes) if label_kind == 'boxes' else source
 
 
+def located(data: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Returns `config.data` with absolute paths, as `paths.directory` makes them.
+
+    Raises:
+        InputError: a path is misspelt, or lies in a storage that is not supported.
+    """
+    found = ml_collections.ConfigDict(data.to_dict())
+    for name in ('data_dir', 'manual_dir', 'prepared_dir', 'boxes'):
+        if place := found.get(name):
+            found[name] = str(paths.directory(place, f'config.data.{name}'))
+    return found
+
+
 def is_there(data: ml_collections.ConfigDict) -> bool:
     """Returns whether a data set can be opened without preparing it.
 
@@ -75,8 +96,9 @@ def is_there(data: ml_collections.ConfigDict) -> bool:
         data: `config.data`; read are name and data_dir.
 
     Raises:
-        InputError: the name is unknown.
+        InputError: the name is unknown, or a directory cannot be used.
     """
+    data = located(data)
     if data.name == _OWN_MAPS:
         return False  # it may have changed since it was prepared
     if _PREPARED_MAPS.get(data.name) is CityscapesSource:

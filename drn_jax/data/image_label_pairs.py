@@ -69,7 +69,12 @@ def find_splits(root: str | os.PathLike[str]) -> dict[str, list[Pair]]:
     elif tf.io.gfile.isdir(folders):
         for split in (name.rstrip('/') for name in sorted(tf.io.gfile.listdir(folders))):
             images, labels = os.path.join(folders, split), os.path.join(root, 'labels', split)
-            if tf.io.gfile.isdir(images) and (split != 'test' or tf.io.gfile.isdir(labels)):
+            hidden = split.startswith('.') or split == '__MACOSX'
+            if (
+                not hidden
+                and tf.io.gfile.isdir(images)
+                and (split != 'test' or tf.io.gfile.isdir(labels))
+            ):
                 found[split] = pair_folders(images, labels)
     if not found:
         raise InputError(

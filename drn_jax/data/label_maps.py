@@ -33,25 +33,27 @@ class LabelMapSource(PreparedSource):
     is left out where it has none.
 
     When it is opened for the first time, all label maps are checked, and TFDS builds the data set
-    below ROOT/prepared, in a folder named after a fingerprint of the files' names, sizes and times
+    in `prepared_dir`, in a folder named after a fingerprint of the files' names, sizes and times
     of change. So after a change it is built anew; older folders may be deleted.
 
     Args:
         root: directory of the data set, local or gs://.
+        prepared_dir: where it is built, local or gs://; '' is ROOT/prepared.
 
     Raises:
         InputError: something is missing or cannot be used.
     """
 
     label_kind = 'maps'
+    _prepared_in = 'prepared_dir'
 
-    def __init__(self, root: str):
+    def __init__(self, root: str, prepared_dir: str = ''):
         self._info, self._pairs = read_info(root), find_splits(root)
         self._every = [pair for split in self._pairs.values() for pair in split]
         check_names(self._every, self._info)
         self._size: tuple[int, int] | None = None
         self._fingerprint = _fingerprint(self._pairs, self._info)
-        super().__init__('label_maps', data_dir=root)
+        super().__init__('label_maps', data_dir=prepared_dir or os.path.join(root, 'prepared'))
 
     def read_label(self, record):
         return decode_map(record['label'])
@@ -64,7 +66,7 @@ class LabelMapSource(PreparedSource):
             self._pairs,
             self._encoding,
             self._size,
-            data_dir=os.path.join(data_dir, 'prepared', self._fingerprint),
+            data_dir=os.path.join(data_dir, self._fingerprint),
         )
 
     def _choose_features(self, info):

@@ -10,7 +10,6 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
-from drn_jax import paths
 from drn_jax.data import digit_scenes  # noqa: F401  (importing it registers it with TFDS)
 from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.source import Source
@@ -47,6 +46,8 @@ class PreparedSource(Source):
         InputError: the name is unknown, is no image classification data set, or the data set is
             neither prepared nor can be.
     """
+
+    _prepared_in = 'data_dir'
 
     def __init__(self, name: str, *, data_dir: str = '', manual_dir: str = ''):
         self.name = name
@@ -117,7 +118,8 @@ class PreparedSource(Source):
             if not self._open(data_dir).is_prepared():  # else another process was faster
                 raise InputError(
                     f'data set {self.name!r} is not in {builder.data_path} and cannot be '
-                    f'prepared there: {one_line(error)}',
+                    f'prepared there: {one_line(error)}; where it cannot be written, give another '
+                    f'directory as config.data.{self._prepared_in}',
                     path=builder.data_path,
                 ) from error
 
@@ -126,7 +128,7 @@ def find_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """Returns TFDS's builder of a data set.
 
     Raises:
-        InputError: there is none of that name, or the directory is misspelt or not supported.
+        InputError: there is none of that name, or its directory cannot be read.
     """
     if not name:
         raise InputError(
@@ -134,9 +136,8 @@ def find_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
             'classification data set of TFDS',
             field='config.data.name',
         )
-    place = str(paths.directory(data_dir, 'config.data.data_dir')) if data_dir else None
     try:
-        return tfds.builder(name, data_dir=place)
+        return tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError as error:
         similar = difflib.get_close_matches(name, ['folder', *tfds.list_builders()])
         hint = f' (did you mean {" or ".join(map(repr, similar))}?)' if similar else ''

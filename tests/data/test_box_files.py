@@ -180,6 +180,14 @@ def test_a_line_that_is_no_box_is_named(tmp_path, line):
         box_files.read_csv(path)
 
 
+def test_files_that_macos_adds_are_left_out(tmp_path):
+    path = tmp_path / VALIDATION
+    path.write_bytes(
+        gzip.compress(tar({'val/._1.xml': b'\0\5\x16', 'val/1.xml': xml('1', [(1, 2, 3, 4)])}))
+    )
+    assert list(box_files.read_archive(path)) == ['1']
+
+
 def test_fractions_of_the_image_are_refused(tmp_path):
     path = tmp_path / 'boxes.csv'
     path.write_text('0.jpg,0,0,1,1\n1.jpg,0.25,0.1,0.75,1\n')

@@ -16,7 +16,7 @@ from data.own_maps import (
 from data.test_tfds_label_maps import map_settings
 from support.errors import refused
 
-from drn_jax import cityscapes
+from drn_jax import cityscapes, recipes
 from drn_jax.data import evaluation_batches, open_pairs, open_source, training_batches
 from drn_jax.data.dataset_info import default_palette, read_info
 from drn_jax.errors import InputError
@@ -399,3 +399,24 @@ def test_pairs_of_nothing(tmp_path, images, message):
     (tmp_path / 'empty').mkdir()
     with refused(path=tmp_path / images, match=message):
         open_pairs(tmp_path / images, tmp_path / 'empty', like=(('a',), ((0, 0, 0),)))
+
+
+def test_a_directory_that_cannot_be_written_is_prepared_elsewhere(tmp_path, monkeypatch):
+    root, elsewhere = tmp_path / 'data', tmp_path / 'elsewhere'
+    write_folders(root, train=1, val=1)
+    for hidden in '.ipynb_checkpoints', '__MACOSX':
+        (root / 'images' / hidden).mkdir()
+    (root / 'prepared').touch()  # as good as a read-only directory, for root too
+    config = recipes.segmentation().data
+    config.name, config.data_dir = 'label_maps', root.as_uri()
+    with refused(match='give another directory as config.data.prepared_dir$'):
+        open_source(config, 'maps')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    config.prepared_dir = '~/elsewhere'
+    assert open_source(config, 'maps').num_examples('train') == 1
+    assert len(list(elsewhere.iterdir())) == 1
+    config.name = 'cityscapes'
+    with refused(
+        'config.data.prepared_dir', match='cityscapes is prepared in config.data.data_dir'
+    ):
+        open_source(config, 'maps')

@@ -17,6 +17,7 @@ def map_settings(**changes):
     data = recipes.classification().data.unlock()
     data.update(
         {
+            'prepared_dir': '',
             'crop_px': 64,
             'scale': (1.0, 1.0),
             'rotation_degrees': 0,
