@@ -85,7 +85,7 @@ def main(argv: list[str]) -> None:
     output = new_folder(given.output)
     variables = jax.device_get(checkpoint.read_variables())
     config = checkpoint.config.copy_and_resolve_references()
-    for name in PRIVATE:
+    for name in {*PRIVATE} & {*config.data}:
         config.data[name] = ''
     try:
         weight_folders.write(output, Converted(config, variables))
