@@ -11,8 +11,8 @@ are, before anything is built of them; other data sets are prepared first.
 
 Shows how often every class occurs, the sizes of images, their mean and standard deviation, and by
 file what cannot be used: images that lack label maps or differ from them in size, label maps of 16
-bits or of colors, values out of range, label ids taken for train ids. Ends with exit status 1
-where something would spoil training.
+bits or of colors, values out of range, masks of 0 and 255, label ids taken for train ids. Ends with
+exit status 1 where something would spoil training.
 """
 
 import argparse
@@ -55,6 +55,11 @@ def main(argv: list[str]) -> None:
         if not survey.problems and not sum(splits[split]['pixels'].values()):
             problems.append(f'{split}: no pixel has a class')
         absent = survey.absent_classes(class_names)
+        if split == 'train' and not survey.problems and len(absent) == len(class_names) - 1:
+            problems.append(
+                'train: only one class has pixels, so there is nothing to tell apart; 255 is no '
+                'class, so in masks write 1 for it'
+            )
         remarks += [f'{split}: no pixel has the classes {", ".join(absent)}'] if absent else []
     told = [f'remark: {remark}' for remark in remarks]
     progress.say('', *told, *[f'problem: {problem}' for problem in problems[:_SHOWN]])
@@ -120,11 +125,18 @@ def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
     Raises:
         InputError: there is no such split, or nothing to inspect.
     """
-    from drn_jax.data import catalog, dataset_checks, dataset_info, image_label_pairs  # seconds
+    from drn_jax.data import (  # takes seconds
+        catalog,
+        dataset_checks,
+        dataset_info,
+        image_label_pairs,
+        label_encodings,
+    )
 
     data = catalog.located(data)
     info = dataset_info.read_info(data.data_dir)
-    found = image_label_pairs.find_splits(data.data_dir)
+    found, remarks = image_label_pairs.find_splits(data.data_dir)
+    info = label_encodings.complete_info(info, sum(found.values(), []))
     surveys = {}
     for split in names.split(',') if names else found:
         if split not in found:
@@ -137,7 +149,7 @@ def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
         info.class_names,
         surveys,
         dataset_checks.own_problems(found, info, surveys),
-        dataset_checks.own_remarks(found, surveys, info),
+        remarks + dataset_checks.statistics_remarks(surveys, info.mean_std, 'info.json'),
     )
 
 

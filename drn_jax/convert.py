@@ -67,6 +67,12 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument('--variant', metavar='NAME', help='the network that --input is for')
     parser.add_argument(
+        '--entry',
+        metavar='NAME',
+        help='which network of --input, where a file holds several, such as\n'
+        'state_dict_ema (default: state_dict, or the first that is no average)',
+    )
+    parser.add_argument(
         '--first_block',
         metavar='NAME',
         help='DRN-A only: dilation of the first block of a group, paper (default)\n'
@@ -89,9 +95,10 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
     if given.list:
         return given
     if given.input is None:
-        if given.variant or given.first_block or given.stride_in:
+        if given.variant or given.first_block or given.stride_in or given.entry:
             parser.error(
-                '--variant, --first_block and --stride_in go with --input, a checkpoint has its own'
+                '--variant, --first_block, --stride_in and --entry go with --input, a checkpoint '
+                'has its own'
             )
         weight_files.check_new(given.output)
     else:
@@ -113,7 +120,11 @@ def file_to_checkpoint(given: argparse.Namespace) -> None:
         InputError: the file cannot be read, or holds no network of the variant.
     """
     config, variables = conversion.convert(
-        given.input, given.variant, given.first_block or 'paper', given.stride_in
+        given.input,
+        given.variant,
+        given.first_block or 'paper',
+        given.stride_in,
+        given.entry or '',
     )
     model = tasks.create_network(config)
     variables = jax.device_put(variables)  # Orbax would copy NumPy's arrays once more

@@ -16,6 +16,7 @@ centered box. --images and --labels name other images and their label maps, such
 
 import argparse
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +25,16 @@ import jax
 import ml_collections
 from etils import epath
 
-from drn_jax import checkpoints, cityscapes, commands, experiments, flag_types, paths, tasks
+from drn_jax import (
+    checkpoints,
+    cityscapes,
+    commands,
+    experiments,
+    fields,
+    flag_types,
+    paths,
+    tasks,
+)
 from drn_jax.checkpoints import restore
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
@@ -33,6 +43,12 @@ from drn_jax.models.inference import optimize_for_inference
 from drn_jax.reporting import progress, reports
 
 SAVED = ('labels', 'colors', 'overlays', 'zip')
+# Fields of data and evaluation that name a report's directory, or change no number in it.
+_NO_DIGEST = {
+    'data': ('name', 'validation_split', 'evaluation_size', 'manual_dir', 'threads', 'palette'),
+    'evaluation': ('batch_size', 'every_epochs', 'tile_px', 'crops', 'average', 'maps', 'scales')
+    + ('mirror', 'threshold', 'scaled_threshold', 'threshold_split'),
+}
 MOST_USED = {
     'most used fields': ('evaluation.batch_size', 'data.data_dir', 'data.validation_split'),
     'fields of classification and localization': ('evaluation.crops', 'evaluation.average'),
@@ -61,6 +77,7 @@ def evaluate(given: argparse.Namespace, overrides: Sequence[str], command: str) 
     """
     checkpoint = checkpoints.open(given.checkpoint, given.step, overrides)
     path, config = checkpoint.path, checkpoint.config
+    changes = fields.differences(restore.read_config(path), config, _is_told_by_digest)
     config.task = chosen_task(given.task, config)
 
     from drn_jax.training import evaluation  # it imports TensorFlow, which takes seconds
@@ -68,7 +85,10 @@ def evaluate(given: argparse.Namespace, overrides: Sequence[str], command: str) 
     source = given_source(given, config)
     experiment = experiments.resolve(config, source=source, trained=True)
     config, source = experiment.config, experiment.source
-    output = output_directory(given.output, path, config, given.images or source.name)
+    if given.labels:
+        changes.append(given.labels)
+    output = given.output or default_output(path, config, given.images or source.name, changes)
+    make_directory(output)
     # The model of the data set's classes: a checkpoint without a classifier is refused.
     checkpoint = checkpoint._replace(model=experiment.task.model)
     variables = checkpoint.read_variables(meshes.replicated(experiment.mesh))
@@ -114,7 +134,13 @@ def write_results(
     """
     task, config = experiment.task, experiment.config
     details = task.details(result.counts) if task.details else {}
-    progress.say(reports.table(result.metrics, experiment.published()))
+    remarks = [*experiment.remarks]
+    if 'confusion' in details:
+        remarks += absent_classes(details['confusion'], config)
+    progress.say(
+        *[f'warning: {remark}' for remark in remarks],
+        reports.table(result.metrics, experiment.published()),
+    )
     if without := details.get('gridding_not_applicable'):
         progress.say(
             f'gridding score not applicable (no dilation, or too few cells): {", ".join(without)}'
@@ -127,6 +153,7 @@ def write_results(
         config=config,
         metrics=result.metrics,
         published=experiment.published(),
+        remarks=remarks,
         **details,
         **more,
     )
@@ -227,26 +254,26 @@ def given_source(given: argparse.Namespace, config: ml_collections.ConfigDict) -
 
     # A converted file names no classes.
     named = palettes.of_data(config.data.name, config.model.num_classes)
+    config.data.class_names = config.data.class_names or named.names
+    config.data.palette = config.data.palette or named.colors
     return data.open_pairs(
-        given.images,
-        given.labels,
-        like=(config.data.class_names or named.names, config.data.palette or named.colors),
+        given.images, given.labels, like=(config.data.class_names, config.data.palette)
     )
 
 
-def output_directory(
-    given: epath.Path | None, path: epath.Path, config: ml_collections.ConfigDict, source: str
+def default_output(
+    path: epath.Path,
+    config: ml_collections.ConfigDict,
+    source: str,
+    changes: Sequence[str] = (),
 ) -> epath.Path:
-    """Makes the directory of the report: the given one, or one inside the working directory.
+    """Names the directory of a report inside the working directory, so that none replaces another.
 
     Args:
-        given: --output.
         path: folder of the checkpoint's step.
-        config: what is evaluated; its name in the working directory says how.
+        config: what is evaluated; the name says how.
         source: name of the data set, or --images.
-
-    Raises:
-        InputError: it cannot be made.
+        changes: what else changes numbers; the name ends in digits of it.
     """
     evaluation = config.evaluation
     if config.task == 'segmentation':
@@ -263,7 +290,24 @@ def output_directory(
         ]
     label = restore.label(path).replace(' ', '_')
     name = '_'.join([label, source, config.data.validation_split, *how, config.model.dtype])
-    output = given or restore.workdir(path) / 'evaluation' / re.sub(r'[^\w.-]+', '-', name)
+    plain = re.sub(r'[^\w.-]+', '-', name)
+    if changes or plain != name:  # of two splits or directories, the same may be left
+        plain += f'_{hashlib.sha256(repr((name, *changes)).encode()).hexdigest()[:8]}'
+    return restore.workdir(path) / 'evaluation' / plain
+
+
+def _is_told_by_digest(field: fields.Field) -> bool:
+    """Returns whether the digits that end a report's name stand for a field."""
+    section, _, name = field.name.partition('.')
+    return section in _NO_DIGEST and name not in _NO_DIGEST[section]
+
+
+def make_directory(output: epath.Path) -> None:
+    """Makes the directory of the report.
+
+    Raises:
+        InputError: it cannot be made.
+    """
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -272,7 +316,6 @@ def output_directory(
             field='--output',
             path=output,
         ) from error
-    return output
 
 
 def localization_options(config: ml_collections.ConfigDict) -> list[str]:
@@ -295,6 +338,30 @@ def localization_options(config: ml_collections.ConfigDict) -> list[str]:
         *[f'{name}{number!r}' for name, number in given.items() if number >= 0],
         *[f'by_{evaluation.threshold_split}'] * bool(evaluation.threshold_split),
     ]
+
+
+def absent_classes(
+    confusion: Sequence[Sequence[int]], config: ml_collections.ConfigDict
+) -> list[str]:
+    """Says which of the classes that should be evaluated no pixel has: a sentence, or none.
+
+    Args:
+        confusion: a row for each class.
+        config: what is evaluated.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> config = recipes.segmentation()
+        >>> config.data.class_names = ('sky', 'sea')
+        >>> absent_classes([[5, 1], [0, 0]], config)  # doctest: +NORMALIZE_WHITESPACE
+        ['no pixel has the classes sea: the mean IoU leaves them out where none is predicted, and
+          else counts 0']
+    """
+    names = config.data.class_names
+    evaluated = config.evaluation.classes or names
+    absent = [name for name, row in zip(names, confusion) if name in evaluated and not any(row)]
+    consequence = 'the mean IoU leaves them out where none is predicted, and else counts 0'
+    return [f'no pixel has the classes {", ".join(absent)}: {consequence}'] * bool(absent)
 
 
 def segmentation_data(

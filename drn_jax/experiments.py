@@ -33,6 +33,7 @@ class Experiment:
         task: the problem, with its network.
         schedule: how a run goes on; None where nothing is trained.
         start: the checkpoint that a run starts from, the folder of one step; None: from nothing.
+        remarks: what is odd about the data, sentences without ends.
     """
 
     config: ml_collections.FrozenConfigDict
@@ -42,6 +43,7 @@ class Experiment:
     task: tasks.Task
     schedule: schedules.Schedule | None = None
     start: epath.Path | None = None
+    remarks: tuple[str, ...] = ()
 
     def published(self) -> dict[str, float]:
         """Returns the published metrics, as `tasks.published_metrics`."""
@@ -92,12 +94,22 @@ def resolve(
         start = restore.find(config.init_from)
     if source is None:
         source = _open(config, kind)
+    source, remarks = _matched(config, source) if trained else (source, [])
     _complete(config, source, trained)
     task = tasks.create_task(config, create_network(config))
     _count(config, source, 'validation_split')  # raises now, not after compiling
     schedule = None if trained else _schedule(config, source)
+    if not trained and devices is None:
+        remarks = _check_splits(config, source)
     return Experiment(
-        ml_collections.FrozenConfigDict(config), kind, mesh, source, task, schedule, start
+        ml_collections.FrozenConfigDict(config),
+        kind,
+        mesh,
+        source,
+        task,
+        schedule,
+        start,
+        (*source.remarks, *remarks),
     )
 
 
@@ -131,6 +143,18 @@ def _open(config: ml_collections.ConfigDict, kind: tasks.TaskKind) -> 'Source':
     return data.open_source(config.data, kind.label_kind)
 
 
+def _matched(config: ml_collections.ConfigDict, source: 'Source') -> tuple['Source', list[str]]:
+    """Matches the classes of a data set with those that a network has learned: `match_classes`."""
+    from drn_jax.data import class_matches, dataset_info  # which takes seconds
+
+    classes = config.model.num_classes or source.num_classes
+    source, remarks = class_matches.match_classes(source, config.data.class_names, classes)
+    if source.label_kind == 'maps' and source.present:
+        config.evaluation.classes = source.present
+        source.palette = dataset_info.default_palette(classes)  # where the network has no colors
+    return source, remarks
+
+
 def _complete(config: ml_collections.ConfigDict, source: 'Source', trained: bool) -> None:
     """Completes a configuration with what the data set knows: classes, colors, mean, deviation.
 
@@ -144,16 +168,9 @@ def _complete(config: ml_collections.ConfigDict, source: 'Source', trained: bool
             f'{source.num_classes}; use data with {classes} classes',
             field='config.model.num_classes',
         )
-    known, names = config.data.class_names, tuple(source.class_names)
-    if trained and known and known != names:
-        progress.say(
-            f'warning: the network learned the classes {", ".join(known[:5])}, ..., the '
-            f'data set has {", ".join(names[:5])}, ...; they are taken '
-            'for the same in this order'
-        )
     config.model.num_classes = classes
-    if names:
-        config.data.class_names = names
+    if source.class_names:
+        config.data.class_names = tuple(source.class_names)
     if source.label_kind == 'maps':
         config.data.palette = config.data.palette or tuple(map(tuple, source.palette))
         if config.data.palette and len(config.data.palette) != classes:
@@ -167,6 +184,14 @@ def _complete(config: ml_collections.ConfigDict, source: 'Source', trained: bool
         progress.say(
             f'mean {config.data.mean} and deviation {config.data.std} are those of the data set'
         )
+
+
+def _check_splits(config: ml_collections.ConfigDict, source: 'Source') -> list[str]:
+    """Compares the splits of a run, as `split_checks`, and notes which images it trains on."""
+    from drn_jax.data import split_checks  # it imports TensorFlow, which takes seconds
+
+    config.data.fingerprint = source.fingerprint(config.data.train_split)
+    return split_checks.training_remarks(source, config.data)
 
 
 def _check_training(config: ml_collections.ConfigDict, task: tasks.Task) -> None:

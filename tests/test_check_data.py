@@ -74,6 +74,7 @@ def test_every_problem_is_told_by_file(tmp_path, capsys):
 
 def test_label_ids_and_train_ids_are_told_apart(tmp_path):
     write_listed(tmp_path, train=1, val=1, value=26)
+    write(tmp_path, 'masks/train0_m.png', np.resize(np.array([26, 7], np.uint8), (12, 16)))
     write_info(tmp_path, classes=list(cityscapes.CLASS_NAMES))
     report, error = check(tmp_path)
     assert error and all(
@@ -81,7 +82,8 @@ def test_label_ids_and_train_ids_are_told_apart(tmp_path):
     )
     (tmp_path / 'info.json').write_text('{"label_ids": true}')
     report, error = check(tmp_path)
-    assert error is None and report['data']['splits']['train']['pixels']['car'] == 192
+    pixels = report['data']['splits']['train']['pixels']
+    assert error is None and pixels['car'] == pixels['road'] == 96
     assert any('has no mean and std; measured are' in remark for remark in report['remarks'])
     write_listed(tmp_path, train=1, val=1)  # 0, 1, 2 and 255
     (tmp_path / 'info.json').write_text('{"label_ids": true}')
@@ -105,6 +107,16 @@ def test_images_in_two_splits_and_maps_of_nothing(tmp_path):
         f'1 images are in train and in validation, such as {tmp_path}/photos/train0.png'
         in (report['remarks'])
     )
+
+
+def test_masks_of_0_and_255_are_a_problem(tmp_path):
+    write_listed(tmp_path)
+    for path in (tmp_path / 'masks').iterdir():
+        write(tmp_path, path, np.resize(np.array([0, 255], np.uint8), (12, 16)))
+    report, error = check(tmp_path)
+    assert error
+    (problem,) = report['problems']
+    assert problem.startswith('train: only one class has pixels, so there is nothing to tell apart')
 
 
 def test_many_problems_are_all_in_the_report(tmp_path, capsys):

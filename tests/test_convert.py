@@ -135,6 +135,24 @@ def test_files_of_pytorch(tmp_path, caplog, options, variant, prefix, counters):
     assert ('layer7.0.downsample.0.weight' in caplog.text) == (variant == 'drn_c_58')
 
 
+def test_the_entry_of_a_file_is_chosen(tmp_path, caplog):
+    torch = pytest.importorskip('torch')
+    states = {}
+    for name, factor in (('state_dict', 1), ('state_dict_ema', 2)):
+        state = state_of('resnet_18')
+        states[name] = {key: torch.from_numpy(np.float32(factor * state[key])) for key in state}
+    torch.save(states, tmp_path / 'both.pth')
+    heads = {}
+    for flags in ([], ['--entry=state_dict'], ['--entry=state_dict_ema']):
+        output = f'{tmp_path}/{len(heads)}'
+        input_flag = f'--input={tmp_path}/both.pth'
+        convert.main(['--variant=resnet_18', input_flag, f'--output={output}', *flags])
+        heads[len(heads)] = drn_jax.load(output)[1]['params']['head']['kernel']
+    np.testing.assert_array_equal(heads[0], heads[1])
+    np.testing.assert_array_equal(2 * heads[0], heads[2])
+    assert caplog.text.count('state_dict was taken; --entry chooses another') == 1
+
+
 def test_the_first_block_is_chosen(tmp_path, capsys):
     file = file_of(tmp_path, 'drn_a_50')
     for choice in ('paper', 'release'):
@@ -229,6 +247,7 @@ def test_what_is_there_stays_as_it_was(tmp_path, c_26, checkpoint):
         (['--input=a.pth', '--step=3', '--output=c'], '--step', 'goes with --checkpoint'),
         (['--input=a.pth', '--output=b.safetensors'], '--output', 'looks like a file'),
         (['--checkpoint=b', '--variant=drn_c_26', '--output=c.pth'], '--variant', ''),
+        (['--checkpoint=b', '--entry=ema', '--output=c.pth'], '--variant', 'and --entry go with'),
         (['--checkpoint=b', '--output=gs://c/d.pth'], '--output', 'gs://c/d.pth is not local'),
         (['--checkpoint=b', '--output=c.pth', '--config.seed=1'], '--config', '.seed=1'),
         (['--checkpoint=b', '--step=last', '--output=c.pth'], '--step', "int value: 'last'"),

@@ -1,6 +1,7 @@
 """Resolving configurations, with stand-ins for data sets."""
 
 import jax
+import numpy as np
 import pytest
 from data.number_sources import NumberSource
 from support.errors import refused
@@ -89,11 +90,31 @@ def test_a_split_of_another_name_is_told(trained):
             experiments.resolve(config, source=source)
 
 
-def test_other_classes_than_those_that_were_learned_are_told(capsys):
-    names = tuple('abcdefghijklmnop')
-    config = config_of(**{'model.num_classes': 16, 'data.class_names': names})
-    experiments.resolve(config, source=classes(), trained=True)
-    assert 'warning: the network learned the classes a, b, c, d, e' in capsys.readouterr().out
+def test_classes_of_a_trained_network_are_matched_by_name():
+    source, learned = classes(), tuple(f'{number}' for number in range(19, -1, -1))
+    config = config_of(**{'model.num_classes': 20, 'data.class_names': learned})
+    experiment = experiments.resolve(config, source=source, trained=True)
+    assert experiment.config.data.class_names == learned
+    assert experiment.source.label({'label': 3}).numpy() == learned.index('3')
+    assert 'has only 16 ' in experiment.remarks[0] and experiment.task.model.num_classes == 20
+
+
+def test_mean_iou_is_that_of_the_classes_that_the_data_set_has():
+    config = recipes.segmentation()
+    config.update_from_flattened_dict(
+        {'model.num_classes': 3, 'data.class_names': ('sea', 'land', 'sky')}
+    )
+    config.data.palette = ((1, 1, 1), (2, 2, 2), (3, 3, 3))
+    experiment = experiments.resolve(config, source=Maps(train=1, validation=1), trained=True)
+    assert experiment.config.evaluation.classes == ('sky', 'sea')
+    assert experiment.config.data.palette == config.data.palette
+    # Of the 8 pixels of the sea, one is taken for land.
+    matrix = np.array([[7, 1, 0], [0, 0, 0], [0, 0, 4]])
+    metrics = experiment.task.report({'examples': 1, 'confusion': matrix})
+    assert metrics['mean_iou'] == (7 / 8 + 1) / 2 and 'iou/land' not in metrics
+    config.evaluation.classes = ('sky', 'fog')
+    with refused('config.evaluation.classes', match='holds fog, but the classes are sea,'):
+        tasks.create_task(config, experiment.task.model)
 
 
 def test_a_completed_configuration_can_be_resolved_again():

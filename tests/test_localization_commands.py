@@ -127,7 +127,7 @@ def test_settings_that_change_the_numbers_have_reports_of_their_own(tmp_path):
         ('threshold_split', 'train[:9]'),
     ):
         config.evaluation[field] = value
-        found.add(evaluate.output_directory(None, path, config, 'imagenet2012').name)
+        found.add(evaluate.default_output(path, config, 'imagenet2012').name)
     assert len(found) == 5
 
 

@@ -29,6 +29,7 @@ def convert(
     variant: str | None = None,
     first_block: str = 'paper',
     stride_in: str | None = None,
+    entry: str = '',
 ) -> Converted:
     """Reads a file of weights; task, classes and width are those that it holds.
 
@@ -36,6 +37,7 @@ def convert(
         path: the file, as `weight_files.read` or `keras_files.read` takes it, perhaps in a zip.
         variant: the network that it is for; None: the only one that it fits.
         first_block, stride_in: see `create_model`; None: '1x1' for a file of Keras, else '3x3'.
+        entry: see `weight_files.read`; files of Keras have none.
 
     Returns:
         A `Converted`.
@@ -51,12 +53,18 @@ def convert(
         with as_input_error(field='--variant'):
             variants.lookup(variant, first_block=first_block, stride_in=stride_in)
     if of_keras:
+        if entry:
+            raise InputError(
+                f'{path} is of Keras and holds one network; leave out --entry={entry}',
+                field='--entry',
+                path=path,
+            )
         state_dict = keras_files.read(file)
     else:
         with weight_files.unpacked(file) as inner:
             if not variant:
                 variant = _published(inner)
-            state_dict = weight_files.read(str(inner))
+            state_dict = weight_files.read(str(inner), entry)
     if not variant:
         variant, *others = weights.fitting_variants(state_dict) or ['']
         if others or not variant:

@@ -89,23 +89,37 @@ class Checkpoints:
         """Returns the newest finished step, or None."""
         return max(restore.steps(self.directory), default=None)
 
-    def check_same_run(self) -> None:
+    def check_same_run(self) -> list[str]:
         """Refuses to go on from a checkpoint of another run.
+
+        Returns:
+            What has changed in the training images since the run began, sentences without ends.
 
         Raises:
             InputError: fields that change results differ, see `fields.check_same_run`. Or the
                 checkpoint holds weights alone, as `save_variables` writes them.
         """
         step = self.latest_step()
-        if step is not None:
-            if not (self.directory / str(step) / 'optimizer').exists():
-                raise InputError(
-                    f'{self.directory.parent} holds weights and no run to go on with; '
-                    'name it with --config.init_from, and another --workdir',
-                    path=self.directory.parent,
-                )
-            stored = restore.read_config(self.directory / str(step))
-            fields.check_same_run(self.directory.parent, stored, self._config)
+        if step is None:
+            return []
+        if not (self.directory / str(step) / 'optimizer').exists():
+            raise InputError(
+                f'{self.directory.parent} holds weights and no run to go on with; '
+                'name it with --config.init_from, and another --workdir',
+                path=self.directory.parent,
+            )
+        stored = restore.read_config(self.directory / str(step))
+        fields.check_same_run(self.directory.parent, stored, self._config)
+        began, now = stored.data.fingerprint, self._config.data.fingerprint
+        if began in ('', now):
+            return []
+        # What is saved from here on says, too, what the run began with.
+        self._config = ml_collections.ConfigDict(self._config.to_dict())
+        self._config.data.fingerprint = began
+        return [
+            f'the training images have changed since the run began (then {began}; now {now}), so '
+            'batches are not those of a run without a stop'
+        ]
 
     def metrics(self, step: int) -> dict[str, Any] | None:
         """Returns the metrics of a step, or None where it has not been evaluated."""

@@ -43,16 +43,18 @@ _ADVICE = 'save it again with torch.save(model.state_dict(), FILE) where you can
 _logger = logging.getLogger(__name__)
 
 
-def read(path: str) -> dict[str, np.ndarray]:
+def read(path: str, entry: str = '') -> dict[str, np.ndarray]:
     """Reads the state dict in a file of weights, without running anything that the file holds.
 
     A file whose name ends in `.safetensors` is read by the safetensors library, any other by
-    PyTorch: what `torch.save` writes and wrote in 2017, a state dict or a training checkpoint with
-    the entry `state_dict`. The authors' file names end in the first eight hex digits of the file's
-    SHA-256, as in `drn_c_26-ddedf421.pth`; where they differ, that is logged as a warning.
+    PyTorch: what `torch.save` writes and wrote in 2017, a state dict or a training checkpoint that
+    has one for an entry. Of several, `state_dict` or the first that is no average (EMA) is taken,
+    and a warning logged that says so. The authors' file names end in the first eight hex digits of
+    the file's SHA-256, as in `drn_c_26-ddedf421.pth`; where they differ, that is logged too.
 
     Args:
         path: the file, a local one.
+        entry: which state dict in the file; '': see above.
 
     Returns:
         Name -> array, float32 whatever the file's precision, without counters. For `from_torch`,
@@ -69,7 +71,7 @@ def read(path: str) -> dict[str, np.ndarray]:
     with unpacked(file) as inner:
         _check_name(inner)
         content = _read_safetensors(inner) if _is_safetensors(inner) else _read_torch(inner)
-        return _arrays(file, content)
+        return _arrays(file, _entry(file, content, entry))
 
 
 def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
@@ -342,10 +344,38 @@ def _globals(stream: IO[bytes]) -> Iterator[str]:
             strings.append(argument)
 
 
+def _entry(file: pathlib.Path, content: Any, entry: str) -> Any:
+    """Returns what a file holds, or the entry of it that is a state dict."""
+    entries = content if isinstance(content, Mapping) else {}
+    found = [
+        name for name, value in entries.items() if isinstance(name, str) and _is_state_dict(value)
+    ]
+    if 'state_dict' not in found and _is_state_dict(content):
+        found = []
+    if entry:
+        if entry not in found:
+            held = f'it holds {", ".join(found)}' if found else 'it holds one without a name'
+            raise InputError(f'{file} holds no state dict {entry!r}; {held}', field='--entry')
+        return content[entry]
+    if not found:
+        return entries.get('state_dict', content)
+    taken = min(found, key=lambda name: (name != 'state_dict', 'ema' in name.lower()))
+    if len(found) > 1:
+        _logger.warning(
+            '%s holds several networks, %s: %s was taken; --entry chooses another',
+            file,
+            ', '.join(found),
+            taken,
+        )
+    return content[taken]
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(getattr(each, 'ndim', 0) for each in value.values())
+
+
 def _arrays(file: pathlib.Path, content: Any) -> dict[str, np.ndarray]:
-    """Returns the state dict in what a file holds, as arrays."""
-    if isinstance(content, Mapping):
-        content = content.get('state_dict', content)
+    """Returns a state dict of a file as arrays."""
     if not isinstance(content, Mapping):
         raise _problem(file, f'holds a {type(content).__name__} instead of a state dict; {_ADVICE}')
     arrays = {

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 from etils import epath
 
+from drn_jax.data.image_files import SUFFIXES
 from drn_jax.errors import InputError
 from drn_jax.files import read_text
 
@@ -29,7 +30,7 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         path: .tgz, .tar.gz or .tar, local or gs://.
 
     Returns:
-        {name of the image without suffix: float32 [N, 4]}, y0 x0 y1 x1, upper ends exclusive.
+        {path of the image without suffix: float32 [N, 4]}, y0 x0 y1 x1, upper ends exclusive.
 
     Raises:
         InputError: the file is missing, cut off or damaged, or holds no boxes.
@@ -46,7 +47,7 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         with file.open('rb') as stream:
             for name, content in _xml_files(stream):
-                found[_stem(name)] += _boxes(name, content)
+                found[without_suffix(name)] += _boxes(name, content)
     except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
         raise InputError(
             f'{path} is damaged or no archive of boxes ({error}); download it again', path=path
@@ -105,25 +106,25 @@ def _boxes(name, content):
 def read_csv(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads boxes from lines `image,x0,y0,x1,y1` in pixels, upper ends exclusive.
 
-    An image may have several lines; a first line that names the columns is left out. Boxes belong
-    to the image of that file name, whatever its directory and suffix.
+    An image may have several lines; a first line that names the columns is left out. A path may
+    begin anywhere above the image, and its suffix does not count.
 
     Args:
         path: of the file, local or gs://.
 
     Returns:
-        {name of the image without directories and suffix: float32 [N, 4]}, y0 x0 y1 x1.
+        {path of the image without suffix: float32 [N, 4]}, y0 x0 y1 x1.
 
     Raises:
-        InputError: there is no such file, no box, a line is no box, or two images share a name; it
-            is named. Or all boxes are fractions of the image.
+        InputError: there is no such file, no box, a line is no box, or two paths differ in their
+            suffixes only; it is named. Or all boxes are fractions of the image.
 
     Example:
         >>> import tempfile
         >>> path = epath.Path(tempfile.mkdtemp()) / 'boxes.csv'
         >>> _ = path.write_text('image,x0,y0,x1,y1\\ncats/1.jpg,10,20,30,40\\n')
         >>> read_csv(path)
-        {'1': array([[20., 10., 40., 30.]], dtype=float32)}
+        {'cats/1': array([[20., 10., 40., 30.]], dtype=float32)}
     """
     file = epath.Path(path)
     found: dict[str, list] = collections.defaultdict(list)
@@ -146,15 +147,14 @@ def read_csv(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
                 'image,x0,y0,x1,y1 in pixels, with x1 above x0 and y1 above y0',
                 path=path,
             )
-        stem = _stem(name)
-        if names.setdefault(stem, name) != name:
+        image = without_suffix(name)
+        if names.setdefault(image, name) != name:
             raise InputError(
-                f'{path} names two images {stem}, {names[stem]} and {name}; boxes are '
-                'found by file names without directory and suffix, so give each '
-                'image its own',
+                f'{path} names two images {image}, {names[image]} and {name}; boxes are found by '
+                'paths without suffix, so give each image its own',
                 path=path,
             )
-        found[stem].append(box)
+        found[image].append(box)
     if not found:
         raise InputError(f'{path} holds no boxes; a line is image,x0,y0,x1,y1 in pixels', path=path)
     every = np.array([box for boxes in found.values() for box in boxes])
@@ -164,7 +164,7 @@ def read_csv(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             'with the width and y0 and y1 with the height of each image, for pixels',
             path=path,
         )
-    return {stem: np.array(boxes, np.float32) for stem, boxes in found.items()}
+    return {image: np.array(boxes, np.float32) for image, boxes in found.items()}
 
 
 def _name_and_box(line):
@@ -177,6 +177,12 @@ def _name_and_box(line):
     return name, (y0, x0, y1, x1) if valid else None
 
 
-def _stem(name):
-    name = name.rpartition('/')[2]
-    return name.rpartition('.')[0] or name
+def without_suffix(path: str) -> str:
+    """Takes the suffix of an image or an XML file off a path, and writes it with slashes.
+
+    Example:
+        >>> without_suffix('val\\\\1.2.JPEG'), without_suffix('train.tfrecord-00000__7')
+        ('val/1.2', 'train.tfrecord-00000__7')
+    """
+    stem, suffix = os.path.splitext(path.replace('\\', '/'))
+    return stem if suffix.lower() in (*SUFFIXES, '.xml') else stem + suffix

@@ -1,5 +1,7 @@
 """Data sets whose images have one class and boxes: of TFDS, or with boxes from other files."""
 
+import pathlib
+
 import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
@@ -87,8 +89,9 @@ def _find_boxes(feature):
 class TableBoxSource(Source):
     """A data set of classes with boxes from ImageNet's archives or from a CSV file.
 
-    Boxes are found by the name of the image's file, without directories and suffix. An image that
-    has none there has no box.
+    Boxes are listed by paths of images, which may begin anywhere, and whose suffixes do not count.
+    A path is an image's if file names agree and no folder in it is another split or class; of
+    several, the one with most of the image's folders is. An image that has none has no box.
 
     Args:
         source: the data set.
@@ -99,16 +102,18 @@ class TableBoxSource(Source):
 
     Raises:
         InputError: there is no such file or directory. When a split is opened: its archive is
-            missing or damaged, or holds no boxes.
+            missing or damaged, or holds no boxes; or a path is that of several images.
     """
 
     label_kind = 'boxes'
 
     def __init__(self, source: Source, path: str):
         self._source, self._path = source, epath.Path(path)
-        self._found: dict[str, np.ndarray] = {}
+        self._listed: dict[str, list[tuple[tuple[str, ...], np.ndarray]]] = {}  # by file name
+        self._others = {*source.splits, *source.class_names}
         self._read: set[epath.Path] = set()
         self.name, self.class_names, self.splits = source.name, source.class_names, source.splits
+        self.remarks = source.remarks
         if not path or not self._path.exists():
             raise InputError(
                 f'config.data.boxes {path!r} is neither a CSV file nor the directory '
@@ -124,15 +129,14 @@ class TableBoxSource(Source):
 
     def read_boxes(self, record, height, width):
         del height, width
-        stem = tf.strings.regex_replace(record['name'], r'^.*/|\.[^./]*$', '')
-        row = self._rows.lookup(stem)
-        boxes = self._boxes[self._starts[row] : self._starts[row + 1]]
-        boxes = tf.pad(boxes, [[0, self.box_places - tf.shape(boxes)[0]], [0, 0]])
+        image = [record['split'], self.read_label(record), record['name']]
+        boxes = tf.numpy_function(self._padded_boxes, image, tf.float32, stateful=False)
         return tf.ensure_shape(boxes, [self.box_places, 4])
 
     def _whole_split_records(self, split, start, stop):
         self._open_boxes(split)
-        return self._source._whole_split_records(split, start, stop)
+        records = self._source._whole_split_records(split, start, stop)
+        return records.map(lambda record: {**record, 'split': split})
 
     def _open_boxes(self, split):
         """Reads the boxes of a whole split, unless they were read before."""
@@ -142,14 +146,43 @@ class TableBoxSource(Source):
             path = path / box_files.ARCHIVES['train' if split == 'train' else 'validation']
         if path in self._read:
             return
-        self._found |= read(path)
+        for image, boxes in read(path).items():
+            *folders, name = image.split('/')
+            self._listed.setdefault(name, []).append((tuple(folders[-3:]), boxes))
+            self.box_places = max(self.box_places, len(boxes))
         self._read.add(path)
-        # All boxes one after the other: padded, those of ImageNet would take half a GiB.
-        counts = [len(boxes) for boxes in self._found.values()] + [0]  # the last row has no box
-        self.box_places = max(counts)
-        self._boxes = tf.constant(np.concatenate(list(self._found.values())))
-        self._starts = tf.constant(np.cumsum([0, *counts]))
-        self._rows = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(list(self._found), np.arange(len(self._found))),
-            default_value=len(self._found),
-        )
+        self._check_listed(path)
+
+    def _check_listed(self, path):
+        """Refuses a path of the list that is several images'."""
+        first: dict[int, str] = {}
+        for split, label, name in self._source.known_images():
+            found = self._find(split, label, name)
+            if found is not None and first.setdefault(id(found), name) != name:
+                raise InputError(
+                    f'{path} has boxes for {pathlib.PurePath(name).name} that could be those of '
+                    f'{first[id(found)]} or of {name}; name images with their folders, such as '
+                    f'{split}/{self._source.class_names[label]}/{pathlib.PurePath(name).name}',
+                    path=path,
+                )
+
+    def _find(self, split, label, path):
+        """Returns the boxes listed for an image, or None."""
+        *folders, name = box_files.without_suffix(path).split('/')
+        own = {split, self._source.class_names[label], *folders[-2:]}
+        fitting = [
+            (sum(folder in own for folder in listed), boxes)
+            for listed, boxes in self._listed.get(name, ())
+            if all(folder in own or folder not in self._others for folder in listed)
+        ]
+        best = max((agreeing for agreeing, _ in fitting), default=0)
+        found = [boxes for agreeing, boxes in fitting if agreeing == best]
+        return found[0] if len(found) == 1 else None
+
+    def _padded_boxes(self, split, label, path):
+        """Returns the boxes of an image, zeros where it has fewer, float32 [box_places, 4]."""
+        padded = np.zeros((self.box_places, 4), np.float32)
+        found = self._find(split.decode(), label, path.decode())
+        if found is not None:
+            padded[: len(found)] = found
+        return padded

@@ -9,8 +9,6 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-from drn_jax import cityscapes
-from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.data import label_encodings
 from drn_jax.data.dataset_info import Info
 from drn_jax.data.image_label_pairs import Pair
@@ -30,8 +28,8 @@ class Survey:
         sizes: number of images of every (height, width), Counter.
         pixels: number of pixels of every class, and at 255 of those without one, int64 [256].
         channels: number of pixels of every value of red, green and blue, int64 [3, 256].
-        values: number of pixels of every value in the files of label maps, int64 [256].
-        wrong: the same, of the values that are not allowed.
+        wrong: number of pixels of every value in label maps that is not allowed, int64 [256].
+        label_ids: the same, of all values in label maps of Cityscapes' label ids.
         problems: sentences without their ends, each about one file.
     """
 
@@ -39,7 +37,7 @@ class Survey:
         self.images = 0
         self.sizes: collections.Counter[tuple[int, int]] = collections.Counter()
         self.problems: list[str] = []
-        self.pixels, self.values, self.wrong = np.zeros((3, 256), np.int64)
+        self.pixels, self.label_ids, self.wrong = np.zeros((3, 256), np.int64)
         self.channels = np.zeros((3, 256), np.int64)
 
     def add(
@@ -48,7 +46,7 @@ class Survey:
         pixels: np.ndarray,
         channels: np.ndarray,
         *,
-        values: np.ndarray | int = 0,
+        label_ids: np.ndarray | int = 0,
         wrong: np.ndarray | int = 0,
     ) -> None:
         """Adds an image: its size, and counts as in the attributes."""
@@ -56,7 +54,7 @@ class Survey:
         self.sizes[size[0], size[1]] += 1
         self.pixels += pixels
         self.channels += channels
-        self.values += values
+        self.label_ids += label_ids
         self.wrong += wrong
 
     def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -106,7 +104,8 @@ def survey_files(found: list[Pair], info: Info, progress: Progress = iter) -> Su
     for encoding, examined, channels in progress(in_threads(inspect, found)):
         values, known = examined.values, encoding.known
         pixels = np.bincount(encoding.train_ids, values * known, 256).astype(np.int64)
-        survey.add(examined.size, pixels, channels, values=values, wrong=values * ~known)
+        ids = values * encoding.label_ids
+        survey.add(examined.size, pixels, channels, label_ids=ids, wrong=values * ~known)
         survey.problems += [examined.problem] * bool(examined.problem)
     return survey
 
@@ -150,28 +149,13 @@ def own_problems(found: dict[str, list[Pair]], info: Info, surveys: dict[str, Su
     problems = []
     try:
         label_encodings.check_names([pair for split in found.values() for pair in split], info)
+        if info.label_ids:
+            label_encodings.check_label_ids(
+                np.sum([survey.label_ids for survey in surveys.values()], axis=0)
+            )
     except InputError as error:
         problems.append(str(error))
-    values = np.sum([survey.values for survey in surveys.values()], axis=0)
-    beyond = slice(len(cityscapes.CLASS_NAMES), cityscapes.LABEL_IDS)
-    if info.label_ids and values[IGNORE_LABEL] and not values[beyond].any():
-        problems.append(
-            'info.json says that label maps hold label ids, but they hold only 0 to 18 and 255, '
-            'which look like train ids; remove "label_ids"'
-        )
     return problems
-
-
-def own_remarks(found: dict[str, list[Pair]], surveys: dict[str, Survey], info: Info) -> list[str]:
-    """Finds what is unusual, though it can be trained on; sentences without their ends."""
-    remarks = []
-    paths = {split: {pair.image for pair in of_split} for split, of_split in found.items()}
-    shared = paths.get('train', set()) & paths.get('validation', set())
-    if shared:
-        remarks.append(
-            f'{len(shared)} images are in train and in validation, such as {sorted(shared)[0]}'
-        )
-    return remarks + statistics_remarks(surveys, info.mean_std, 'info.json')
 
 
 def statistics_remarks(

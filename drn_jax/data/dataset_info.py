@@ -16,7 +16,7 @@ class Info(NamedTuple):
     """What info.json says of a data set.
 
     Attributes:
-        class_names: names of the classes.
+        class_names: names of the classes; () where they are left out.
         palette: color of each class, (r, g, b) in 0..255.
         mean_std: mean and standard deviation of each channel, white being 1, or None.
         ignore: label values that mean no class.
@@ -37,8 +37,8 @@ def read_info(root: str) -> Info:
         root: directory of the data set, local or gs://.
 
     Returns:
-        Info. Where label_ids is true, classes may be left out; without a palette, the colors are
-        Cityscapes' or Pascal VOC's.
+        Info. Classes may be left out where they are those of Cityscapes; without a palette, the
+        colors are Cityscapes' or Pascal VOC's.
 
     Raises:
         InputError: the file is missing, is no JSON, or something in it cannot be used.
@@ -89,9 +89,10 @@ def parse_info(given: Any) -> Info:
         f'ignore is {ignore!r}; give a list of label values in 0 to 255',
     )
     class_names = _class_names(given, label_ids)
+    of_cityscapes, count = label_ids or not class_names, len(class_names or cityscapes.CLASS_NAMES)
     return Info(
         class_names,
-        _palette(given, label_ids, len(class_names)),
+        _palette(given, of_cityscapes, count),
         _mean_std(given),
         tuple(ignore),
         label_ids,
@@ -100,7 +101,9 @@ def parse_info(given: Any) -> Info:
 
 def _class_names(given, label_ids):
     cityscapes_names = list(cityscapes.CLASS_NAMES)
-    names = given.get('classes', cityscapes_names if label_ids else None)
+    if 'classes' not in given:
+        return cityscapes.CLASS_NAMES if label_ids else ()
+    names = given['classes']
     _check(
         isinstance(names, list)
         and 1 <= len(names) <= 255
@@ -116,9 +119,9 @@ def _class_names(given, label_ids):
     return tuple(names)
 
 
-def _palette(given, label_ids, count):
+def _palette(given, of_cityscapes, count):
     if 'palette' not in given:
-        return cityscapes.PALETTE if label_ids else default_palette(count)
+        return cityscapes.PALETTE if of_cityscapes else default_palette(count)
     palette = given['palette']
     _check(
         isinstance(palette, list)

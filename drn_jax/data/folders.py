@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
@@ -46,6 +47,19 @@ class FolderSource(Source):
             if info.num_examples
         }
 
+    def class_counts(self, split):
+        labels = [label for _, label in self._listed(split)]
+        return np.bincount(labels, minlength=self.num_classes)
+
+    def fingerprint(self, split):
+        names = '\n'.join(_below_split(path) for path, _ in self._listed(split))
+        digest = hashlib.sha256(names.encode()).hexdigest()
+        return f'{super().fingerprint(split)}, {digest[:8]}'
+
+    def known_images(self):
+        for split, files in self._files.items():
+            yield from ((split, label, path) for path, label in files)
+
     def read(self, record):
         return tf.io.read_file(record['image'])
 
@@ -59,6 +73,14 @@ class FolderSource(Source):
             }
         )
 
+    def _listed(self, split):
+        """Lists (path, label) of the images of a split, or of parts."""
+        return [
+            file
+            for whole, start, stop in self._parts(split)
+            for file in self._files[whole][start:stop]
+        ]
+
     def _sorted_files(self, split):
         """Lists (path, label) of a split's images, in the order that the class describes."""
         files = self._builder.as_dataset(split=split, decoders={'image': _no_image()})
@@ -67,10 +89,13 @@ class FolderSource(Source):
         )
         return sorted(
             pairs,
-            key=lambda pair: hashlib.sha256(
-                '/'.join(epath.Path(pair[0]).parts[-2:]).encode()
-            ).digest(),
+            key=lambda pair: hashlib.sha256(_below_split(pair[0]).encode()).digest(),
         )
+
+
+def _below_split(path):
+    """Returns CLASS/NAME of a file."""
+    return '/'.join(path.rsplit('/', 2)[-2:])
 
 
 @tfds.decode.make_decoder(output_dtype=tf.string)

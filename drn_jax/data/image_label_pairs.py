@@ -14,7 +14,8 @@ from drn_jax.errors import InputError
 from drn_jax.files import read_text
 
 _IMAGE_END = '_leftImg8bit'
-_LABEL_ID_END, _TRAIN_ID_END = '_labelIds', '_labelTrainIds'
+_LABEL_ID_END, _TRAIN_ID_ENDS = '_labelIds', ('_labelTrainIds', '_trainIds')
+_LABEL_SIGN = '_gtFine'
 _NAMED = 5  # files and values that a message names
 
 
@@ -38,17 +39,17 @@ class Pair(NamedTuple):
     @property
     def named_train_ids(self) -> bool:
         """Whether the name of the label map says that it holds Cityscapes' train ids."""
-        return _stem(self.label).endswith(_TRAIN_ID_END)
+        return _stem(self.label).endswith(_TRAIN_ID_ENDS)
 
 
-def find_splits(root: str | os.PathLike[str]) -> dict[str, list[Pair]]:
+def find_splits(root: str | os.PathLike[str]) -> tuple[dict[str, list[Pair]], list[str]]:
     """Finds the files of a data set of the user's own; see LabelMapSource for where they lie.
 
     Args:
         root: directory of the data set, local or gs://.
 
     Returns:
-        {split: list of Pair}.
+        {split: list of Pair}, and what is odd about the files, sentences without ends.
 
     Raises:
         InputError: there are none, or images lack label maps.
@@ -60,7 +61,7 @@ def find_splits(root: str | os.PathLike[str]) -> dict[str, list[Pair]]:
         if (match := re.fullmatch(r'(\w+)_images\.txt', name))
     ]
     folders = os.path.join(root, 'images')
-    found = {}
+    found, remarks = {}, []
     if lists:
         for split in lists:
             images, labels = f'{split}_images.txt', f'{split}_labels.txt'
@@ -75,30 +76,37 @@ def find_splits(root: str | os.PathLike[str]) -> dict[str, list[Pair]]:
                 and tf.io.gfile.isdir(images)
                 and (split != 'test' or tf.io.gfile.isdir(labels))
             ):
-                found[split] = pair_folders(images, labels)
+                found[split], alone = pair_folders(images, labels)
+                remarks += alone
     if not found:
         raise InputError(
             f'{root!r} holds neither train_images.txt and train_labels.txt nor images/train and '
             'labels/train; add the one or the other',
             path=root,
         )
-    return {'validation' if split == 'val' else split: pairs for split, pairs in found.items()}
+    found = {'validation' if split == 'val' else split: pairs for split, pairs in found.items()}
+    paths = {split: {pair.image for pair in pairs} for split, pairs in found.items()}
+    if shared := paths.get('train', set()) & paths.get('validation', set()):
+        remarks.append(
+            f'{len(shared)} images are in train and in validation, such as {min(shared)}'
+        )
+    return found, remarks
 
 
 def pair_folders(
     images_dir: str | os.PathLike[str], labels_dir: str | os.PathLike[str]
-) -> list[Pair]:
+) -> tuple[list[Pair], list[str]]:
     """Pairs the images of a folder with the label maps of another, searching folders inside too.
 
     Files belong together if their paths below the two folders agree but for the suffix. Cityscapes'
-    names do as well: X_leftImg8bit.png with X_gtFine_labelTrainIds.png or else
-    X_gtFine_labelIds.png.
+    names do as well: X_leftImg8bit.png with X_gtFine_labelTrainIds.png, or else with
+    X_gtFine_trainIds.png, as in the authors' release, or X_gtFine_labelIds.png.
 
     Args:
         images_dir, labels_dir: local or gs://.
 
     Returns:
-        Pairs, sorted by name.
+        Pairs, sorted by name, and a sentence on label maps without an image, where there are any.
 
     Raises:
         InputError: there is no such folder, no image in it, or an image without a label map.
@@ -124,7 +132,8 @@ def pair_folders(
         candidates = [name]
         if name.endswith(_IMAGE_END):
             scene = name.removesuffix(_IMAGE_END)
-            candidates += [f'{scene}_gtFine{_TRAIN_ID_END}', f'{scene}_gtFine{_LABEL_ID_END}']
+            ends = (*_TRAIN_ID_ENDS, _LABEL_ID_END)
+            candidates += [f'{scene}{_LABEL_SIGN}{end}' for end in ends]
         label = next((labels[key] for key in candidates if key in labels), None)
         if label is None:
             alone.append(images[name])
@@ -139,7 +148,16 @@ def pair_folders(
             'relative path, or remove it',
             path=images_dir,
         )
-    return pairs
+    # Cityscapes has more files than label maps for a scene.
+    scenes = {name.removesuffix(_IMAGE_END) for name in images}
+    unused = [
+        path for name, path in sorted(labels.items()) if name.split(_LABEL_SIGN)[0] not in scenes
+    ]
+    return pairs, [
+        f'{len(unused)} label maps in {os.fspath(labels_dir)!r} have no image in '
+        f'{os.fspath(images_dir)!r}, and are left out: {some(unused)}; images are files that end '
+        f'in {", ".join(DECODED_SUFFIXES)}'
+    ] * bool(unused)
 
 
 def pair_lists(root: str | os.PathLike[str], images_list: str, labels_list: str) -> list[Pair]:

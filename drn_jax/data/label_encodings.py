@@ -79,6 +79,32 @@ def encoding_of(pair: Pair, info: Info) -> LabelEncoding:
     )
 
 
+def complete_info(info: Info, found: Iterable[Pair]) -> Info:
+    """Gives info.json without classes, as in the authors' release, those of Cityscapes.
+
+    Args:
+        info: what it says.
+        found: all pairs of files.
+
+    Returns:
+        Info with classes.
+
+    Raises:
+        InputError: it has none, and there are label maps that are not named as Cityscapes' are.
+    """
+    if info.class_names:
+        return info
+    by_name = [pair for pair in found if pair.named_label_ids]
+    others = [pair for pair in found if not pair.named_label_ids and not pair.named_train_ids]
+    if others:
+        raise InputError(
+            f'info.json names no classes, and label maps such as {others[0].label} are not named '
+            'as those of Cityscapes are; write "classes": [...] into it',
+            path=others[0].label,
+        )
+    return info._replace(class_names=cityscapes.CLASS_NAMES, label_ids=bool(by_name))
+
+
 def check_names(found: Iterable[Pair], info: Info) -> None:
     """Refuses files that are named as label ids where info.json does not say that they are."""
     named = [pair for pair in found if pair.named_label_ids]
@@ -87,6 +113,24 @@ def check_names(found: Iterable[Pair], info: Info) -> None:
             f'{len(named)} label maps such as {named[0].label} are named as Cityscapes label ids, '
             'but info.json does not say so; give "label_ids": true in it, or files of train ids',
             path=named[0].label,
+        )
+
+
+def check_label_ids(values: np.ndarray) -> None:
+    """Refuses what should be Cityscapes' label ids, but looks like train ids.
+
+    Args:
+        values: number of pixels of every value, int64 [256].
+
+    Raises:
+        InputError: only values of train ids occur, and 255.
+    """
+    beyond = slice(len(cityscapes.CLASS_NAMES), cityscapes.LABEL_IDS)
+    if values[IGNORE_LABEL] and not values[beyond].any():
+        raise InputError(
+            'info.json says that label maps hold label ids, but they hold only 0 to 18 and 255, '
+            'which look like train ids; remove "label_ids"',
+            field='config.data.data_dir',
         )
 
 
@@ -114,9 +158,9 @@ def examine(pair: Pair, encoding: LabelEncoding) -> Examined:
     return Examined(problem, label.shape, values)
 
 
-def checked_sizes(
+def examine_all(
     pairs: Sequence[Pair], encoding_of: Callable[[Pair], LabelEncoding]
-) -> list[tuple[int, int]]:
+) -> list[Examined]:
     """Checks what pairs of files hold.
 
     Args:
@@ -124,7 +168,7 @@ def checked_sizes(
         encoding_of: returns the encoding of a pair's label map.
 
     Returns:
-        Height and width of every pair's images, in pixels.
+        What is in every pair.
 
     Raises:
         InputError: something cannot be used; the first problem is told, and how many there are.
@@ -139,12 +183,13 @@ def checked_sizes(
             else ''
         )
         raise InputError(first + count, path=label)
-    return [examined.size for examined in found]
+    return found
 
 
-def common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+def common_size(found: Sequence[Examined]) -> tuple[int, int] | None:
     """Returns the size that all images have, or None."""
-    return sizes[0] if len(set(sizes)) == 1 else None
+    sizes = {examined.size for examined in found}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _out_of_range(values, encoding):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -15,10 +16,12 @@ from drn_jax.data.image_files import read_label_map
 from drn_jax.data.image_label_pairs import Pair, find_splits
 from drn_jax.data.label_encodings import (
     LabelEncoding,
+    check_label_ids,
     check_names,
-    checked_sizes,
     common_size,
+    complete_info,
     encoding_of,
+    examine_all,
 )
 from drn_jax.data.tfds_label_maps import decode_map
 from drn_jax.data.tfds_sources import PreparedSource
@@ -48,12 +51,22 @@ class LabelMapSource(PreparedSource):
     _prepared_in = 'prepared_dir'
 
     def __init__(self, root: str, prepared_dir: str = ''):
-        self._info, self._pairs = read_info(root), find_splits(root)
+        info, (self._pairs, remarks) = read_info(root), find_splits(root)
         self._every = [pair for split in self._pairs.values() for pair in split]
+        self._info, self.remarks = complete_info(info, self._every), tuple(remarks)
         check_names(self._every, self._info)
-        self._size: tuple[int, int] | None = None
-        self._fingerprint = _fingerprint(self._pairs, self._info)
+        self._found: dict[str, Any] = {}
+        self._fingerprints = _fingerprints(self._pairs, self._info)
         super().__init__('label_maps', data_dir=prepared_dir or os.path.join(root, 'prepared'))
+
+    def class_counts(self, split):
+        wholes = {whole for whole, _, _ in self._parts(split)}
+        return sum(np.array(self._builder.info.metadata['pixels'][whole]) for whole in wholes)
+
+    def fingerprint(self, split):
+        wholes = sorted({whole for whole, _, _ in self._parts(split)})
+        digest = _digest([self._fingerprints[whole] for whole in wholes])
+        return f'{super().fingerprint(split)}, {digest[:8]}'
 
     def read_label(self, record):
         return decode_map(record['label'])
@@ -65,16 +78,29 @@ class LabelMapSource(PreparedSource):
         return LabelMapBuilder(
             self._pairs,
             self._encoding,
-            self._size,
-            data_dir=os.path.join(data_dir, self._fingerprint),
+            self._found,
+            data_dir=os.path.join(data_dir, _digest(self._fingerprints)),
         )
 
     def _choose_features(self, info):
         return {key: key for key in info.features}
 
     def _prepare(self, data_dir, manual_dir):
-        self._size = common_size(checked_sizes(self._every, self._encoding))
+        found = examine_all(self._every, self._encoding)
+        if self._info.label_ids:
+            ids = [self._encoding(pair).label_ids for pair in self._every]
+            check_label_ids(sum(each.values * flag for each, flag in zip(found, ids)))
+        self._found = {'image_size': common_size(found), 'pixels': self._pixels(found)}
         super()._prepare(data_dir, manual_dir)
+
+    def _pixels(self, found):
+        """Counts the pixels of every class in every split, of what `examine_all` found."""
+        counts = {split: np.zeros(len(self._info.class_names), np.int64) for split in self._pairs}
+        of_pair = [split for split, pairs in self._pairs.items() for _ in pairs]
+        for split, pair, examined in zip(of_pair, self._every, found):
+            train_ids = self._encoding(pair).train_ids
+            np.add.at(counts[split], train_ids[train_ids < 255], examined.values[train_ids < 255])
+        return {split: count.tolist() for split, count in counts.items()}
 
     def _describe(self, info):
         self.class_names, self.palette, self.mean_std = self._info[:3]
@@ -90,7 +116,8 @@ class LabelMapBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
     Args:
         splits: the files of every split.
         encoding_of: returns the encoding of a pair's label map.
-        image_size: height and width of all images, or None.
+        found: what is known of the files: `image_size`, height and width of all images, or None;
+            `pixels`, {split: number of pixels of every class}.
         data_dir: where to build it.
     """
 
@@ -102,11 +129,11 @@ class LabelMapBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         self,
         splits: dict[str, list[Pair]],
         encoding_of: Callable[[Pair], LabelEncoding],
-        image_size: tuple[int, int] | None,
+        found: dict[str, Any],
         *,
         data_dir: str,
     ):
-        self._pairs, self._encoding, self._image_size = splits, encoding_of, image_size
+        self._pairs, self._encoding, self._found = splits, encoding_of, found
         super().__init__(data_dir=data_dir)
 
     def _info(self):
@@ -121,7 +148,7 @@ class LabelMapBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
                     'size': tfds.features.Tensor(shape=(2,), dtype=np.int64),
                 }
             ),
-            metadata=tfds.core.MetadataDict(image_size=self._image_size),
+            metadata=tfds.core.MetadataDict(self._found),
         )
 
     def _split_generators(self, dl_manager):
@@ -141,12 +168,20 @@ class LabelMapBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
             )
 
 
-def _fingerprint(splits: dict[str, list[Pair]], info: Info) -> str:
-    """Names what a data set is built of: hexadecimal digits."""
-    state: list = [len(info.class_names), sorted(info.ignore), info.label_ids]
-    for split, found in splits.items():
-        for pair in found:
+def _fingerprints(splits: dict[str, list[Pair]], info: Info) -> dict[str, str]:
+    """Returns digits for what each split is built of: names, sizes and times of its files."""
+    meaning = [len(info.class_names), sorted(info.ignore), info.label_ids]
+    found = {}
+    for split, pairs in splits.items():
+        state: list = [meaning, split]
+        for pair in pairs:
             stats = [epath.Path(path).stat() for path in (pair.image, pair.label)]
             changed = [(stat.length, stat.mtime) for stat in stats]
-            state.append([split, pair.name, os.path.basename(pair.label), *changed])
+            state.append([pair.name, os.path.basename(pair.label), *changed])
+        found[split] = _digest(state)
+    return found
+
+
+def _digest(state: Any) -> str:
+    """Returns hexadecimal digits that differ where what is given does."""
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]

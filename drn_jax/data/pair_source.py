@@ -9,7 +9,7 @@ from drn_jax import cityscapes
 from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.image_files import read_label_map
 from drn_jax.data.image_label_pairs import Pair, pair_folders
-from drn_jax.data.label_encodings import checked_sizes, common_size, label_encoding
+from drn_jax.data.label_encodings import common_size, examine_all, label_encoding
 from drn_jax.data.source import Source
 from drn_jax.errors import InputError
 
@@ -44,8 +44,8 @@ class PairSource(Source):
                     f'{self.num_classes} classes, not 19; give label maps of these classes',
                     path=named[0].label,
                 )
-        self._pairs, self._sizes = found, checked_sizes(found, self._encoding)
-        self.image_size = common_size(self._sizes)
+        self._pairs, examined = found, examine_all(found, self._encoding)
+        self._sizes, self.image_size = [each.size for each in examined], common_size(examined)
         self.splits = tfds.core.SplitDict(
             [tfds.core.SplitInfo(name='pairs', shard_lengths=[len(found)], num_bytes=0)]
         )
@@ -101,4 +101,7 @@ def open_pairs(
         InputError: an image has no label map, or something cannot be used.
     """
     class_names, palette = (like.class_names, like.palette) if isinstance(like, Source) else like
-    return PairSource(pair_folders(images_dir, labels_dir), class_names, palette)
+    pairs, remarks = pair_folders(images_dir, labels_dir)
+    source = PairSource(pairs, class_names, palette)
+    source.remarks = tuple(remarks)
+    return source

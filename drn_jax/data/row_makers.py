@@ -53,7 +53,7 @@ def _training_images(source, data, seed):
             )
         else:
             image = imagenet.whole_image(imagenet.decode_image(encoded), side, side)
-        return {'image': image, 'label': source.read_label(record)}
+        return {'image': image, 'label': source.label(record)}
 
     return Rows(decode, lambda size: batch_specs.training_row(source.label_kind, data))
 
@@ -62,7 +62,7 @@ def _training_maps(source, data, seed):
     def decode(record):
         image, label = map_crops.training_example(
             source.read(record),
-            source.read_label(record),
+            source.label(record),
             _key(seed, record),
             crop_px=data.crop_px,
             scale=data.scale,
@@ -83,7 +83,7 @@ def _evaluation_images(source, data, crops, whole_maps):
 
     def decode(record):
         image = imagenet.decode_image(source.read(record))
-        return {'image': _cut(image, data, crops), 'label': source.read_label(record)}
+        return {'image': _cut(image, data, crops), 'label': source.label(record)}
 
     return Rows(decode, lambda size: batch_specs.evaluation_row('classes', data, crops=crops))
 
@@ -99,7 +99,7 @@ def _evaluation_boxes(source, data, crops, whole_maps):
 
     def decode(record):
         image = imagenet.decode_image(source.read(record))
-        row = {'image': _cut(image, data, crops), 'label': source.read_label(record)}
+        row = {'image': _cut(image, data, crops), 'label': source.label(record)}
         return row | _boxes_and_maps(source, data, record, image, whole_maps)
 
     def entries(size):
@@ -122,7 +122,7 @@ def _evaluation_maps(source, data, crops, whole_maps):
 
     def decode(record):
         image, label = map_crops.whole_example(
-            source.read(record), source.read_label(record), size=resized
+            source.read(record), source.label(record), size=resized
         )
         if not any(resized):  # a file of another size must not cost its whole batch
             tf.debugging.assert_equal(tf.shape(label, tf.int64), record['size'])

@@ -1,11 +1,15 @@
 """What a data set offers to the pipeline: its classes, its splits and undecoded records."""
 
 import abc
+import copy
 import functools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
+from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.errors import InputError
 
@@ -22,7 +26,7 @@ class Source(abc.ABC):
         name: as `config.data.name` gives it.
         label_kind: 'classes', one for each image; 'boxes', one and boxes for each; or 'maps', one
             for each pixel.
-        class_names: names of the classes, tuple of str; a label is an index into it.
+        class_names: names of the classes, tuple of str; what `label` gives is an index into it.
         splits: TFDS's description of the whole splits, {name: tfds.core.SplitInfo}.
         palette: where labels are maps, the color of each class, tuple of (r, g, b) in 0..255.
         image_size: where labels are maps, height and width of all images, or None where they
@@ -32,6 +36,8 @@ class Source(abc.ABC):
         box_places: where there are boxes, how many `read_boxes` gives for every image; known when
             a split was opened.
         masks: where there are boxes, whether there are pixels of objects too.
+        present: names of the classes that it has, where `with_labels` gave it those of a network.
+        remarks: what is odd about its files, sentences without ends.
     """
 
     name: str
@@ -43,6 +49,9 @@ class Source(abc.ABC):
     mean_std: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     box_places: int = 0
     masks: bool = False
+    present: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    _places: Any = None
 
     @property
     def num_classes(self) -> int:
@@ -81,6 +90,33 @@ class Source(abc.ABC):
             for other_whole, first, last in self._parts(other)
             if whole == other_whole
         )
+
+    def class_counts(self, split: str) -> np.ndarray | None:
+        """Counts the images of every class, or for label maps its pixels, where that is at hand.
+
+        Args:
+            split: see Source; of label maps, parts of a split count as all of it.
+
+        Returns:
+            int64 [num_classes]; None where images would have to be read.
+        """
+        del split
+        return None
+
+    def fingerprint(self, split: str) -> str:
+        """Returns what changes when the images of a split do, as far as that is at hand.
+
+        Args:
+            split: see Source.
+
+        Returns:
+            The number of images, perhaps with digits that their files give.
+        """
+        return f'{self.num_examples(split)} images'
+
+    def known_images(self) -> Iterable[tuple[str, int, str]]:
+        """Yields split, class and name of all images, where that is at hand, else nothing."""
+        return ()
 
     def first_examples(self, split: str, count: int) -> str:
         """Names the first images of a split.
@@ -140,6 +176,30 @@ class Source(abc.ABC):
             The image's encoded bytes, tf.string [].
         """
         return record['image']
+
+    def with_labels(self, class_names: Iterable[str], places: Sequence[int]) -> 'Source':
+        """Returns this data set with other numbers for its classes.
+
+        Args:
+            class_names: names of the classes that labels shall be an index into.
+            places: which of them each class of this data set is.
+        """
+        source = copy.copy(self)
+        source.class_names = tuple(class_names)
+        source.present = tuple(source.class_names[place] for place in places)
+        if self.label_kind == 'maps':
+            source._places = np.full(256, IGNORE_LABEL, np.uint8)
+            source._places[: len(places)] = places
+        else:
+            source._places = np.array(places, np.int32)
+        return source
+
+    def label(self, record: Record) -> tf.Tensor:
+        """Fetches the label of a record, in the numbers of `with_labels`; see `read_label`."""
+        label = self.read_label(record)
+        if self._places is None:
+            return label
+        return tf.gather(tf.constant(self._places), tf.cast(label, tf.int32))
 
     def read_label(self, record: Record) -> tf.Tensor:
         """Fetches the label of a record; called where images are decoded in parallel.

@@ -5,6 +5,7 @@ import difflib
 import importlib.resources.abc
 import io
 import sys
+import tarfile
 
 import tensorflow_datasets as tfds
 from absl import logging
@@ -30,6 +31,9 @@ _ARCHIVES = {
         'https://www.cityscapes-dataset.com',
     ),
 }
+
+
+_IMAGENET_SIZES = {'train': 1_281_167, 'validation': 50_000}
 
 
 class PreparedSource(Source):
@@ -59,6 +63,7 @@ class PreparedSource(Source):
                 builder = self._open(data_dir)
         self._builder = builder
         self.splits = builder.info.splits
+        self.remarks = (*self.remarks, *_unusual_sizes(builder))
         self._describe(builder.info)
 
     def _open(self, data_dir):
@@ -122,6 +127,41 @@ class PreparedSource(Source):
                     f'directory as config.data.{self._prepared_in}',
                     path=builder.data_path,
                 ) from error
+
+
+def _unusual_sizes(builder):
+    """Says which splits of ImageNet have other numbers of images than ImageNet, tuple of str."""
+    if builder.name != 'imagenet2012':
+        return ()
+    sizes = {split: builder.info.splits[split].num_examples for split in builder.info.splits}
+    return tuple(
+        f'{split!r} of imagenet2012 has {sizes[split]:,} images, not {size:,}: it was prepared '
+        'from an archive that is not whole'
+        for split, size in _IMAGENET_SIZES.items()
+        if sizes.get(split, size) != size
+    )
+
+
+def _check_validation_tar(path):
+    """Refuses a tar of ImageNet's validation images to which TFDS would give wrong labels.
+
+    TFDS takes the files in the order of their names and counts: the i-th gets the i-th label.
+    """
+    try:
+        with path.open('rb') as file, tarfile.open(fileobj=file, mode='r:') as archive:
+            names = sorted(archive.getnames())
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(
+            f'{path} is cut off or no tar archive ({one_line(error)}); download it again', path=path
+        ) from error
+    for rank, name in enumerate(names, 1):
+        if name != (wanted := f'ILSVRC2012_val_{rank:08d}.JPEG'):
+            raise InputError(
+                f'{path} holds {len(names):,} files, of which number {rank} in the order of names '
+                f'is {name} instead of {wanted}: TFDS counts them to find their labels, which '
+                'would be wrong; download it again, or pack its 50,000 images without folders',
+                path=path,
+            )
 
 
 def find_builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
@@ -188,6 +228,8 @@ def _archive_places(builder, manual_dir):
                 'directory of prepared data sets as config.data.data_dir',
                 path=manual_dir / archive,
             )
+    if builder.name == 'imagenet2012':
+        _check_validation_tar(manual_dir / archives[1])
     # TFDS would take what it extracted earlier of an archive of this name, even if it was another.
     stats = [(manual_dir / archive).stat() for archive in archives]
     state = '_'.join(f'{stat.length}_{stat.mtime}' for stat in stats)

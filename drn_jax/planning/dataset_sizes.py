@@ -32,6 +32,7 @@ class PlannedSource(NamedTuple):
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
     mean_std: None = None
+    remarks: tuple[str, ...] = ()
 
     def num_examples(self, split: str) -> int:
         """Returns the training images, for any split."""

@@ -1,7 +1,7 @@
 """Semantic segmentation: a class for every pixel, cross-entropy over labeled pixels, mean IoU."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -71,6 +71,13 @@ def create(config: ml_collections.ConfigDict, model: Network) -> task.Task:
             'one above 0, or none',
             field='config.loss.class_weights',
         )
+    names = config.data.class_names
+    if unknown := set(evaluation.classes) - set(names or evaluation.classes):
+        raise InputError(
+            f'config.evaluation.classes holds {", ".join(sorted(unknown))}, but the classes are '
+            f'{", ".join(names)}; give some of these, or none for all',
+            field='config.evaluation.classes',
+        )
     return task.Task(
         batch_keys=('image', 'label', 'mask'),
         metrics=METRICS,
@@ -87,7 +94,11 @@ def create(config: ml_collections.ConfigDict, model: Network) -> task.Task:
             border=border,
         ),
         counts=functools.partial(counts, classes=classes),
-        report=functools.partial(report, class_names=tuple(config.data.class_names)),
+        report=functools.partial(
+            report,
+            class_names=tuple(config.data.class_names),
+            evaluated=tuple(evaluation.classes),
+        ),
         details=details,
     )
 
@@ -228,12 +239,15 @@ def counts(predictions: jax.Array, batch: Batch, *, classes: int) -> dict[str, j
     }
 
 
-def report(summed: Mapping[str, Any], *, class_names: Sequence[str]) -> dict[str, Any]:
+def report(
+    summed: Mapping[str, Any], *, class_names: Sequence[str], evaluated: Collection[str] = ()
+) -> dict[str, Any]:
     """Turns summed counts into metrics: fractions in [0, 1].
 
     Args:
         summed: see `counts`.
         class_names: names of the rows of `confusion`.
+        evaluated: those of them that have an IoU; (): all.
 
     Returns:
         `examples`, `mean_iou` over the classes that have pixels, `pixel_accuracy`, `iou/<class>`
@@ -252,12 +266,17 @@ def report(summed: Mapping[str, Any], *, class_names: Sequence[str]) -> dict[str
     metrics = {'examples': summed['examples']}
     if not matrix.sum():
         return metrics
-    scores = confusion.iou(matrix)
+    evaluated = evaluated or class_names
+    scores = np.where([name in evaluated for name in class_names], confusion.iou(matrix), np.nan)
     metrics['mean_iou'] = float(np.nanmean(scores))
     metrics['pixel_accuracy'] = float(matrix.trace() / matrix.sum())
     metrics |= _named('iou', class_names, scores)
     if set(class_names) == set(sum(CITYSCAPES_CATEGORIES.values(), ())):
-        scores = confusion.iou(merge(matrix, class_names, CITYSCAPES_CATEGORIES))
+        scores = np.where(
+            [bool(set(members) & set(evaluated)) for members in CITYSCAPES_CATEGORIES.values()],
+            confusion.iou(merge(matrix, class_names, CITYSCAPES_CATEGORIES)),
+            np.nan,
+        )
         metrics['category_mean_iou'] = float(np.nanmean(scores))
         metrics |= _named('category_iou', CITYSCAPES_CATEGORIES, scores)
     return metrics

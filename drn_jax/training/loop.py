@@ -1,6 +1,7 @@
 """The training loop: a state, then step, log, evaluate and save."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +55,8 @@ def train(
 
     with contextlib.ExitStack() as stack:
         saved = stack.enter_context(manager.Checkpoints(workdir, config))
-        saved.check_same_run()
+        changes = saved.check_same_run()
+        experiment = dataclasses.replace(experiment, remarks=(*experiment.remarks, *changes))
         stack.enter_context(
             memory.explain_out_of_memory(f'steps of {config.batch_size} images', memory.TRAIN)
         )
@@ -212,6 +214,7 @@ def log_start(experiment: Experiment, state: states.TrainState) -> None:
         f'images, {source.num_classes} classes',
         f'{"resuming at" if first else "starting at"} step {first} of '
         f'{experiment.schedule.cadence.last}, {config.batch_size} images a step',
+        *[f'warning: {remark}' for remark in experiment.remarks],
     )
 
 
@@ -271,6 +274,7 @@ def write_report(
         metrics=metrics,
         published=experiment.published(),
         training=training,
+        remarks=experiment.remarks,
     )
 
 

@@ -194,3 +194,17 @@ def test_what_is_not_a_checkpoint_is_named(run, tmp_path):
         drn_jax.load(tmp_path)
     with refused('--step', run / 'checkpoints' / '3'):
         drn_jax.load(run / 'checkpoints' / '3', 4)
+
+
+def test_training_images_that_change_are_told_until_they_are_back(tmp_path):
+    def go_on(images, step):
+        config = config_of(**{'data.fingerprint': images})
+        with manager.Checkpoints(tmp_path, config) as saved:
+            told = saved.check_same_run()
+            saved.save(state_of(config, step))
+        return told
+
+    assert go_on('9 images, 1f', 1) == []
+    (told,) = go_on('10 images, 2e', 2)
+    assert '(then 9 images, 1f; now 10 images, 2e)' in told
+    assert go_on('9 images, 1f', 3) == []  # the step before saved what the run began with

@@ -163,6 +163,44 @@ def test_training_checkpoints(tmp_path, options):
         )
 
 
+AVERAGE = {name: 2 * value for name, value in ARRAYS.items()}
+
+
+@pytest.mark.parametrize(
+    'names, taken',
+    [
+        (('state_dict', 'state_dict_ema'), 'state_dict'),
+        (('state_dict_ema', 'state_dict'), 'state_dict'),
+        (('model_ema', 'model'), 'model'),
+        (('teacher', 'student'), 'teacher'),
+        (('model',), 'model'),
+        (('model_state_dict',), 'model_state_dict'),
+    ],
+)
+def test_of_several_networks_one_is_taken_and_named(tmp_path, caplog, names, taken):
+    path = tmp_path / 'weights.pth'
+    values = {name: ARRAYS if name == taken else AVERAGE for name in names}
+    content = {'epoch': 3, **{name: tensors(value) for name, value in values.items()}}
+    content['optimizer'] = {'state': {0: tensors()}, 'param_groups': [{'lr': 0.1}]}
+    path.write_bytes(saved(content))
+    assert_same(weight_files.read(str(path)), ARRAYS)
+    said = f'holds several networks, {", ".join(names)}: {taken} was taken; --entry chooses another'
+    assert (said in caplog.text) == (len(names) > 1)
+    caplog.clear()
+    for name in names:
+        assert_same(weight_files.read(str(path), name), values[name])
+    assert not caplog.text
+    with refused('--entry', match=f"no state dict 'optimizer'; it holds {', '.join(names)}$"):
+        weight_files.read(str(path), 'optimizer')
+
+
+def test_a_file_of_one_network_has_no_entries(tmp_path):
+    path = f'{tmp_path}/weights.safetensors'
+    weight_files.write(path, ARRAYS)
+    with refused('--entry', match="holds no state dict 'ema'; it holds one without a name$"):
+        weight_files.read(path, 'ema')
+
+
 @FORMATS
 def test_parameters_and_half_precision_become_float32(tmp_path, options):
     torch = pytest.importorskip('torch')

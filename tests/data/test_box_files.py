@@ -24,8 +24,8 @@ def test_upper_ends_become_exclusive_and_all_objects_are_read(tmp_path):
     assert_boxes(
         box_files.read_archive(path),
         {
-            'ILSVRC2012_val_00000001': [[0, 0, 375, 500]],
-            'ILSVRC2012_val_00000002': [[20, 10, 41, 31], [5, 5, 6, 6]],
+            'val/ILSVRC2012_val_00000001': [[0, 0, 375, 500]],
+            'val/ILSVRC2012_val_00000002': [[20, 10, 41, 31], [5, 5, 6, 6]],
         },
     )
 
@@ -43,9 +43,9 @@ def test_the_training_archive_holds_an_archive_for_each_class(tmp_path):
     assert_boxes(
         box_files.read_archive(path),
         {
-            'n01440764_10026': [[28, 13, 49, 34]],
-            'n01440764_7': [[0, 0, 2, 2]],
-            'n01443537_7': [[3, 2, 901, 701]],
+            'Annotation/n01440764/n01440764_10026': [[28, 13, 49, 34]],
+            'Annotation/n01440764/n01440764_7': [[0, 0, 2, 2]],
+            'Annotation/n01443537/n01443537_7': [[3, 2, 901, 701]],
         },
     )
 
@@ -64,7 +64,7 @@ def test_files_may_lie_anywhere_in_a_packed_archive_or_a_plain_one(tmp_path, pac
             )
         )
     )
-    assert_boxes(box_files.read_archive(path), {'b.c': [[2, 1, 5, 4]], 'd': [[1, 1, 3, 3]]})
+    assert_boxes(box_files.read_archive(path), {'a/b.c': [[2, 1, 5, 4]], 'd': [[1, 1, 3, 3]]})
 
 
 def test_a_missing_archive_is_named(tmp_path):
@@ -150,8 +150,8 @@ def test_lines_of_a_csv_file(tmp_path, header):
     assert_boxes(
         box_files.read_csv(path),
         {
-            '1': [[20, 10, 40, 30.5], [0, 0, 5, 5]],
-            'n01440764_10': [[-4, -3, 700, 600]],
+            'cats/1': [[20, 10, 40, 30.5], [0, 0, 5, 5]],
+            'a/b/n01440764_10': [[-4, -3, 700, 600]],
             'plain': [[2, 1, 4, 3]],
             'x,y.z': [[2, 1, 4, 3]],
         },
@@ -199,8 +199,10 @@ def test_fractions_of_the_image_are_refused(tmp_path):
 
 def test_two_images_of_one_name_are_refused(tmp_path):
     path = tmp_path / 'boxes.csv'
-    path.write_text('cats/1.jpg,0,0,1,1\ndogs/1.jpg,0,0,1,1\n')
-    with refused(path=path, match='two images 1, cats/1.jpg and dogs/1.jpg'):
+    path.write_text('cats/1.jpg,0,0,1,1\ndogs/1.jpg,0,0,1,1\ncats/1.png,0,0,1,1\n')
+    with refused(
+        path=path, match='two images cats/1, cats/1.jpg and cats/1.png; boxes are found by'
+    ):
         box_files.read_csv(path)
 
 

@@ -12,6 +12,7 @@ from support.errors import refused
 from drn_jax import recipes
 from drn_jax.data import Source, box_sources, digit_scenes, evaluation_batches, open_source
 from drn_jax.data.box_sources import FeatureBoxSource, TableBoxSource
+from drn_jax.data.folders import FolderSource
 
 SHAPES = ((60, 80), (80, 60), (60, 80), (64, 64), (60, 82), (20, 200), (64, 64), (60, 80))
 
@@ -396,3 +397,98 @@ def test_processes_share_the_images_with_boxes(tmp_path, data):
     idle = list(evaluation_batches(source, data, batch_size=9, process=(0, 9)))  # no image at all
     assert [batch['mask'].any() for batch in idle] == [False]
     assert idle[0]['boxes'].shape == (1, 1, 4)
+
+
+# Every image has a side of its own, which its box must have too.
+FOLDER = {
+    'train/a/000': 11,
+    'train/b/001': 12,
+    'validation/a/000': 21,
+    'validation/b/000': 22,
+    'validation/b/002': 23,
+}
+ALL = {'validation/a/000': 21, 'validation/b/000': 22}
+
+
+@pytest.mark.parametrize(
+    'listed, expected',
+    [
+        ({'validation/a/000.jpg': 21, 'validation/b/000.jpg': 22}, ALL),
+        ({'/home/me/flowers/validation/a/000.JPEG': 21, 'validation/b/000': 22}, ALL),
+        ({'validation\\a\\000.jpg': 21, './validation/b/000.png': 22}, ALL),
+        ({'train/a/000.jpg': 11, 'a/001.jpg': 9, 'b/002.jpg': 23}, {'validation/b/002': 23}),
+        ({'test/002.jpg': 23}, {'validation/b/002': 23}),  # a folder that is no class or split
+        ({'002.jpg': 23}, {'validation/b/002': 23}),
+        ({'a/002.jpg': 9, 'train/b/002.jpg': 9}, {}),  # other images, which are not there
+        ({'b/000.jpg': 22, 'validation/a/000.jpg': 21}, ALL),
+        ({'b/000.jpg': 22, 'validation/b/000.jpg': 22}, {'validation/b/000': 22}),
+        ({'old/002.jpg': 9, 'new/002.jpg': 9}, {}),
+    ],
+)
+def test_boxes_go_to_the_image_whose_path_they_name(tmp_path, data, listed, expected):
+    assert joined(tmp_path, data, listed) == expected
+
+
+@pytest.mark.parametrize('name', ['000', 'a/000', 'val/000'])
+def test_a_name_of_several_images_is_refused(tmp_path, data, name):
+    path = tmp_path / 'boxes.csv'
+    with refused(
+        path=path,
+        match=rf'^{path} has boxes for 000.png that could be those of {tmp_path}/\S*/000.png or of '
+        rf'{tmp_path}/\S*/000.png; name images with their folders, such as \w+/[ab]/000.png$',
+    ):
+        joined(tmp_path, data, {f'{name}.jpg': 1})
+
+
+def joined(tmp_path, data, listed):
+    """Gives the boxes that validation images get of a list, {image: side}."""
+    for image, side in FOLDER.items():
+        (tmp_path / image).parent.mkdir(parents=True, exist_ok=True)
+        picture = tf.zeros((side, side, 3), tf.uint8)
+        (tmp_path / f'{image}.png').write_bytes(tf.io.encode_png(picture).numpy())
+    lines = [f'{name},0,0,{side},{side}' for name, side in listed.items()]
+    (tmp_path / 'boxes.csv').write_text('\n'.join(lines))
+    data.name, data.data_dir, data.boxes = 'folder', str(tmp_path), f'{tmp_path}/boxes.csv'
+    (batch,) = evaluation_batches(open_source(data, 'boxes'), data, batch_size=3)
+    assert batch['mask'].all()
+    sides = {
+        name.removeprefix(f'{tmp_path}/').removesuffix('.png'): boxes[0, 3]
+        for name, boxes in zip(batch['name'], batch['boxes'])
+    }
+    return {name: side for name, side in sides.items() if side}
+
+
+def test_folders_of_numbers_as_in_imagenetv2(tmp_path):
+    """Ten images of a name in every class, listed as CLASS/NAME.jpeg."""
+    for label in ('0', '1', '10'):
+        for number in range(3):
+            path = tmp_path / 'validation' / label / f'{number}.jpeg'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg(number))
+    lines = [f'{label}/{n}.jpeg,0,0,{label}1,{n + 1}' for label in (0, 1, 10) for n in range(3)]
+    source = with_csv(FolderSource(str(tmp_path)), tmp_path, lines)
+    found = source.records('validation', 0, 9).map(
+        lambda record: (record['name'], source.read_boxes(record, 60, 80))
+    )
+    for path, (box,) in found.as_numpy_iterator():
+        _, label, name = path.decode().rsplit('/', 2)
+        assert box.tolist() == [0, 0, int(name[0]) + 1, int(f'{label}1')]
+
+
+def test_names_of_tfds_that_are_paths_or_ids(tmp_path, data):
+    class Named(NumberSource):
+        """What TFDS calls records where it knows no file names: the suffix is none."""
+
+        def _whole_split_records(self, split, start, stop):
+            def rename(record):
+                number = tf.strings.as_string(record['label'])
+                name = tf.strings.join([f'numbers-{split}.tfrecord-00000-of-00001__', number])
+                return {**record, 'name': name}
+
+            return super()._whole_split_records(split, start, stop).map(rename)
+
+    lines = [f'numbers-validation.tfrecord-00000-of-00001__{n},0,0,{n + 1},1' for n in range(3)]
+    (batch,) = evaluation_batches(
+        with_csv(Named(validation=3), tmp_path, lines), data, batch_size=3
+    )
+    assert batch['boxes'][:, 0, 3].tolist() == [1, 2, 3]

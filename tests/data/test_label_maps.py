@@ -1,6 +1,8 @@
 """Data sets of the user's own, and folders read straight from their files."""
 
+import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from support.errors import refused
 from drn_jax import cityscapes, recipes
 from drn_jax.data import evaluation_batches, open_pairs, open_source, training_batches
 from drn_jax.data.dataset_info import default_palette, read_info
+from drn_jax.data.split_checks import training_remarks
 from drn_jax.errors import InputError
 
 PATTERN = [0, 1, 2, 255]
@@ -420,3 +423,116 @@ def test_a_directory_that_cannot_be_written_is_prepared_elsewhere(tmp_path, monk
         'config.data.prepared_dir', match='cityscapes is prepared in config.data.data_dir'
     ):
         open_source(config, 'maps')
+
+
+RELEASE_INFO = {'mean': [0.29, 0.33, 0.29], 'std': [0.18, 0.19, 0.18]}  # and nothing else
+
+
+@pytest.mark.parametrize('lists', [True, False])
+@pytest.mark.parametrize(
+    'end, value, more',
+    [
+        ('trainIds', 13, {}),  # what the release makes
+        ('labelTrainIds', 13, {}),
+        ('labelIds', 26, {}),
+        ('trainIds', 13, {'label_ids': True}),
+        ('labelIds', 26, {'label_ids': True}),
+    ],
+)
+def test_names_of_cityscapes_say_what_label_maps_hold(tmp_path, lists, end, value, more):
+    (tmp_path / 'info.json').write_text(json.dumps({**RELEASE_INFO, **more}))
+    images, labels = ('leftImg8bit', 'gtFine') if lists else ('images', 'labels')
+    for split in ('train', 'val'):
+        names = (
+            f'{images}/{split}/ulm/ulm_0_leftImg8bit.png',
+            f'{labels}/{split}/ulm/ulm_0_gtFine_{end}.png',
+        )
+        write_pair(tmp_path, *names, value=value)
+        write(tmp_path, names[1].replace(end, 'color'), np.zeros((12, 16, 3), np.uint8))
+        if lists:
+            write_lists(tmp_path, **{f'{split}_images': [names[0]], f'{split}_labels': [names[1]]})
+    source = open_source(own(tmp_path), 'maps')
+    assert source.class_names == cityscapes.CLASS_NAMES and source.remarks == ()
+    assert source.palette == cityscapes.PALETTE and source.mean_std[0] == (0.29, 0.33, 0.29)
+    (batch,) = batches_of(source, own(tmp_path), batch_size=1)
+    assert (batch['label'] == 13).all()  # a car
+
+
+def test_an_info_file_without_classes_needs_names_of_cityscapes(tmp_path):
+    write_listed(tmp_path, train=1, val=1)
+    (tmp_path / 'info.json').write_text(json.dumps(RELEASE_INFO))
+    with refused(path=f'{tmp_path}/masks/train0_m.png', match='^info.json names no classes, and'):
+        open_source(own(tmp_path), 'maps')
+
+
+def test_train_ids_that_are_called_label_ids_are_refused(tmp_path):
+    write_listed(tmp_path)  # of the values 0, 1, 2 and 255
+    (tmp_path / 'info.json').write_text('{"label_ids": true}')
+    with refused('config.data.data_dir', match='which look like train ids; remove "label_ids"$'):
+        open_source(own(tmp_path), 'maps')
+    assert not (tmp_path / 'prepared').exists()
+
+
+def test_label_maps_whose_image_is_skipped_are_told(tmp_path):
+    write_folders(tmp_path)
+    for name in ('1.jpg', '3.jpg'):
+        image = tmp_path / 'images' / 'train' / 'a' / name
+        image.rename(image.with_suffix('.tga'))
+    source = open_source(own(tmp_path), 'maps')
+    assert source.num_examples('train') == 2
+    (remark,) = source.remarks
+    assert remark.startswith(
+        f"2 label maps in '{tmp_path}/labels/train' have no image in '{tmp_path}/images/train', "
+        'and are left out: a/1.png, a/3.png; images are files that end in .jpg, '
+    )
+    pairs = open_pairs(
+        tmp_path / 'images/train', tmp_path / 'labels/train', like=(INFO['classes'], ())
+    )
+    assert pairs.remarks == source.remarks
+
+
+def test_images_of_both_splits_are_told(tmp_path):
+    write_listed(tmp_path)
+    write_lists(tmp_path, val_images=IMAGES[:2], val_labels=['masks/train0_m.png'] * 2)
+    assert open_source(own(tmp_path), 'maps').remarks == (
+        f'2 images are in train and in validation, such as {tmp_path}/photos/train0.png',
+    )
+
+
+def test_masks_of_0_and_255_teach_nothing(tmp_path):
+    write_listed(tmp_path)
+    for path in (tmp_path / 'masks').iterdir():
+        write(tmp_path, path, np.resize(np.array([0, 255], np.uint8), (12, 16)))
+    data = own(tmp_path)
+    with refused(
+        'config.data.data_dir',
+        match="^label_maps: only the class sky has pixels in 'train', so there is nothing to tell "
+        r'apart; correct the labels \(255 is no class: in masks, write 1 for it\), or give',
+    ):
+        training_remarks(open_source(data, 'maps'), data)
+
+
+def test_pixels_are_counted_once_and_kept(tmp_path):
+    write_listed(tmp_path)
+    write_info(tmp_path, classes=['sky', 'sea', 'land', 'ice', 'fog'])
+    write_pair(tmp_path, 'photos/val1.png', 'masks/val1_m.png', value=3)
+    data = own(tmp_path)
+    for _ in range(2):  # built, and as it lies there
+        source = open_source(data, 'maps')
+        assert source.class_counts('train').tolist() == [192, 192, 192, 0, 0]
+        assert source.class_counts('validation[:1]').tolist() == [48, 48, 48, 192, 0]
+        assert training_remarks(source, data) == [
+            "no pixel of 'train' and of 'validation' has 1 of the 5 classes (fog)",
+            "no pixel of 'train', only of 'validation', has 1 of the 5 classes (ice): their 192 "
+            'pixels count as wrong',
+        ]
+
+
+def test_the_fingerprint_is_that_of_the_training_images(tmp_path):
+    write_listed(tmp_path)
+    before = open_source(own(tmp_path), 'maps').fingerprint('train')
+    assert re.fullmatch('4 images, [0-9a-f]{8}', before)
+    os.utime(tmp_path / 'masks' / 'val0_m.png', (1, 1))
+    assert open_source(own(tmp_path), 'maps').fingerprint('train') == before
+    os.utime(tmp_path / 'masks' / 'train0_m.png', (1, 1))
+    assert open_source(own(tmp_path), 'maps').fingerprint('train') != before

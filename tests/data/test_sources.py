@@ -1,4 +1,5 @@
 import shutil
+import tarfile
 
 import pytest
 import tensorflow_datasets as tfds
@@ -40,6 +41,47 @@ def test_imagenet_is_prepared_from_its_tars(imagenet):
         synset, number = record['name'].decode().removesuffix('.JPEG').split('_')
         assert record['label'] == source.class_names.index(synset)
         assert record['image'] == jpeg(1000 * record['label'] + int(number))  # as in the tar
+
+
+def test_an_imagenet_that_is_not_whole_is_told(imagenet):
+    assert open_source(imagenet).remarks == (
+        "'train' of imagenet2012 has 8 images, not 1,281,167: it was prepared from an archive that "
+        'is not whole',
+        "'validation' of imagenet2012 has 5 images, not 50,000: it was prepared from an archive "
+        'that is not whole',
+    )
+
+
+# TFDS counts the files of the validation tar, sorted by name, to find their labels.
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda names: names[1:], 'holds 4 files, of which number 1 .* is {2} instead of {1}: '),
+        (lambda names: names[:2] + names[3:], 'holds 4 files, of which number 3 .* is {4} instea'),
+        (lambda names: [f'val/{name}' for name in names], 'number 1 .* is val/{1} instead of {1}'),
+        (lambda names: ['._x.jpg', *names], r'holds 6 files, of which number 1 .* is \._x.jpg ins'),
+        (lambda names: [*names[::-1], 'readme.txt'], 'number 6 .* is readme.txt instead of '),
+    ],
+)
+def test_a_validation_tar_that_is_not_whole_is_refused(tmp_path, change, message):
+    write_imagenet_tars(tmp_path)
+    tar, names = tmp_path / VALIDATION, [f'ILSVRC2012_val_{n:08d}.JPEG' for n in range(1, 6)]
+    with tarfile.open(tar, 'w') as archive:
+        for name in change(names):
+            archive.addfile(tarfile.TarInfo(name))
+    data = recipes.classification().data
+    data.data_dir, data.manual_dir = f'{tmp_path}/prepared', str(tmp_path)
+    with refused(path=tar, match=message.format('', *names)):
+        open_source(data)
+
+
+def test_a_validation_tar_that_is_cut_off_is_refused(tmp_path):
+    write_imagenet_tars(tmp_path)
+    data, tar = recipes.classification().data, tmp_path / VALIDATION
+    data.data_dir, data.manual_dir = f'{tmp_path}/prepared', str(tmp_path)
+    tar.write_bytes(tar.read_bytes()[:612])
+    with refused(path=tar, match='is cut off or no tar archive .*; download it again$'):
+        open_source(data)
 
 
 def test_imagenet_needs_no_tars_once_it_is_prepared(imagenet):
@@ -87,7 +129,7 @@ def test_a_missing_tar_is_named(missing, tmp_path):
 
 def test_a_damaged_tar_is_no_data_set(tmp_path):
     write_imagenet_tars(tmp_path / 'manual')
-    (tmp_path / 'manual' / VALIDATION).write_bytes(b'not a tar')
+    (tmp_path / 'manual' / TRAIN).write_bytes(b'not a tar')
     data = recipes.classification().data
     data.data_dir, data.manual_dir = str(tmp_path / 'data'), str(tmp_path / 'manual')
     with refused(path=tmp_path / 'data/imagenet2012/5.1.0', match='cannot be prepared there: '):
