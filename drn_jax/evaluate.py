@@ -45,7 +45,8 @@ from drn_jax.reporting import progress, reports
 SAVED = ('labels', 'colors', 'overlays', 'zip')
 # Fields of data and evaluation that name a report's directory, or change no number in it.
 _NO_DIGEST = {
-    'data': ('name', 'validation_split', 'evaluation_size', 'manual_dir', 'threads', 'palette'),
+    'data': ('name', 'validation_split', 'evaluation_size', 'manual_dir', 'threads', 'palette')
+    + ('prepared_dir',),
     'evaluation': ('batch_size', 'every_epochs', 'tile_px', 'crops', 'average', 'maps', 'scales')
     + ('mirror', 'threshold', 'scaled_threshold', 'threshold_split'),
 }
@@ -257,7 +258,9 @@ def given_source(given: argparse.Namespace, config: ml_collections.ConfigDict) -
     config.data.class_names = config.data.class_names or named.names
     config.data.palette = config.data.palette or named.colors
     return data.open_pairs(
-        given.images, given.labels, like=(config.data.class_names, config.data.palette)
+        paths.directory(given.images, '--images'),
+        paths.directory(given.labels, '--labels'),
+        like=(config.data.class_names, config.data.palette),
     )
 
 

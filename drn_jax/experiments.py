@@ -170,7 +170,15 @@ def _complete(config: ml_collections.ConfigDict, source: 'Source', trained: bool
         )
     config.model.num_classes = classes
     if source.class_names:
-        config.data.class_names = tuple(source.class_names)
+        given, names = config.data.class_names, tuple(source.class_names)
+        if not trained and given not in ((), names):
+            raise InputError(
+                f'config.data.class_names is {", ".join(given[:5])}, but the classes of '
+                f'{config.data.name} are {", ".join(names[:5])}; leave it out, or rename them in '
+                'the data set',
+                field='config.data.class_names',
+            )
+        config.data.class_names = names
     if source.label_kind == 'maps':
         config.data.palette = config.data.palette or tuple(map(tuple, source.palette))
         if config.data.palette and len(config.data.palette) != classes:

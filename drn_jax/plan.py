@@ -162,6 +162,8 @@ def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     given, overrides = parser.parse_known_args(argv)
     if given.output:
         given.output = paths.directory(given.output, '--output')
+    if given.program:
+        given.program = paths.local(given.program, '--program')
     if given.examples is not None and given.examples < 1:
         parser.error(f'--examples is {given.examples}, but it is at least 1')
     return given, overrides

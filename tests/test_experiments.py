@@ -74,6 +74,12 @@ def test_colors_that_are_given_stay():
         experiments.resolve(config, source=source)
 
 
+def test_names_of_classes_are_those_of_the_data_set():
+    config = config_of(**{'data.class_names': ('cat', 'dog')})
+    with refused('config.data.class_names', match='is cat, dog, but the classes of .* are 0, 1, 2'):
+        experiments.resolve(config, source=classes())
+
+
 @pytest.mark.parametrize('trained', [False, True])
 def test_a_split_of_another_name_is_told(trained):
     source = NumberSource(train=16, val=8)
