@@ -109,6 +109,8 @@ def configuration(given: argparse.Namespace, overrides: list[str]) -> ml_collect
         )
     with config.unlocked():  # every image as it is, and all that cannot be read
         config.data.evaluation_size, config.data.max_unreadable_fraction = (0, 0), 1.0
+        if 'prepared_dir' not in config.data:  # a configuration of images with classes
+            config.data.prepared_dir = ''
     return config
 
 

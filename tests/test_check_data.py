@@ -147,7 +147,7 @@ def test_a_data_set_of_tfds_is_inspected(tmp_path, digit_scenes_dir, capsys):
     [
         ([], '--config', 'give either --config=FILE or --data_dir=DIR'),
         (['--data_dir=x', '--config=y'], '--config', 'give either'),
-        (['--data_dir=nowhere'], 'config.data.data_dir', "'nowhere' is no directory"),
+        (['--data_dir=nowhere'], 'config.data.data_dir', "nowhere' is no directory"),
         (['--data_dir=x', '--config.data.crop=1'], 'config.data.crop', ''),
     ],
 )

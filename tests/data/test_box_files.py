@@ -185,7 +185,7 @@ def test_files_that_macos_adds_are_left_out(tmp_path):
     path.write_bytes(
         gzip.compress(tar({'val/._1.xml': b'\0\5\x16', 'val/1.xml': xml('1', [(1, 2, 3, 4)])}))
     )
-    assert list(box_files.read_archive(path)) == ['1']
+    assert list(box_files.read_archive(path)) == ['val/1']
 
 
 def test_fractions_of_the_image_are_refused(tmp_path):
