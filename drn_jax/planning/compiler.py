@@ -131,9 +131,9 @@ def lower_step(experiment: experiments.Experiment) -> jax.stages.Lowered:
             experiment.kind.label_kind, config.data, config.batch_size
         ).items()
     }
-    return steps.train_step(
-        task, optimizer, mesh, compiler_options=config.compiler_options
-    ).lower(state, batch, key)
+    return steps.train_step(task, optimizer, mesh, compiler_options=config.compiler_options).lower(
+        state, batch, key
+    )
 
 
 def compile_step(experiment: experiments.Experiment) -> Program:
