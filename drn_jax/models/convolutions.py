@@ -69,8 +69,8 @@ CHOICES = {
 }
 
 
-# Options of XLA by platform and use, 'training' or 'inference'; the field `compiler_options` is
-# laid over them.
+# Options of XLA by kind of device and use, 'training' or 'inference'; the field `compiler_options`
+# is laid over them.
 # CPU: XLA hands convolutions to YNNPACK or to Eigen. Eigen takes half the time for those with a
 # stride and no copy of its input, so YNNPACK is left the matrix products only.
 OPTIONS: dict[tuple[str, str], dict[str, str]] = {
@@ -170,7 +170,7 @@ def compiler_options(
 compile option: 'xla_cpu_no_such_option'; --config.compiler_options gives others
     """
     device = device or jax.local_devices()[0]
-    table = OPTIONS.get((device.platform, use), {})
+    table = OPTIONS.get((device.device_kind, use), {})
     chosen = {name: text for name, text in table.items() if not _refusal(device, name, text)}
     for option in given:
         name, separator, text = str(option).partition('=')

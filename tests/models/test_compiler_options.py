@@ -38,14 +38,14 @@ def test_convolutions_go_to_eigen_where_that_is_asked_for():
     assert options(f'{YNN}=', use='inference') == {}
 
 
-def test_the_table_is_for_one_platform_and_use():
+def test_the_table_is_for_one_kind_of_device_and_use():
     assert options() == {}
-    assert all(
-        name.startswith(f'xla_{platform}_')
-        for (platform, _), chosen in convolutions.OPTIONS.items()
-        for name in chosen
-    )
-    assert convolutions.compiler_options(types.SimpleNamespace(platform='gpu'), 'training') == {}
+    for (kind, use), chosen in convolutions.OPTIONS.items():
+        platforms = {convolutions.platform_of_option(name) for name in chosen}
+        assert platforms == {'tpu' if kind.startswith('TPU ') else kind}
+        assert use in ('training', 'inference')
+    gpu = types.SimpleNamespace(platform='gpu', device_kind='NVIDIA H100 80GB HBM3')
+    assert convolutions.compiler_options(gpu, 'training') == {}
 
 
 def test_what_this_version_of_xla_does_not_know_is_left_out(monkeypatch):
