@@ -46,7 +46,9 @@ def test_a_configuration_is_completed_and_cannot_be_changed():
 
 
 def test_a_compiler_option_that_xla_does_not_know_is_refused():
-    with refused('config.compiler_options', match='cannot be used for CPUs: No such compile option'):
+    with refused(
+        'config.compiler_options', match='cannot be used for CPUs: No such compile option'
+    ):
         experiments.resolve(config_of(compiler_options=('xla_cpu_such=1',)), source=classes())
 
 
