@@ -109,6 +109,7 @@ def compiled(flags, options):
     if program.too_large:
         return {'problem': program.too_large.splitlines()[0][:200]}
     costs = estimates.of_tpu(program, tpu_slice)
+    assert costs.cycles  # it fits
     seconds = costs.cycles / tpu_slice.chip.clock_hz
     return {
         'million_cycles': round(costs.cycles / 1e6, 2),
