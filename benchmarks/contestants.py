@@ -144,7 +144,7 @@ def ours(work, state, images):
     compiled = (
         jax.jit(compute)
         .lower(*arguments)
-        .compile(compiler_options=convolutions.compiler_options('cpu') | work.compiler_options)
+        .compile(compiler_options=convolutions.compiler_options() | work.compiler_options)
     )
     return lambda: jax.block_until_ready(compiled(*arguments))
 

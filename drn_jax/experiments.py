@@ -13,7 +13,8 @@ from drn_jax import fields, schedules, tasks
 from drn_jax.checkpoints import restore
 from drn_jax.data import batch_specs
 from drn_jax.distributed import memory, meshes, processes
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, as_input_error
+from drn_jax.models import convolutions
 from drn_jax.models.networks import Network
 from drn_jax.reporting import progress
 
@@ -84,6 +85,8 @@ def resolve(
     kind = tasks.kind_of(config)
     config.evaluation.batch_size = config.evaluation.batch_size or config.batch_size
     mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial, devices)
+    with as_input_error(field='config.compiler_options'):
+        convolutions.compiler_options(meshes.local_device(mesh), given=config.compiler_options)
     network = create_network(config)
     _check_sizes(config, kind, mesh, network, trained, planned=devices is not None)
     task = tasks.create_task(config, network)  # raises now, not after hours of preparing data

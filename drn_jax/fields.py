@@ -73,6 +73,8 @@ FIELDS = (
         _row('steps', 0, 'where positive, the number of steps, and `epochs` is ignored', 0,
              resume=True),
         _row('init_from', '', 'a checkpoint to start from; its head is taken if it fits'),
+        _row('compiler_options', (), "of XLA, as ('xla_tpu_scoped_vmem_limit_kib=32768',), laid "
+             "over those that drn_jax chooses; 'NAME=' leaves one of these out", resume=True),
         _row('log_every_steps', 50, 'steps between lines in TensorBoard', 1, resume=True),
         _row('profile_steps', (0, 0),
              'a trace from one step to another, for TensorBoard and xprof; (0, 0): none', 0,

@@ -23,7 +23,9 @@ import jax
 from drn_jax import commands, fields, paths
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
+from drn_jax.models import convolutions
 from drn_jax.planning import (
+    children,
     chips,
     compiler,
     cuda_compiler,
@@ -42,15 +44,18 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     given, overrides = parse_flags(argv)
     config = commands.load_config(given.config, overrides)
+    config.compiler_options += tuple(given.compiler_option)
     check_writable(given)
     fields.check(config)  # before the compiler is looked for, and perhaps a data set opened
     target = find_target(given.topology)
-    if isinstance(target, gpus.Cluster) and not cuda_compiler.is_child():
-        model = config.model
+    if target and not children.is_child():
+        is_gpu, model = isinstance(target, gpus.Cluster), config.model
         what = f'{model.variant} in {model.dtype} for {given.topology}'
-        return cuda_compiler.run_child(['-m', 'drn_jax.plan', *argv], what)
+        run_child = cuda_compiler.run_child if is_gpu else compiler.run_child
+        return run_child(['-m', 'drn_jax.plan', *argv], what)
     compiler.keep_off_accelerators()
     devices = devices_of(target)
+    check_options(given.compiler_option, devices[0].platform)
     source = dataset_sizes.find(config, given.examples or 0)
     experiment = compiler.resolve(config, source, devices)
     mesh = experiment.mesh
@@ -158,6 +163,14 @@ def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         help='compile up to three more batches to find the largest that fits,\n'
         'instead of estimating it',
     )
+    parser.add_argument(
+        '--compiler_option',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='of XLA, such as xla_tpu_scoped_vmem_limit_kib=32768, laid over those of\n'
+        'config.compiler_options; may be given several times',
+    )
     parser.add_argument('--program', metavar='FILE', help='the compiled program goes there')
     given, overrides = parser.parse_known_args(argv)
     if given.output:
@@ -167,6 +180,22 @@ def parse_flags(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if given.examples is not None and given.examples < 1:
         parser.error(f'--examples is {given.examples}, but it is at least 1')
     return given, overrides
+
+
+def check_options(given: Sequence[str], platform: str) -> None:
+    """Refuses --compiler_option for another platform, which would be left out.
+
+    Raises:
+        InputError: there is one.
+    """
+    for option in given:
+        other = convolutions.platform_of_option(option)
+        if other not in ('', platform):
+            raise InputError(
+                f'--compiler_option={option} is for {other.upper()}s, but the plan is for a '
+                f'{platform.upper()}; leave it out',
+                field='--compiler_option',
+            )
 
 
 def check_writable(given: argparse.Namespace) -> None:

@@ -46,6 +46,13 @@ def test_a_configuration_is_completed_and_cannot_be_changed():
     assert float(experiment.schedule.learning_rate(0)) == pytest.approx(0.1 / 16)
 
 
+def test_a_compiler_option_that_xla_does_not_know_is_refused():
+    with refused(
+        'config.compiler_options', match='cannot be used for CPUs: No such compile option'
+    ):
+        experiments.resolve(config_of(compiler_options=('xla_cpu_such=1',)), source=classes())
+
+
 def test_classes_of_another_number_are_refused():
     with refused('config.model.num_classes', match='1000 classes, but imagenet2012 has'):
         experiments.resolve(config_of(**{'model.num_classes': 1000}), source=classes())

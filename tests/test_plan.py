@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from importlib import metadata
 
 import jax
 import pytest
@@ -38,6 +39,8 @@ def test_on_the_cpu(tmp_path, capsys):
             f'--output={tmp_path}',
             *TINY,
             '--config.epochs=2',
+            '--compiler_option=xla_cpu_enable_fast_math=False',
+            '--compiler_option=xla_llvm_disable_expensive_passes=True',
             f'--program={tmp_path}/program.txt',
         ]
     )
@@ -61,6 +64,11 @@ def test_on_the_cpu(tmp_path, capsys):
     assert report['images_per_second_per_chip'] == pytest.approx(2 / seconds)
     assert report['estimated_cycles'] is report['peak_fraction'] is None  # this compiler has none
     assert report['config']['model']['num_classes'] == 1000
+    assert report['compiler_options'] == {
+        'xla_cpu_enable_fast_math': 'False',
+        'xla_llvm_disable_expensive_passes': 'True',
+    }
+    assert report['compile_seconds'] > 0 and 'options: xla_cpu_enable_fast_math=False, x' in text
     assert (tmp_path / 'program.txt').read_text().startswith('HloModule jit_step')
 
 
@@ -142,6 +150,16 @@ def test_a_data_set_that_is_not_known(capsys):
             '--examples',
             '-1, .*; python -m drn_jax.plan --help',
         ),
+        (
+            ['--topology=cpu', '--compiler_option=xla_tpu_scoped_vmem_limit_kib=32768'],
+            '--compiler_option',
+            'limit_kib=32768 is for TPUs, but the plan is for a CPU; leave it out',
+        ),
+        (
+            ['--topology=cpu', '--compiler_option=xla_cpu_such=1'],
+            'config.compiler_options',
+            "'xla_cpu_such=1' cannot be used for CPUs: No such compile option: 'xla_cpu_such'",
+        ),
         (['--topology=cpu', '--examples=0'], '--examples', ''),
         (['--topology=cpu', '--config.task=localization'], 'config.task', ''),
         (['--topology=cpu', '--config.model.num_classes=7'], 'config.model.num_classes', ''),
@@ -169,12 +187,10 @@ def test_a_data_set_that_is_not_there(tmp_path):
 
 
 def test_without_the_compiler(monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util,
-        'find_spec',
-        lambda name, *rest: None if name == 'libtpu' else find(name, *rest),
-    )
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, 'version', version)
     with refused(match=r"libtpu, is not installed; pip install 'drn_jax\[plan\]', or give --topo"):
         plan.main([CONFIG, '--topology=v5e:2x4'])
 

@@ -84,6 +84,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def local_device(mesh: Mesh) -> jax.Device:
+    """Returns the first device of this process."""
+    return next(each for each in mesh.devices.flat if each.process_index == jax.process_index())
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Returns the sharding of batches in evaluation: the examples are spread over all devices."""
     return NamedSharding(mesh, PartitionSpec((DATA, SPATIAL)))

@@ -1,11 +1,14 @@
-"""Which algorithm computes which convolution."""
+"""Which algorithm computes which convolution, and with which options XLA compiles it."""
 
 import functools
+import re
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 
+from drn_jax.errors import one_line
 from drn_jax.models import variants
 from drn_jax.ops import conv
 
@@ -63,6 +66,17 @@ CHOICES = {
         folded=Algorithms('winograd', 'winograd', 128),
         slices=True,
     ),
+}
+
+
+# Options of XLA by kind of device and use, 'training' or 'inference'; the field `compiler_options`
+# is laid over them.
+# CPU: XLA hands convolutions to YNNPACK or to Eigen. Eigen takes half the time for those with a
+# stride and no copy of its input, so YNNPACK is left the matrix products only.
+OPTIONS: dict[tuple[str, str], dict[str, str]] = {
+    ('cpu', 'inference'): {
+        'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT'
+    },
 }
 
 
@@ -128,30 +142,72 @@ def _fallback(platform):
     return 'any'
 
 
-@functools.cache
-def compiler_options(platform: str = '') -> dict[str, str]:
-    """Returns options of XLA with which networks that do not train answer faster.
-
-    On CPUs XLA hands convolutions to YNNPACK or to Eigen. Eigen takes half the time for those with
-    a stride and no copy of its input, so YNNPACK is left the matrix products only.
+def compiler_options(
+    device: jax.Device | None = None, use: str = 'inference', given: Sequence[str] = ()
+) -> dict[str, str]:
+    """Returns options of XLA with which programs are faster: those of `OPTIONS` and given ones.
 
     Args:
-        platform: 'cpu', 'gpu' or 'tpu'; '' is the default device's.
+        device: what is compiled for, which need not be there; None is the default device.
+        use: 'training' or 'inference'.
+        given: 'NAME=VALUE', which goes before the table's; 'NAME=' leaves the table's out. Those of
+            other platforms, as 'xla_gpu_...' for a TPU, are left out too.
 
     Returns:
-        Options for the outermost `jax.jit`; none where XLA offers no choice.
+        Options for the outermost `jax.jit`; none of the table that this XLA does not know.
+
+    Raises:
+        ValueError: a given one has another form, or this XLA does not know it or its value.
 
     Example:
         >>> run = jax.jit(jax.numpy.sin, compiler_options=compiler_options())
         >>> run(0.).item()
         0.0
+        >>> compiler_options(given=['xla_cpu_no_such_option=1'])
+        Traceback (most recent call last):
+        ...
+        ValueError: compiler option 'xla_cpu_no_such_option=1' cannot be used for CPUs: No such \
+compile option: 'xla_cpu_no_such_option'; --config.compiler_options gives others
     """
-    options = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT'}
-    if (platform or jax.default_backend()) != 'cpu':
-        return {}
+    device = device or jax.local_devices()[0]
+    table = OPTIONS.get((device.device_kind, use), {})
+    chosen = {name: text for name, text in table.items() if not _refusal(device, name, text)}
+    for option in given:
+        name, separator, text = str(option).partition('=')
+        if not separator or not name:
+            raise ValueError(
+                f'compiler option {option!r} is given, but the form is NAME=VALUE, such as '
+                'xla_tpu_scoped_vmem_limit_kib=32768'
+            )
+        if platform_of_option(name) not in ('', device.platform):
+            continue
+        chosen.pop(name, None)
+        if text and (reason := _refusal(device, name, text)):
+            raise ValueError(
+                f'compiler option {option!r} cannot be used for {device.platform.upper()}s: '
+                f'{reason}; --config.compiler_options gives others'
+            )
+        chosen |= {name: text} if text else {}
+    return chosen
+
+
+def platform_of_option(name: str) -> str:
+    """Returns the platform that an option of XLA is for; '' where the name says none.
+
+    Example:
+        >>> platform_of_option('xla_gpu_autotune_level'), platform_of_option('xla_dump_to')
+        ('gpu', '')
+    """
+    found = re.match('xla_(cpu|gpu|tpu|jf|vf|gf)_', name)  # the last three are generations of TPUs
+    return '' if not found else found[1] if found[1] in ('cpu', 'gpu') else 'tpu'
+
+
+@functools.cache
+def _refusal(device: jax.Device, name: str, text: str) -> str:
+    """Says why XLA does not take an option, by compiling a constant; '' where it does."""
+    place = jax.sharding.SingleDeviceSharding(device)
     try:
-        with jax.default_device(jax.devices('cpu')[0]):
-            jax.jit(lambda: 0, compiler_options=options).lower().compile()
-    except jax.errors.JaxRuntimeError:  # a version of XLA without this option
-        return {}
-    return options
+        jax.jit(lambda: 0, out_shardings=place, compiler_options={name: text}).lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        return one_line(error, short=True).removeprefix('INVALID_ARGUMENT: ').rstrip(': ')
+    return ''

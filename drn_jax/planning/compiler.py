@@ -1,8 +1,9 @@
 """Compiling the training step for devices that need not be there."""
 
-import importlib.util
 import os
+import time
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from drn_jax import experiments, tasks
 from drn_jax.data import batch_specs
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError, one_line
-from drn_jax.planning import cuda_compiler, peaks
+from drn_jax.planning import children, cuda_compiler, peaks
 from drn_jax.planning.chips import Slice
 from drn_jax.planning.dataset_sizes import PlannedSource
 from drn_jax.training import states, steps
@@ -43,6 +44,7 @@ class Program(NamedTuple):
         temporary_bytes: memory of one chip for what lives inside a step.
         argument_bytes: memory of one chip for state and batch.
         too_large: what the compiler says where the step does not fit; '' where it does.
+        compile_seconds: how long the compiler took.
     """
 
     text: str
@@ -50,12 +52,42 @@ class Program(NamedTuple):
     temporary_bytes: int = 0
     argument_bytes: int = 0
     too_large: str = ''
+    compile_seconds: float | None = None
 
 
 def keep_off_accelerators() -> None:
     """Lets JAX compute on the CPU only; to be called before JAX is used."""
     os.environ.update(ENVIRONMENT)
     jax.config.update('jax_platforms', 'cpu')
+
+
+def run_child(arguments: Sequence[str], what: str) -> None:
+    """Runs Python in a process that compiles for TPUs, as `children.run`.
+
+    Args:
+        arguments: of Python.
+        what: is compiled, for the error.
+
+    Raises:
+        InputError: libtpu is not installed, or as that says.
+        SystemExit: as that says.
+    """
+    children.run(arguments, ENVIRONMENT, f'the TPU compiler, libtpu {libtpu_version()},', what)
+
+
+def libtpu_version() -> str:
+    """Returns the version of the TPU compiler.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return metadata.version('libtpu')
+    except metadata.PackageNotFoundError as error:
+        raise InputError(
+            "the TPU compiler, libtpu, is not installed; pip install 'drn_jax[plan]', "
+            'or give --topology=cpu'
+        ) from error
 
 
 def devices_of(tpu_slice: Slice) -> Sequence[jax.Device]:
@@ -70,11 +102,7 @@ def devices_of(tpu_slice: Slice) -> Sequence[jax.Device]:
     Raises:
         InputError: libtpu is not installed, or knows no such slice.
     """
-    if importlib.util.find_spec('libtpu') is None:
-        raise InputError(
-            "the TPU compiler, libtpu, is not installed; pip install 'drn_jax[plan]', "
-            'or give --topology=cpu'
-        )
+    libtpu_version()
     try:
         config = tpu_slice.chip.chip_config
         more = {'chip_config_name': config} if config else {}
@@ -103,7 +131,9 @@ def lower_step(experiment: experiments.Experiment) -> jax.stages.Lowered:
             experiment.kind.label_kind, config.data, config.batch_size
         ).items()
     }
-    return steps.train_step(task, optimizer, mesh).lower(state, batch, key)
+    return steps.train_step(task, optimizer, mesh, compiler_options=config.compiler_options).lower(
+        state, batch, key
+    )
 
 
 def compile_step(experiment: experiments.Experiment) -> Program:
@@ -117,20 +147,25 @@ def compile_step(experiment: experiments.Experiment) -> Program:
     """
     lowered, platform = lower_step(experiment), experiment.mesh.devices.flat[0].platform
     options = cuda_compiler.OPTIONS if platform == 'gpu' else None
+    start = time.monotonic()
     try:
-        return read(lowered.compile(compiler_options=options), platform)
+        compiled = lowered.compile(compiler_options=options)
     except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' not in str(error):
             raise
         return Program('', too_large=str(error))
+    return read(compiled, platform, time.monotonic() - start)
 
 
-def read(compiled: jax.stages.Compiled, platform: str) -> Program:
+def read(
+    compiled: jax.stages.Compiled, platform: str, compile_seconds: float | None = None
+) -> Program:
     """Reads from a compiled step what a plan rests on.
 
     Args:
         compiled: the step.
         platform: it was compiled for.
+        compile_seconds: how long that took, if it is known.
     """
     memory: Any = compiled.memory_analysis()
     return Program(
@@ -138,6 +173,7 @@ def read(compiled: jax.stages.Compiled, platform: str) -> Program:
         peaks.operations(compiled, platform),
         memory.temp_size_in_bytes,
         memory.argument_size_in_bytes,
+        compile_seconds=compile_seconds,
     )
 
 

@@ -6,9 +6,7 @@ the process. So they lie in a folder of their own, which only child processes lo
 
 import os
 import pathlib
-import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -19,14 +17,13 @@ from jax.experimental import topologies
 
 import drn_jax
 from drn_jax.errors import InputError
-from drn_jax.planning import gpus
+from drn_jax.planning import children, gpus
 
 FOLDER = 'DRN_JAX_CUDA_COMPILER'  # environment variable; by default the folder lies in the venv
 PARTS = ('plugin', 'pjrt')
 ASSEMBLER = 'nvidia-cuda-nvcc-cu12==12.8.93'  # ptxas of all cards; that of CUDA 13 knows no V100
 # Without a card there is nothing to measure, by which the compiler would choose.
 OPTIONS: dict[str, str | bool] = {'xla_gpu_autotune_level': '0'}
-_IN_CHILD = 'DRN_JAX_IN_CHILD'
 
 
 def install_command() -> str:
@@ -88,13 +85,8 @@ def devices_of(cluster: gpus.Cluster) -> Sequence[jax.Device]:
     ).devices
 
 
-def is_child() -> bool:
-    """Says whether this process is one that `run_child` started."""
-    return _IN_CHILD in os.environ
-
-
 def child_environment() -> dict[str, str]:
-    """Returns the environment of a process that has the compiler.
+    """Returns the variables of a process that has the compiler.
 
     Raises:
         InputError: there is none.
@@ -102,67 +94,30 @@ def child_environment() -> dict[str, str]:
     package = str(pathlib.Path(drn_jax.__file__).parent.parent)
     places = [find(), package, os.environ.get('PYTHONPATH', '')]
     return {
-        **os.environ,
         'PYTHONPATH': os.pathsep.join(filter(None, places)),
         'JAX_PLATFORMS': 'cpu',
         'JAX_SKIP_CUDA_CONSTRAINTS_CHECK': '1',
-        _IN_CHILD: '1',
     }
 
 
 def run_child(arguments: Sequence[str], what: str) -> None:
-    """Runs Python in a process that has the compiler; what it prints is printed.
+    """Runs Python in a process that has the compiler, as `children.run`.
 
     Args:
         arguments: of Python.
         what: is compiled, for the error.
 
     Raises:
-        InputError: the process ended with one, or the compiler ended it.
-        SystemExit: it failed in another way; its traceback is printed.
+        InputError: there is no compiler, or as that says.
+        SystemExit: as that says.
     """
-    child = subprocess.run(
-        [sys.executable, *arguments], env=child_environment(), stderr=subprocess.PIPE, text=True
-    )
-    lines = child.stderr.splitlines()
-    for line in lines:
-        if line.startswith('warning: '):
-            print(line, file=sys.stderr)
-    if child.returncode < 0:
-        raise InputError(aborted(child.returncode, child.stderr, what))
-    if errors := [line for line in lines if line.startswith('error: ')]:
-        raise InputError(errors[-1].removeprefix('error: '))
-    if failed := re.findall(r'^jax.errors.JaxRuntimeError: (.*)', child.stderr, re.MULTILINE):
-        more = f'; {install_command()} brings one' * ('ptxas' in failed[-1])
-        raise InputError(
-            f'the CUDA compiler of jax {jax.__version__} does not compile {what}: '
-            f'{failed[-1]}{more}'
-        )
-    if child.returncode:
-        print(child.stderr, file=sys.stderr)
-        sys.exit(child.returncode)
-
-
-def aborted(returncode: int, stderr: str, what: str) -> str:
-    """Says in a sentence that the compiler ended its process.
-
-    Args:
-        returncode: of the process, below 0.
-        stderr: what it printed.
-        what: was compiled.
-
-    Example:
-        >>> aborted(-6, 'F0000 tiling.cc:627] Check failed: a == b (16 vs. 32)', 'drn_c_26')
-        ... # doctest: +ELLIPSIS
-        'the CUDA compiler of jax ... ended (signal 6) while it compiled drn_c_26: Check failed: \
-a == b (16 vs. 32); another version of jax may compile it'
-    """
-    reasons = re.findall(r'^F\d{4}.*?\] (.*)|(Check failed:.*)', stderr, re.MULTILINE)
-    reason = f': {max(reasons[0]).strip()}' if reasons else ''
-    return (
-        f'the CUDA compiler of jax {jax.__version__} ended (signal {-returncode}) while it '
-        f'compiled {what}{reason}; another version of jax may compile it'
-    )
+    try:
+        compiler = f'the CUDA compiler of jax {jax.__version__}'
+        children.run(arguments, child_environment(), compiler, what)
+    except InputError as error:
+        if 'ptxas' not in str(error):
+            raise
+        raise InputError(f'{error}; {install_command()} brings one') from error
 
 
 def _default_folder() -> str:

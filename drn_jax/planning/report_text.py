@@ -7,6 +7,7 @@ import jax
 from drn_jax.data import batch_specs
 from drn_jax.distributed import meshes
 from drn_jax.experiments import Experiment
+from drn_jax.models import convolutions
 from drn_jax.planning import compiler
 from drn_jax.planning.estimates import Costs
 from drn_jax.planning.memory_fit import MemoryFit
@@ -82,6 +83,10 @@ def summary(
         'images_per_second_per_chip': seconds and experiment.config.batch_size / seconds / chips,
         'peak_fraction': costs.peak_fraction,
         'operations_per_chip': program.operations or None,
+        'compiler_options': convolutions.compiler_options(
+            meshes.local_device(mesh), 'training', experiment.config.compiler_options
+        ),
+        'compile_seconds': program.compile_seconds,
         'steps': steps,
         'hours': hours,
         'chip_hours': hours and hours * chips,
@@ -128,6 +133,10 @@ def lines(entries: dict[str, Any], costs: Costs, shards: int) -> list[str]:
             for kind, entry in costs.collectives.items()
         ]
         rows.append(('collectives', ', '.join(kinds)))
+    options = [f'{name}={text}' for name, text in entries['compiler_options'].items()]
+    if entries['compile_seconds'] is not None:
+        took = progress.duration(entries['compile_seconds'])
+        rows.append(('compiled', f'in {took}, options: {", ".join(options) or "none"}'))
     rows.append(('basis', entries['basis']))
     tables = _tables(costs) + _kernels(costs)
     return [f'{name:15}{text}' for name, text in rows] + tables + _hints(entries, shards)

@@ -9,7 +9,8 @@ from etils import epath
 
 from drn_jax import checkpoints, imagenet_classes
 from drn_jax.distributed import meshes
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, as_input_error
+from drn_jax.models import convolutions
 from drn_jax.models.inference import optimize_for_inference
 from drn_jax.models.networks import Network
 from drn_jax.pictures import palettes
@@ -62,6 +63,8 @@ def load_checkpoint(
             path=reference,
         )
     mesh = meshes.create_mesh(config.mesh.devices)
+    with as_input_error(field='config.compiler_options'):
+        convolutions.compiler_options(given=config.compiler_options)
     named = palettes.of_data(config.data.name, classes)
     names = imagenet_classes.readable(config.data.class_names) or named.names
     palette = (config.data.palette if model.task == 'segmentation' else ()) or named.colors

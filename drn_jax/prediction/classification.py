@@ -84,7 +84,7 @@ def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> TaskP
     threshold = default_threshold(config, rule) if threshold is None else threshold
     run = jax.jit(
         functools.partial(forward, model, config.data, rule=rule, threshold=threshold),
-        compiler_options=convolutions.compiler_options(),
+        compiler_options=convolutions.compiler_options(given=config.compiler_options),
     )
     return TaskPredictor(
         size_of=lambda height, width: whole_size(height, width, config.data),

@@ -135,9 +135,8 @@ def _compiled(checkpoint, size, short_side):
             f'{checkpoint.model.variant}, {stride}; give one, or 0 for whole images',
             field='--tile_px',
         )
-    run = jax.jit(
-        functools.partial(forward, checkpoint), compiler_options=convolutions.compiler_options()
-    )
+    options = convolutions.compiler_options(given=checkpoint.config.compiler_options)
+    run = jax.jit(functools.partial(forward, checkpoint), compiler_options=options)
     return functools.partial(run, checkpoint.variables)
 
 

@@ -68,7 +68,7 @@ def preprocess(
     if not train:
         return {**batch, 'image': normalize(batch['image'], mean, std)}
     assert key is not None
-    images = batch['image'].astype(jnp.float32) / 255
+    images = batch['image']
     means, deviations = jnp.array(mean, jnp.float32), jnp.array(std, jnp.float32)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch['index'])
     mirror_keys, color_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
@@ -87,9 +87,11 @@ def preprocess(
             factor_range=augmentation.color_jitter,
             lighting=augmentation.lighting,
         )
-    )(color_keys, images.mean((1, 2)))
+    )(color_keys, batch['image'].astype(jnp.float32).mean((1, 2)) / 255)
     # Normalizing is affine in the colors too, so one pass over the pixels does both.
     images = color.transform_color(
-        images, matrix / deviations[:, None], (offset - means) / deviations
+        images.astype(jnp.float32),
+        matrix / (255 * deviations[:, None]),
+        (offset - means) / deviations,
     )
     return {**batch, 'image': images}

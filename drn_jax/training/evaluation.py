@@ -56,7 +56,7 @@ def evaluator(
         raises InputError where images need boxes and none has one.
     """
     task, config, source = experiment.task, experiment.config, experiment.source
-    step = steps.evaluation_step(task, experiment.mesh)
+    step = steps.evaluation_step(task, experiment.mesh, compiler_options=config.compiler_options)
 
     def evaluate(variables, progress=None):
         batches = data.evaluation_batches(

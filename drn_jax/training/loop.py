@@ -72,7 +72,9 @@ def train(
         images = training_batches(experiment, first)
         log_start(experiment, state)
         skip = config.optimizer.max_consecutive_nonfinite > 0
-        step_function = steps.train_step(task, optimizer, mesh, skip=skip)
+        step_function = steps.train_step(
+            task, optimizer, mesh, skip=skip, compiler_options=config.compiler_options
+        )
         look = steps.sample_inputs(task, mesh, config.data.mean, config.data.std)
         logger = stack.enter_context(
             writers.TrainLogger(workdir, config.batch_size, rate, first, when.last, skip)

@@ -18,6 +18,7 @@ def train_step(
     mesh: jax.sharding.Mesh,
     *,
     skip: bool = False,
+    compiler_options: Sequence[str] = (),
 ) -> jax.stages.Wrapped:
     """Compiles the update of a state by one batch.
 
@@ -32,6 +33,7 @@ def train_step(
         skip: whether `optimizer` leaves out updates by gradients that are not finite
             (`states.create_optimizer`); then batch statistics stay too, also where only the loss
             is not finite.
+        compiler_options: of the configuration; see `convolutions.compiler_options`.
 
     Returns:
         A function (state, batch, key) -> (state, logs), compiled at its first call: of a
@@ -72,15 +74,26 @@ def train_step(
         return TrainState(state.step + 1, variables, optimizer_state), logs
 
     whole = meshes.replicated(mesh)
-    return jax.jit(step, donate_argnums=0, out_shardings=whole, in_shardings=(whole, None, whole))
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        out_shardings=whole,
+        in_shardings=(whole, None, whole),
+        compiler_options=convolutions.compiler_options(
+            meshes.local_device(mesh), 'training', compiler_options
+        ),
+    )
 
 
-def evaluation_step(task: Task, mesh: jax.sharding.Mesh) -> jax.stages.Wrapped:
+def evaluation_step(
+    task: Task, mesh: jax.sharding.Mesh, *, compiler_options: Sequence[str] = ()
+) -> jax.stages.Wrapped:
     """Compiles the counts and predictions of one batch.
 
     Args:
         task: the task to evaluate.
         mesh: the devices.
+        compiler_options: of the configuration; see `convolutions.compiler_options`.
 
     Returns:
         A function (variables, batch) -> (counts, predictions): a dict of int32 sums over the real
@@ -97,7 +110,9 @@ def evaluation_step(task: Task, mesh: jax.sharding.Mesh) -> jax.stages.Wrapped:
         step,
         in_shardings=(whole, None),
         out_shardings=(whole, meshes.batch_sharding(mesh)),
-        compiler_options=convolutions.compiler_options(mesh.devices.flat[0].platform),
+        compiler_options=convolutions.compiler_options(
+            meshes.local_device(mesh), given=compiler_options
+        ),
     )
 
 

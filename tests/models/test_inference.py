@@ -7,7 +7,6 @@ import pytest
 
 import drn_jax
 from drn_jax.models import convolutions, layers, variants
-from drn_jax.ops import conv
 
 VARIANTS = ['resnet_18', 'drn_a_50', 'drn_b_26', 'drn_c_26', 'drn_d_22', 'drn_d_54']
 
@@ -149,25 +148,3 @@ def test_auto_on_an_unknown_platform_is_native_and_says_so_once():
     with warnings.catch_warnings(action='error'):
         assert convolutions.choose('auto', 'abacus', 'folded', spec) == 'native'
         assert convolutions.choose('auto', 'any', 'folded', spec) == 'native'
-
-
-def test_convolutions_go_to_eigen_where_that_is_asked_for():
-    def program(options):
-        return (
-            jax.jit(
-                lambda x, kernel: conv.dilated_conv(x, kernel, stride=2), compiler_options=options
-            )
-            .lower(
-                jax.ShapeDtypeStruct((1, 32, 32, 32), jnp.float32),
-                jax.ShapeDtypeStruct((3, 3, 32, 64), jnp.float32),
-            )
-            .compile()
-            .as_text()
-        )
-
-    options = convolutions.compiler_options('cpu')
-    if not options:
-        pytest.skip('this XLA has no such option')
-    assert 'ynn' in program({})
-    assert 'ynn' not in program(options)
-    assert convolutions.compiler_options('tpu') == convolutions.compiler_options('gpu') == {}

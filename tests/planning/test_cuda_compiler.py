@@ -6,7 +6,7 @@ import jax
 import pytest
 from support.errors import refused
 
-from drn_jax.planning import cuda_compiler
+from drn_jax.planning import children, cuda_compiler
 
 
 def install(folder, version, parts=cuda_compiler.PARTS):
@@ -80,12 +80,12 @@ os.abort()
         (
             CRASH,
             f'the CUDA compiler of jax {jax.__version__} ended (signal 6) while it compiled '
-            'drn_c_26: Check failed: a == b (1 vs. 2); another version of jax may compile it',
+            'drn_c_26: Check failed: a == b (1 vs. 2); another version may compile it',
         ),
         (
             'import os; os.kill(os.getpid(), 9)',
             f'the CUDA compiler of jax {jax.__version__} ended (signal 9) while it compiled '
-            'drn_c_26; another version of jax may compile it',
+            'drn_c_26; another version may compile it',
         ),
         (
             "import jax; raise jax.errors.JaxRuntimeError('no tile sizes')",
@@ -115,7 +115,7 @@ def test_a_defect_keeps_its_traceback(folder, capfd):
 def test_a_child_has_the_compiler_and_this_package(folder, capfd):
     install(folder, jax.__version__)
     give_assembler(folder)
-    script = 'import sys, drn_jax; from drn_jax.planning import cuda_compiler as c; '
+    script = 'import sys, drn_jax; from drn_jax.planning import children as c; '
     cuda_compiler.run_child(['-c', f'{script} print(sys.path[1], c.is_child())'], '')
     assert capfd.readouterr() == (f'{folder} True\n', '')
-    assert not cuda_compiler.is_child() and str(folder) not in sys.path
+    assert not children.is_child() and str(folder) not in sys.path
