@@ -4,6 +4,10 @@ import configparser
 import importlib.metadata
 import pathlib
 
+from drn_jax import requirements
+
+requirements.check()  # before what may not fit is imported
+
 from drn_jax.checkpoints.pretrained import list_pretrained
 from drn_jax.checkpoints.restore import load
 from drn_jax.exporting.artifacts import load_exported

@@ -19,6 +19,7 @@ import ml_collections
 from absl import logging
 
 from drn_jax import fields, paths
+from drn_jax.distributed import accelerators
 from drn_jax.errors import InputError, Stopped, one_line
 from drn_jax.overrides import override
 
@@ -257,6 +258,7 @@ def run(main: Callable[[list[str]], Any]) -> None:
     python_logging.getLogger('asyncio').setLevel(python_logging.CRITICAL)
     show_warnings()
     keep_compiled()
+    accelerators.keep_missing_quiet()
     try:
         main(sys.argv[1:])
     except InputError as error:

@@ -9,7 +9,8 @@ Weights and normalization are inside, and a card: variant, task, classes, normal
 shapes of input and output, versions.
 
 StableHLO is for JAX, XLA and what builds on them: any batch, any size unless --size fixes it, on
-CPU, CUDA and TPU; drn_jax.load_exported or jax.export reads it. ONNX (a name that ends in .onnx)
+CPU, CUDA and TPU; drn_jax.load_exported or jax.export reads it, for as long as JAX promises, which
+is printed and in the card. ONNX (a name that ends in .onnx)
 has any batch and the given size; it needs pip install 'drn_jax[onnx]'.
 
 What was written is read back and must answer random images as the network does; the largest
@@ -191,6 +192,8 @@ def tell(
     if unchecked := [name for name in card['platforms'] if name not in checked]:
         why = 'asked for with --no_check' if given.no_check else 'this machine has none'
         progress.say(f'written for, but not run on: {", ".join(unchecked)} ({why})')
+    if given.format == 'stablehlo':
+        progress.say(f'read by {stablehlo.readers()}')
     progress.say(f'{given.output}: written; read it with drn_jax.load_exported({given.output!r})')
 
 

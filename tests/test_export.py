@@ -14,7 +14,7 @@ import drn_jax
 from drn_jax import export
 from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
-from drn_jax.exporting import artifacts, checks, onnx
+from drn_jax.exporting import artifacts, checks, onnx, stablehlo
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -55,6 +55,7 @@ def test_a_file_for_all_platforms(tmp_path, capsys, classifier):
     assert lines[1].startswith('checked on cpu: answers up to ')
     assert lines[2:] == [
         'written for, but not run on: cuda, tpu (this machine has none)',
+        f'read by {stablehlo.readers()}',
         f'{output}: written; read it with drn_jax.load_exported({output!r})',
     ]
     network = drn_jax.load_exported(output)
@@ -87,6 +88,7 @@ def test_the_choices_reach_the_file(tmp_path, capsys, segmenter):
     assert capsys.readouterr().out.splitlines() == [
         'drn_d_22, step 0: images float32 [batch, 16, 24, 3] -> labels uint8 [batch, 16, 24]',
         'written for, but not run on: cpu (asked for with --no_check)',
+        f'read by {stablehlo.readers()}',
         f'{output}: written; read it with drn_jax.load_exported({output!r})',
     ]
     card = drn_jax.load_exported(output).card

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from drn_jax.distributed import accelerators
 from drn_jax.errors import InputError, one_line
 
 JOIN_SECONDS, SILENT_SECONDS = 300, 100
@@ -279,6 +280,8 @@ def _join(coordinator, processes, process, join_seconds, silent_seconds):
 
     timer = threading.Timer(join_seconds, give_up)
     timer.daemon = True
+    if accelerators.has_tpu():  # JAX's own choice, 8482, is none that Cloud TPUs open by default
+        os.environ.setdefault('JAX_COORDINATOR_PORT', '8476')
     timer.start()
     try:
         named = {

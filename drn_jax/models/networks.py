@@ -76,6 +76,9 @@ class Network(nn.Module):
         x = self._last_level(images, train)
         if not self.num_classes:
             return x
+        if self.dtype == 'bfloat16' and self.options.platform in ('cpu', 'any'):
+            # XLA:CPU of jax 0.12 gives NaN where it fuses the end of a residual block with a sum.
+            x = jax.lax.optimization_barrier(x)
         return self.head(jnp.mean(x, axis=(1, 2), dtype=jnp.float32))
 
     def class_maps(self, images: jax.Array, train: bool = False) -> jax.Array:

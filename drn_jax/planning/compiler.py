@@ -12,25 +12,19 @@ from jax.experimental import topologies
 
 from drn_jax import experiments, tasks
 from drn_jax.data import batch_specs
-from drn_jax.distributed import meshes
+from drn_jax.distributed import accelerators, meshes
 from drn_jax.errors import InputError, one_line
 from drn_jax.planning import children, cuda_compiler, peaks
 from drn_jax.planning.chips import Slice
 from drn_jax.planning.dataset_sizes import PlannedSource
 from drn_jax.training import states, steps
 
-# The compiler looks for the machine that it runs on, at a server that only Cloud TPUs have, unless
-# it is told; what it is told does not matter to what is compiled. It shares no chip with others,
-# so it needs none of the locks of those who use one.
+# The compiler shares no chip with others, so it needs none of the locks of those who use one.
 ENVIRONMENT = {
+    **accelerators.NO_TPU,
     'JAX_PLATFORMS': 'cpu',
-    'TPU_SKIP_MDS_QUERY': '1',
-    'TPU_WORKER_HOSTNAMES': 'localhost',
-    'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
     'TPU_WORKER_ID': '0',
     'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
-    'TPU_STDERR_LOG_LEVEL': '3',
-    'TPU_MIN_LOG_LEVEL': '3',
 }
 
 

@@ -16,7 +16,7 @@ from support.errors import refused
 from training import shared_run, tiny
 
 from drn_jax.checkpoints import restore
-from drn_jax.distributed import processes
+from drn_jax.distributed import accelerators, processes
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -254,6 +254,19 @@ def test_a_session_that_has_used_jax_is_alone():
     with refused('--coordinator', match='before any JAX'):
         with processes.initialize(coordinator='localhost:1', processes=2, process=0):
             pass
+
+
+@pytest.mark.parametrize('given, port', [({}, '8476'), ({'JAX_COORDINATOR_PORT': '1'}, '1')])
+def test_on_a_tpu_process_0_listens_where_the_firewall_lets_the_others_in(monkeypatch, given, port):
+    def initialize(**_):
+        assert os.environ['JAX_COORDINATOR_PORT'] == port
+        raise ValueError('nothing to join')
+
+    monkeypatch.setattr(os, 'environ', given)
+    monkeypatch.setattr(accelerators, 'has_tpu', lambda: True)
+    monkeypatch.setattr(jax.distributed, 'initialize', initialize)
+    with processes.initialize():
+        assert os.environ['JAX_COORDINATOR_PORT'] == port
 
 
 def test_slurm_is_asked_for_the_others():

@@ -108,6 +108,7 @@ def test_the_card(classifier):
     assert card['output']['shape'] == ['batch', 3]
     assert card['platforms'] == ['cpu', 'cuda', 'tpu']
     assert card['versions']['jax'] == jax.__version__
+    assert card['readable_by'] == stablehlo.readers()
 
 
 def test_labels_are_those_of_segmentation(tmp_path):
@@ -156,16 +157,21 @@ def test_a_file_for_other_platforms_is_written_and_not_run(tmp_path, classifier)
         network(images((1, 8, 8, 3)))
 
 
-def test_files_of_another_version_are_named(copy):
-    versions = {'jax': '0.99.0', 'drn_jax': '7.0'}
-    narrow.change_card(copy, calling_convention_version=99, versions=versions)
+def test_an_expired_file_says_how_to_write_it_anew(copy, monkeypatch):
+    narrow.change_card(copy, versions={'jax': '0.6.0', 'jaxlib': '0.10.2'})
+    monkeypatch.setattr(export, 'minimum_supported_calling_convention_version', 98)
+    monkeypatch.setattr(export, 'maximum_supported_calling_convention_version', 99)
     with refused(
         path=copy,
-        match='by jax 0.99.0 and follows version 99 of the calling convention, but '
-        f'jax {jax.__version__} reads .*; use jax 0.99.0, or export again$',
+        match='is for versions of JAX released until 2026-12-15, .*; jax .* does not read it .*'
+        'from 98 to 99.*; use jax 0.6.0, or write it anew: python -m drn_jax.export '
+        '--checkpoint=DIR --step=5 --output=.* --overwrite$',
     ):
         drn_jax.load_exported(copy)
-    narrow.change_card(copy, format_version=2)
+
+
+def test_files_of_another_version_are_named(copy):
+    narrow.change_card(copy, format_version=2, versions={'drn_jax': '7.0'})
     with refused(path=copy, match='version 2 .* drn_jax 7.0, but this drn_jax reads version 1'):
         drn_jax.load_exported(copy)
     narrow.change_card(copy, format='of others')

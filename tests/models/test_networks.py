@@ -1,4 +1,5 @@
 import collections
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -264,6 +265,16 @@ def test_bfloat16_gradient_convolves_in_bfloat16():
     ]
     assert len(convolutions) > 2 * 26
     assert set(convolutions) == {'bfloat16'}
+
+
+def test_bfloat16_logits_are_those_of_the_class_maps():
+    """XLA:CPU of jax 0.12 gives NaN where it fuses the last residual block with its mean."""
+    model = drn_jax.create_model('drn_a_18', num_classes=3, width=1 / 16, dtype='bfloat16')
+    variables = random_variables(model)
+    images = jax.random.normal(jax.random.key(0), (3, 64, 96, 3))
+    maps = jax.jit(functools.partial(model.apply, method='class_maps'))(variables, images)
+    logits = jax.jit(model.apply)(variables, images)
+    np.testing.assert_allclose(logits, maps.mean((1, 2)), rtol=1e-2, atol=1e-2)
 
 
 def test_bfloat16_is_close_to_float32():
