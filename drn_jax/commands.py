@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import ml_collections
 from absl import logging
 
-from drn_jax import fields, paths
+from drn_jax import buckets, fields, paths
 from drn_jax.distributed import accelerators
 from drn_jax.errors import InputError, Stopped, one_line
 from drn_jax.overrides import override
@@ -254,8 +254,10 @@ def run(main: Callable[[list[str]], Any]) -> None:
     """
     logging.use_absl_handler()
     logging.set_verbosity(logging.ERROR)  # libraries warn of what users cannot change
-    # Of a save that fails it shows all writes that failed, with traces, after the one sentence.
+    # Of a save that fails these show all writes that failed, with traces, and it is raised too.
     python_logging.getLogger('asyncio').setLevel(python_logging.CRITICAL)
+    logging.get_absl_logger().addFilter(lambda record: '/orbax/' not in record.pathname)
+    sys.unraisablehook = _tell_of_unraisable
     show_warnings()
     keep_compiled()
     accelerators.keep_missing_quiet()
@@ -266,15 +268,25 @@ def run(main: Callable[[list[str]], Any]) -> None:
         _end(1)
     except Stopped as reason:
         print(reason, file=sys.stderr)
-        _end(143)
+        # What sent the signal may not wait for the seconds that it takes to take all apart.
+        sys.modules['drn_jax.distributed.processes'].exit_now(143)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         _end(130)
-    except Exception:
+    except Exception as error:
+        if said := buckets.problem(error):
+            print(f'error{_process_name()}: {said}', file=sys.stderr)
+            _end(1)
         if not _process_name():
             raise
         traceback.print_exc()
         _end(1)
+
+
+def _tell_of_unraisable(args: Any) -> None:
+    """Prints what nobody can catch, but for what TensorStore answers after a save has failed."""
+    if str(args.exc_value) != 'Event loop is closed':
+        sys.__unraisablehook__(args)
 
 
 def _process_name() -> str:

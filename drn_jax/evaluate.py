@@ -31,6 +31,7 @@ from drn_jax import (
     commands,
     experiments,
     fields,
+    files,
     flag_types,
     paths,
     tasks,
@@ -89,7 +90,7 @@ def evaluate(given: argparse.Namespace, overrides: Sequence[str], command: str) 
     if given.labels:
         changes.append(given.labels)
     output = given.output or default_output(path, config, given.images or source.name, changes)
-    make_directory(output)
+    files.make_directory(output, '--output')
     # The model of the data set's classes: a checkpoint without a classifier is refused.
     checkpoint = checkpoint._replace(model=experiment.task.model)
     variables = checkpoint.read_variables(meshes.replicated(experiment.mesh))
@@ -99,13 +100,13 @@ def evaluate(given: argparse.Namespace, overrides: Sequence[str], command: str) 
         f'{config.model.variant}, {restore.label(path)}, on {config.data.validation_split} of '
         f'{source.name}'
     )
-    files = label_files(given.save, output, config)
+    saved = label_files(given.save, output, config)
     with memory.explain_out_of_memory(f'{config.evaluation.batch_size} images', memory.EVALUATE):
         experiment, choice = evaluation.calibrate(experiment, variables)
         with progress.Progress(evaluation.batch_count(experiment), what='batch') as bar:
-            result = evaluation.evaluator(experiment, take=files)(variables, bar)
-    if files:
-        files.close()
+            result = evaluation.evaluator(experiment, take=saved)(variables, bar)
+    if saved:
+        saved.close()
     write_results(
         experiment,
         result,
@@ -250,6 +251,8 @@ def given_source(given: argparse.Namespace, config: ml_collections.ConfigDict) -
     if not given.images:
         return None
     config.data.validation_split = 'all'
+    for flag, folder in (('--images', given.images), ('--labels', given.labels)):
+        files.check_reachable(paths.directory(folder, flag))
     from drn_jax import data
     from drn_jax.pictures import palettes
 
@@ -303,22 +306,6 @@ def _is_told_by_digest(field: fields.Field) -> bool:
     """Returns whether the digits that end a report's name stand for a field."""
     section, _, name = field.name.partition('.')
     return section in _NO_DIGEST and name not in _NO_DIGEST[section]
-
-
-def make_directory(output: epath.Path) -> None:
-    """Makes the directory of the report.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f'{output} cannot be made ({error.strerror}); give another --output',
-            field='--output',
-            path=output,
-        ) from error
 
 
 def localization_options(config: ml_collections.ConfigDict) -> list[str]:

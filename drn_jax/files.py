@@ -4,10 +4,14 @@ import contextlib
 import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
+
+from drn_jax import buckets
+from drn_jax.errors import InputError
 
 PARTIAL = '.partial'  # what the name of a file ends in that is not complete
 
@@ -20,11 +24,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Any]:
         path: the file, local or gs://; local folders above it are made.
 
     Yields:
-        Where to write: a path of the same folder, `pathlib.Path` or `epath.Path`. Nothing is left
-        there after an error.
+        Where to write, a local path. Nothing is left there after an error.
 
     Raises:
         OSError: something cannot be made or replaced.
+        buckets.StorageError: Cloud Storage refuses or does not answer.
 
     Example:
         >>> import tempfile
@@ -34,11 +38,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Any]:
         >>> path.read_text(), len(list(path.parent.iterdir()))
         ('whole', 1)
     """
-    cloud = '://' in os.fspath(path)  # where folders are but parts of names
-    target = epath.Path(path) if cloud else pathlib.Path(path)
+    if buckets.is_cloud(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield pathlib.Path(folder, 'file')
+            buckets.upload(path, pathlib.Path(folder, 'file'))
+        return
+    target = pathlib.Path(path)
     partial = target.with_name(target.name + PARTIAL)
-    if not cloud:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
         partial.replace(target)
@@ -68,6 +75,58 @@ def read_text(path: epath.Path) -> str:
     return path.read_bytes().decode('utf-8-sig')
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Returns whether there is a file, local or gs://.
+
+    Raises:
+        buckets.StorageError: Cloud Storage refuses or does not answer.
+    """
+    return buckets.read(path) is not None if buckets.is_cloud(path) else os.path.exists(path)
+
+
+def check_reachable(path: str | os.PathLike[str]) -> None:
+    """Asks Cloud Storage for a directory there, as libraries try for minutes; it may be missing.
+
+    Args:
+        path: the directory; of a local one nothing is looked at.
+
+    Raises:
+        buckets.StorageError: the bucket is missing, refuses or does not answer.
+    """
+    if buckets.is_cloud(path):
+        buckets.holds_something(path)
+
+
+def make_directory(path: str | os.PathLike[str], flag: str) -> None:
+    """Makes a directory with those above it; in Cloud Storage looks whether the bucket is there.
+
+    Args:
+        path: the directory, local or gs://.
+        flag: what it was given with, for the error.
+
+    Raises:
+        InputError: it cannot be made, or the bucket refuses or does not answer.
+
+    Example:
+        >>> make_directory('/dev/null/a', '--output')
+        Traceback (most recent call last):
+        ...
+        drn_jax.errors.InputError: /dev/null/a cannot be made (Not a directory); give another \
+--output
+    """
+    check_reachable(path)
+    if buckets.is_cloud(path):
+        return
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f'{os.fspath(path)} cannot be made ({error.strerror}); give another {flag}',
+            field=flag,
+            path=path,
+        ) from error
+
+
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Writes a JSON file so that there is never half of one.
 
@@ -77,6 +136,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
     Raises:
         OSError: it cannot be written.
+        buckets.StorageError: Cloud Storage refuses or does not answer.
 
     Example:
         >>> import tempfile

@@ -12,7 +12,7 @@ SIGTERM saves first and ends with status 143; what cannot be used ends with stat
 processes share a run, all of them get the same command, and a --workdir that all of them see.
 """
 
-from drn_jax import commands, paths
+from drn_jax import commands, files, paths
 
 MOST_USED = {
     'most used fields': (
@@ -41,6 +41,7 @@ def main(argv: list[str]) -> None:
     given, overrides = parser.parse_known_args(argv)
     workdir = paths.run_directory(given.workdir, '--workdir')
     config = commands.load_config(given.config, overrides)
+    files.check_reachable(workdir)  # before data is prepared
     with commands.initialize(given):
         from drn_jax import experiments
         from drn_jax.planning import peaks

@@ -7,9 +7,9 @@ import urllib.parse
 
 from etils import epath
 
+from drn_jax.buckets import CLOUD
 from drn_jax.errors import InputError, as_input_error
 
-CLOUD = 'gs://'
 _PATTERNS = '[]*?{}\\'
 # Also what is left of gs:// or s3:// where a slash or the colon was forgotten.
 _SCHEME = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*:/|gs:|gs//', re.IGNORECASE)
@@ -85,7 +85,7 @@ pattern; give a directory without any of [ ] * ? { } \\
     return found
 
 
-def local(path: str | os.PathLike, flag: str) -> pathlib.Path:
+def local(path: str | os.PathLike, flag: str = '') -> pathlib.Path:
     """Returns the path of a file or directory that must be local; it need not be there.
 
     `~` becomes the home directory, and `file://` is left out.
@@ -103,16 +103,16 @@ def local(path: str | os.PathLike, flag: str) -> pathlib.Path:
         >>> local('gs://bucket/it', '--output')
         Traceback (most recent call last):
         ...
-        drn_jax.errors.InputError: --output=gs://bucket/it is not local; give a local path and \
-copy it afterwards
+        drn_jax.errors.InputError: --output=gs://bucket/it is not local; give a local path, and \
+copy it yourself
     """
     text = os.fsdecode(path)
-    given = f'{flag}={text}'
+    given = f'{flag}={text}' if flag else text
     with as_input_error(field=flag, path=text):
         if not text:
-            raise ValueError(f'{flag} is empty; name a local path')
+            raise ValueError(f'{flag or "the path"} is empty; name a local one')
         if not text.startswith('file:') and ('://' in text or _SCHEME.match(text)):
-            raise ValueError(f'{given} is not local; give a local path and copy it afterwards')
+            raise ValueError(f'{given} is not local; give a local path, and copy it yourself')
         _check_text(text, flag)
         return pathlib.Path(_local(text, given))
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from drn_jax import commands, fields, paths
+from drn_jax import commands, fields, files, paths
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
 from drn_jax.models import convolutions
@@ -200,16 +200,16 @@ def check_options(given: Sequence[str], platform: str) -> None:
 
 def check_writable(given: argparse.Namespace) -> None:
     """Refuses --output and --program that cannot be written, before minutes of compiling."""
+    if given.output:
+        files.make_directory(given.output, '--output')
     try:
-        if given.output:
-            given.output.mkdir(parents=True, exist_ok=True)
         if given.program:
             with open(given.program, 'a', encoding='utf-8'):
                 pass
     except OSError as error:
         raise InputError(
-            f'{error.filename} cannot be written ({error.strerror}); give another '
-            '--output or --program',
+            f'{error.filename} cannot be written ({error.strerror}); give another --program',
+            field='--program',
             path=error.filename,
         ) from error
 

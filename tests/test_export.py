@@ -150,7 +150,7 @@ def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path, classifier):
     for given, flags, message in (
         (output, [], 'exists; name another file, or add --overwrite to replace it'),
         (tmp_path, ['--overwrite'], 'is a directory; name a file'),
-        ('gs://bucket/file', [], 'is not local; give a local path and copy it afterwards'),
+        ('gs://bucket/file', [], 'is not local; give a local path, and copy it yourself'),
         (output / 'below', [], f'cannot be written, because {output} is a file; name another'),
     ):
         with refused('--output', match=f'^--output={given} {message}'):

@@ -148,7 +148,9 @@ def test_what_must_be_local(given, wanted, monkeypatch):
 @pytest.mark.parametrize('given', ['gs://bucket/a', 'gs:/bucket/a', 's3://bucket/a', 'hf://a/b'])
 def test_what_must_be_local_and_is_not(given):
     with refused(
-        '--output', given, match='is not local; give a local path and copy it afterwards$'
+        '--output',
+        given,
+        match='is not local; give a local path, and copy it yourself$',
     ):
         paths.local(given, '--output')
 

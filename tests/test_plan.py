@@ -176,7 +176,7 @@ def test_what_cannot_be(flags, field, message):
 
 
 def test_a_program_that_cannot_be_written():
-    with refused(path='/nowhere/it'):
+    with refused('--program', '/nowhere/it'):
         plan.main([CONFIG, '--topology=cpu', '--program=/nowhere/it'])
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from drn_jax import cityscapes, imagenet_classes, tasks
+from drn_jax import cityscapes, imagenet_classes, paths, tasks
 from drn_jax.checkpoints import keras_files, pretrained, weight_files
 from drn_jax.errors import InputError, as_input_error
 from drn_jax.models import torch_names, variants, weights
@@ -46,7 +46,7 @@ def convert(
         InputError: the file cannot be read, fits several variants, or holds no network of the
             variant.
     """
-    file = pathlib.Path(path)
+    file = paths.local(path, '--input')
     of_keras = file.suffix.lower() in keras_files.SUFFIXES
     stride_in = stride_in or ('1x1' if of_keras else '3x3')
     if variant:  # before the file is read, which takes longer

@@ -1,27 +1,29 @@
 """The checkpoints that a run writes and goes on from."""
 
 import contextlib
-import fcntl
 import math
 import threading
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
-from orbax.checkpoint import checkpoint_managers
 
-from drn_jax import fields, files, paths
-from drn_jax.checkpoints import manifests, restore
+from drn_jax import buckets, copies, fields, files, paths
+from drn_jax.checkpoints import locks, manifests, restore
 from drn_jax.distributed import processes
 from drn_jax.errors import InputError, Stopped, one_line
 from drn_jax.reporting import progress
 
-_LARGE = ('variables', 'optimizer')  # items of a step whose files are large
 _COMMITTED = 'commit_success.txt'  # Orbax writes it last into a step
+_FIRST = (manifests.FILE, _COMMITTED)  # a step without them was not finished
+# One process writes a step: the state is the same in all of them.
+_ALONE = ocp.options.MultiprocessingOptions(
+    primary_host=0, active_processes={0}, barrier_sync_key_prefix='process_0'
+)
 
 
 class Checkpoints:
@@ -53,41 +55,30 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: epath.PathLike, config: ml_collections.ConfigDict):
-        keep, lowest = config.checkpoint, config.checkpoint.best_is == 'lowest'
         self.directory = paths.run_directory(workdir, '--workdir') / restore.FOLDER
-        self._config, self._lock = config, _lock(self.directory)
+        self._config = config
+        self._lock: locks.Lock | None = None
         # Of the save in progress.
-        self._finishing: threading.Thread | None = None
+        self._saving: int | None = None  # its step
+        self._thread: threading.Thread | None = None
         self._failure: tuple[int, Exception] | None = None  # step, and what went wrong
-        if jax.process_index() == 0:
-            repair(self.directory)
-        processes.wait_for_all('checkpoints')
-
-        def quality(metrics):  # an earlier part of the run may have measured something else
-            return metrics.get(keep.best_metric, math.inf if lowest else -math.inf)
-
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            options=ocp.CheckpointManagerOptions(
-                best_fn=quality,
-                best_mode='min' if lowest else 'max',
-                preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                    [
-                        checkpoint_managers.LatestN(keep.keep_last),
-                        checkpoint_managers.BestN(
-                            get_metric_fn=quality,
-                            reverse=lowest,
-                            n=keep.keep_best,
-                            keep_checkpoints_without_metrics=False,
-                        ),
-                    ]
-                ),
-            ),
-        )
+        with contextlib.ExitStack() as stack:
+            if jax.process_index() == 0:
+                self._lock = locks.acquire(self.directory.parent)
+                stack.callback(self._lock.close)
+                copies.local(self.directory).mkdir(parents=True, exist_ok=True)
+                repair(self.directory)
+            processes.wait_for_all('checkpoints')
+            copies.fetch(self.directory, restore.LARGE).mkdir(parents=True, exist_ok=True)
+            self._metrics = {  # of every finished step
+                step: restore.read_metrics(path)
+                for step, path in restore.steps(self.directory).items()
+            }
+            stack.pop_all()
 
     def latest_step(self) -> int | None:
         """Returns the newest finished step, or None."""
-        return max(restore.steps(self.directory), default=None)
+        return max(self._metrics, default=None)
 
     def check_same_run(self) -> list[str]:
         """Refuses to go on from a checkpoint of another run.
@@ -102,7 +93,7 @@ class Checkpoints:
         step = self.latest_step()
         if step is None:
             return []
-        if not (self.directory / str(step) / 'optimizer').exists():
+        if 'optimizer' not in copies.folders(self.directory / str(step)):
             raise InputError(
                 f'{self.directory.parent} holds weights and no run to go on with; '
                 'name it with --config.init_from, and another --workdir',
@@ -123,7 +114,7 @@ class Checkpoints:
 
     def metrics(self, step: int) -> dict[str, Any] | None:
         """Returns the metrics of a step, or None where it has not been evaluated."""
-        return restore.read_metrics(self.directory / str(step))
+        return self._metrics[step]
 
     def save(self, state: Any) -> None:
         """Saves a state in the background.
@@ -136,18 +127,12 @@ class Checkpoints:
         """
         self.wait()
         step = int(state.step)
-        with self._explain_failure(step):
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    variables=ocp.args.StandardSave(state.variables),
-                    optimizer=ocp.args.StandardSave(state.optimizer),
-                    config=ocp.args.JsonSave(self._config.to_dict()),
-                ),
-            )
-        finishing = threading.Thread(target=self._finish, args=(step,), name='finish_save')
-        finishing.start()
-        self._finishing = finishing  # not before: Ctrl-C may come while it starts
+        if jax.process_index() == 0:
+            items = jax.device_get({name: getattr(state, name) for name in restore.LARGE})
+            thread = threading.Thread(target=self._write, args=(step, items), name='save')
+            thread.start()
+            self._thread = thread  # not before: Ctrl-C may come while it starts
+        self._saving = step
 
     def add_metrics(self, step: int, metrics: dict[str, Any]) -> None:
         """Adds validation metrics to a step that has been saved.
@@ -163,22 +148,31 @@ class Checkpoints:
         with self._explain_failure(step):
             if jax.process_index() == 0:
                 path = self.directory / str(step)
-                files.write_json(path / restore.METRICS, metrics)
-                manifests.write(path)
+                files.write_json(copies.local(path) / restore.METRICS, metrics)
+                manifests.add(path, restore.METRICS)
         processes.wait_for_all(f'metrics of step {step}')
-        self._manager.reload()  # it keeps the best steps
+        self._metrics[step] = metrics
 
     def wait(self) -> None:
-        """Waits for the save in progress.
+        """Waits for the save in progress, as all processes do.
 
         Raises:
             InputError: it failed; the last good step is named.
         """
-        if self._finishing:
-            self._finishing.join()
-            self._finishing = None
+        self._join()
+        if self._saving is not None:
+            step, self._saving = self._saving, None
+            processes.wait_for_all(f'step {step} is saved')
+            known = {**self._metrics, step: None}
+            self._metrics = {step: known[step] for step in self._kept(known)}
+
+    def _join(self) -> None:
+        """Waits for the thread that saves, and raises what went wrong there."""
+        if self._thread:
+            self._thread.join()
+            self._thread = None
         if self._failure:
-            (step, error), self._failure = self._failure, None
+            (step, error), self._failure, self._saving = self._failure, None, None
             with self._explain_failure(step):
                 raise error
 
@@ -194,53 +188,64 @@ class Checkpoints:
         Raises:
             InputError: the saved one has other parameters, which are listed, or cannot be read.
         """
-        step, path = max(restore.steps(self.directory).items())
+        step = max(self._metrics)
+        path = self.directory / str(step)
         restore.check_shapes(path, state.variables)
         wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-        with restore.named_if_damaged(path):
-            items = self._manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    variables=ocp.args.StandardRestore(wanted.variables),
-                    optimizer=ocp.args.StandardRestore(wanted.optimizer),
-                ),
-            )
-        counter = jax.device_put(np.int32(step), state.step.sharding)
-        return state.replace(
-            step=counter, variables=items['variables'], optimizer=items['optimizer']
-        )
+        items = {
+            name: restore.read_item(path, name, getattr(wanted, name)) for name in restore.LARGE
+        }
+        return state.replace(step=jax.device_put(np.int32(step), state.step.sharding), **items)
 
-    def _finish(self, step: int) -> None:
-        """Waits, in a thread, until a step is committed, and writes its manifest."""
+    def _write(self, step: int, items: Mapping[str, Any]) -> None:
+        """Writes a step, in a thread, and removes those that need not stay."""
         try:
-            self._manager.wait_until_finished()
-            if jax.process_index() == 0:
-                manifests.write(self.directory / str(step))
+            path = self.directory / str(step)
+            save_items(path, self._config, items)
+            assert self._lock  # one process writes
+            self._lock.check()
+            manifests.write(path)
+            for name in restore.LARGE:
+                copies.drop(path / name)
+            known = {**self._metrics, step: None}
+            for old in known.keys() - self._kept(known):
+                copies.remove(self.directory / str(old), _FIRST)
         except Exception as error:  # for `wait`, in the main thread
             self._failure = step, error
+
+    def _kept(self, known: Mapping[int, Mapping[str, Any] | None]) -> set[int]:
+        """Returns the steps that stay: the last ones, and the best of those that were evaluated."""
+        keep = self._config.checkpoint
+        sign = -1 if keep.best_is == 'lowest' else 1
+        quality = {  # an earlier part of the run may have measured something else
+            step: sign * metrics[keep.best_metric] if keep.best_metric in metrics else -math.inf
+            for step, metrics in known.items()
+            if metrics is not None
+        }
+        best = sorted(quality, key=lambda step: (quality[step], step), reverse=True)
+        return {*sorted(known)[-keep.keep_last :], *best[: keep.keep_best]}
 
     @contextlib.contextmanager
     def _explain_failure(self, step: int) -> Iterator[None]:
         """Turns what storage raises into one sentence that says what is saved."""
         try:
             yield
-        except InputError:
-            raise
         except Exception as error:  # Orbax and TensorStore raise many kinds
-            if jax.process_count() > 1 and processes.is_runtime_error(error):
-                raise  # another process has ended
-            good = None
-            with contextlib.suppress(OSError):  # the directory may be gone
-                good = self.latest_step()
+            if isinstance(error, InputError) and not isinstance(error, buckets.StorageError):
+                raise
+            good = self.latest_step()
             held = (
                 f'step {good} is the last good one there'
                 if good is not None
-                else ('there is no other yet')
+                else 'there is no other yet'
             )
+            reason = one_line(error, short=True)
+            if isinstance(error, buckets.StorageError):
+                reason = str(error).partition('; ')[0]  # what to do follows
             raise InputError(
-                f'step {step} could not be saved in {self.directory} '
-                f'({one_line(error, short=True)}); {held}; see that there is room and that the '
-                'storage works, then give the same command again',
+                f'step {step} could not be saved in {self.directory} ({reason}); {held}; '
+                'see that there is room and that the storage works, then give the same command '
+                'again',
                 path=self.directory,
             ) from error
 
@@ -251,9 +256,7 @@ class Checkpoints:
         try:
             self.finish(kind, error, trace)
         finally:
-            if _others_are_there(error):
-                with contextlib.suppress(Exception):  # what a failed save raises again
-                    self._manager.close()
+            copies.drop(self.directory)
             if self._lock:
                 self._lock.close()
 
@@ -266,89 +269,77 @@ class Checkpoints:
         Raises:
             InputError: the save failed, and no error but `Stopped` says more.
         """
-        if _others_are_there(error):
-            try:
-                self.wait()
-            except InputError:
-                if error is None or isinstance(error, Stopped):
-                    raise
-
-
-def _others_are_there(error: BaseException | None) -> bool:
-    """Returns whether a save in the background can finish, which takes all processes."""
-    return jax.process_count() == 1 or not processes.is_runtime_error(error)
+        if error is None or isinstance(error, Stopped):
+            self.wait()
+        else:
+            with contextlib.suppress(InputError):
+                self._join()
 
 
 def repair(directory: epath.Path) -> None:
     """Leaves only finished steps in a folder of checkpoints, the newest of them a good one.
 
-    Steps that Orbax did not finish are removed: the process that wrote them was ended. A step
+    Steps that were not finished are removed: the process that wrote them was ended. A step
     whose files are not what its manifest says, or that has none, moves to `damaged`, beside the
     folder, and the one before is looked at. Of those before the first good one only the small
     files are looked at, configuration and metrics: opening the folder reads them all.
 
     Args:
         directory: the folder, `workdir/checkpoints`.
+
+    Raises:
+        buckets.StorageError: the storage refuses or does not answer; then all stays as it is.
     """
-    for path in sorted(directory.iterdir()):
-        if '.orbax-checkpoint-tmp' in path.name or (
-            _is_unfinished(path) and not (path / _COMMITTED).exists()
+    here = copies.fetch(directory, restore.LARGE)
+    for name in copies.folders(directory):
+        path = directory / name
+        unfinished = name.isdigit() and not manifests.exists(here / name)
+        if '.orbax-checkpoint-tmp' in name or (
+            unfinished and not (here / name / _COMMITTED).exists()
         ):
             progress.say(f'{path} was not finished: it is removed')
-            path.rmtree()
-        elif _is_unfinished(path):
+            copies.remove(path, _FIRST)
+        elif unfinished:
             _set_aside(path, f'{manifests.FILE} is missing')
     good = False
     for _, path in sorted(restore.steps(directory).items(), reverse=True):
-        problem = manifests.problem(path, without=_LARGE if good else ())
+        problem = manifests.problem(path, without=restore.LARGE if good else ())
         if problem:
             _set_aside(path, problem)
         else:
             good = True
 
 
-def _is_unfinished(path: epath.Path) -> bool:
-    """Returns whether a path is the folder of a step without a manifest."""
-    return path.name.isdigit() and path.is_dir() and not manifests.exists(path)
-
-
 def _set_aside(path: epath.Path, problem: str) -> None:
     """Moves a step to `damaged`."""
     target = path.parent.parent / 'damaged' / path.name
-    while target.exists():
+    while copies.exists(target):
         target = target.with_name(target.name + '_')
-    target.parent.mkdir(parents=True, exist_ok=True)
-    path.rename(target)
+    copies.move(path, target, _FIRST)
     progress.say(f'step {path.name} is damaged ({problem}): it was moved to {target}')
 
 
-def _lock(directory: epath.Path) -> IO[str] | None:
-    """Makes a directory and keeps other runs out of it for as long as this process lives.
+def save_items(
+    path: epath.Path, config: ml_collections.ConfigDict, items: Mapping[str, Any]
+) -> None:
+    """Saves a step, or the local copy of one in Cloud Storage, without a manifest.
 
-    Only local directories have locks.
+    Args:
+        path: folder of the step; there is none yet.
+        config: the configuration that describes the network.
+        items: {'variables': tree of arrays, ...}.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if '://' in str(directory) or jax.process_index() > 0:
-            return None
-        file = open(directory.parent / 'lock', 'w')
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise
-        return file
-    except BlockingIOError as error:
-        raise InputError(
-            f'{directory.parent} is in use by another run; wait for it, stop it, or '
-            'give another --workdir',
-            path=directory.parent,
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f'{directory.parent} cannot be written ({error.strerror}); give another --workdir',
-            path=directory.parent,
-        ) from error
+    options = ocp.CompositeOptions(multiprocessing_options=_ALONE)
+    with ocp.Checkpointer(
+        ocp.CompositeCheckpointHandler(composite_options=options), multiprocessing_options=_ALONE
+    ) as checkpointer:
+        checkpointer.save(
+            copies.local(path),
+            args=ocp.args.Composite(
+                config=ocp.args.JsonSave(config.to_dict()),
+                **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
+            ),
+        )
 
 
 def save_variables(
@@ -369,21 +360,15 @@ def save_variables(
             as it was.
     """
     path = paths.run_directory(directory)
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    empty = not buckets.is_cloud(path) and path.is_dir() and not any(path.iterdir())
+    if copies.exists(path) and not empty:
         raise InputError(
             f'{directory} exists and is not an empty directory; name a new one', path=directory
         )
+    place = path / restore.FOLDER / str(step)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        copies.local(place).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f'{directory} cannot be made: {error.strerror}', path=directory) from error
-    options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
-    with ocp.CheckpointManager(path / restore.FOLDER, options=options) as manager:
-        manager.save(
-            step,
-            args=ocp.args.Composite(
-                variables=ocp.args.StandardSave(variables),
-                config=ocp.args.JsonSave(config.to_dict()),
-            ),
-        )
-    manifests.write(path / restore.FOLDER / str(step))
+    save_items(place, config, {'variables': variables})
+    manifests.write(place)

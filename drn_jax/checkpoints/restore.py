@@ -12,13 +12,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from drn_jax import fields, tasks
+from drn_jax import copies, fields, tasks
 from drn_jax.checkpoints import manifests, references, weight_folders
 from drn_jax.errors import InputError, one_line
 from drn_jax.models.networks import Network
 
 FOLDER = 'checkpoints'
-METRICS = 'metrics/metrics'  # file in the folder of a step, where Orbax looks for it
+METRICS = 'metrics/metrics'  # file in the folder of a step
+LARGE = ('variables', 'optimizer')  # items of a step whose files are large
+_LOOKED_AT = (manifests.FILE, 'config', 'metrics', weight_folders.WEIGHTS, weight_folders.CONFIG)
 
 
 def load(directory: epath.PathLike, step: int | None = None) -> tuple[Network, dict[str, Any]]:
@@ -58,13 +60,17 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
         InputError: there is no checkpoint, or not that step, or its files have changed.
     """
     root = references.resolve(directory)
-    if not root.is_dir():
+    here = copies.fetch(root, LARGE, only=_LOOKED_AT)
+    if not here.is_dir():
         raise InputError(
             f'{directory} is no directory; a checkpoint is given as the working '
             'directory of a run, its checkpoint folder or the folder of one step',
             path=directory,
         )
-    if weight_folders.exists(root) or _is_finished(root):
+    finished = _is_finished(here)
+    if weight_folders.exists(here):
+        root, finished = here, True
+    if finished:
         if step not in (None, number(root)):
             raise InputError(
                 f'{directory} is step {number(root)}, but step {step} was asked for',
@@ -72,7 +78,8 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
                 path=directory,
             )
         return _checked(root)
-    known = steps(root / FOLDER if (root / FOLDER).exists() else root)
+    below = root / FOLDER if (here / FOLDER).exists() else root
+    known = steps(below)
     if not known:
         raise InputError(
             f'{directory} holds no finished checkpoint; give the working directory '
@@ -89,8 +96,15 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
 
 
 def steps(folder: epath.Path) -> dict[int, epath.Path]:
-    """Returns the finished steps in a folder of checkpoints, {step: its folder}."""
-    return {int(path.name): path for path in folder.iterdir() if _is_finished(path)}
+    """Returns the finished steps in a folder of checkpoints, {step: its folder}.
+
+    Of a folder in Cloud Storage they are those that its local copy has.
+    """
+    return {
+        int(path.name): folder / path.name
+        for path in copies.local(folder).iterdir()
+        if _is_finished(path)
+    }
 
 
 def number(path: epath.Path) -> int:
@@ -111,12 +125,12 @@ def workdir(path: epath.Path) -> epath.Path:
 
 
 def read_metrics(path: epath.Path) -> dict[str, Any] | None:
-    """Reads the validation metrics in the folder of one step; None where it has none.
+    """Reads the validation metrics of one of `steps`; None where it has none.
 
     Raises:
         InputError: they cannot be read.
     """
-    file = path / METRICS
+    file = copies.local(path) / METRICS
     with named_if_damaged(path):
         return json.loads(file.read_text()) if file.exists() else None
 
@@ -130,8 +144,9 @@ def read_config(path: epath.Path) -> ml_collections.ConfigDict:
     if weight_folders.exists(path):
         with named_if_damaged(path):
             return weight_folders.read_config(path)
+    here = copies.fetch(path / 'config')
     with named_if_damaged(path), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-        stored = checkpointer.restore(path / 'config')
+        stored = checkpointer.restore(here)
         return fields.from_stored(stored, tasks.TASKS[stored['task']].recipe())
 
 
@@ -158,14 +173,26 @@ def read_variables(
     check_shapes(path, variables)
     if weight_folders.exists(path):
         return jax.device_put(weight_folders.read_variables(path), sharding)
+    wanted = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), variables
+    )
+    return read_item(path, 'variables', wanted)
+
+
+def read_item(path: epath.Path, name: str, wanted: Any) -> Any:
+    """Reads a tree of arrays from the folder of one step.
+
+    Args:
+        path: the folder.
+        name: of the item, one of `LARGE`.
+        wanted: the tree, of `jax.ShapeDtypeStruct`s that say where they go.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    here = copies.fetch(path / name)
     with named_if_damaged(path), ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(
-            path / 'variables',
-            jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-                variables,
-            ),
-        )
+        return checkpointer.restore(here, wanted)
 
 
 def check_shapes(path: epath.Path, variables: Any) -> None:
@@ -178,11 +205,12 @@ def check_shapes(path: epath.Path, variables: Any) -> None:
     Raises:
         InputError: variables are missing, extra or of another shape; up to three of each are named.
     """
+    here = copies.fetch(path / 'variables')
     with named_if_damaged(path):
         stored = _shapes(
             weight_folders.read_variables(path)
             if weight_folders.exists(path)
-            else ocp.StandardCheckpointHandler().metadata(path / 'variables').tree
+            else ocp.StandardCheckpointHandler().metadata(here).tree
         )
     wanted = _shapes(variables)
     found = {

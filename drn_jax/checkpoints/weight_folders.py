@@ -12,7 +12,7 @@ import ml_collections
 import safetensors.numpy
 from etils import epath
 
-from drn_jax import fields, files, tasks
+from drn_jax import copies, fields, files, tasks
 from drn_jax.checkpoints.conversion import Converted
 from drn_jax.models import torch_names, variants, weights
 
@@ -20,9 +20,13 @@ WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
 
 
 def exists(path: epath.Path) -> bool:
-    """Returns whether a directory is such a folder, and not one that others wrote like it."""
+    """Returns whether a directory is such a folder, and not one that others wrote like it.
+
+    Of a directory in Cloud Storage its local copy is looked at.
+    """
+    here = copies.local(path)
     try:
-        return (path / WEIGHTS).exists() and 'drn_jax' in json.loads((path / CONFIG).read_text())
+        return (here / WEIGHTS).exists() and 'drn_jax' in json.loads((here / CONFIG).read_text())
     except (OSError, ValueError, TypeError):
         return False
 

@@ -70,7 +70,7 @@ def write_confusion(path: str | os.PathLike[str], matrix: np.ndarray, names: Seq
     """Writes a confusion matrix as CSV: a row of predicted names, then a row per true class.
 
     Args:
-        path: the file, a local one; an earlier one is replaced.
+        path: the file, local or gs://; an earlier one is replaced.
         matrix: examples of every true class by predicted class, [C, C], integers.
         names: of the classes, C strings.
 

@@ -7,8 +7,10 @@ import zipfile
 from collections.abc import Collection, Sequence
 
 import numpy as np
+from etils import epath
 from PIL import Image
 
+from drn_jax import files
 from drn_jax.data.batch_specs import Batch
 from drn_jax.data.image_files import SUFFIXES
 from drn_jax.errors import InputError
@@ -25,7 +27,7 @@ class LabelFiles:
     and suffix.
 
     Args:
-        directory: where; made if needed.
+        directory: where, local or gs://; made if needed.
         kinds: some of 'labels', 'colors', 'overlays' and 'zip'.
         palette: color of each class.
         label_ids: for the zip, the label id of each class; None where the data set has none.
@@ -49,17 +51,13 @@ class LabelFiles:
                 'classes; leave zip out',
                 field='--save',
             )
-        self._directory, self._kinds, self._palette = pathlib.Path(directory), kinds, palette
+        self._directory, self._kinds, self._palette = epath.Path(directory), kinds, palette
         self._ids = np.zeros(256, np.uint8)
         self._names: set[str] = set()
         if label_ids is not None:
             self._ids[: len(label_ids)] = label_ids
-        for kind in kinds:
-            folder = self._directory / (kind if kind != 'zip' else '')
-            folder.mkdir(parents=True, exist_ok=True)
-        self._zip = (
-            zipfile.ZipFile(self._directory / 'label_ids.zip', 'w') if 'zip' in kinds else None
-        )
+        self._file = io.BytesIO()
+        self._zip = zipfile.ZipFile(self._file, 'w') if 'zip' in kinds else None
 
     def __call__(self, batch: Batch, predictions: np.ndarray) -> None:
         """Writes the files of a batch: NumPy arrays with `image`, `mask` and `name`."""
@@ -89,9 +87,11 @@ class LabelFiles:
             self._zip.writestr(f'{stem}.png', file.getvalue())
 
     def close(self) -> None:
-        """Completes the zip."""
+        """Writes the zip."""
         if self._zip:
             self._zip.close()
+            with files.replacing(self._directory / 'label_ids.zip') as partial:
+                partial.write_bytes(self._file.getbuffer())
 
     def _stem(self, name):
         """Returns the name of an image's files, another one where two images have the same name."""

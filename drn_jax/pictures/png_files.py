@@ -12,7 +12,7 @@ def write_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
     """Writes a picture as PNG, in place of an earlier one.
 
     Args:
-        path: the file, a local one.
+        path: the file, local or gs://.
         pixels: [H, W, 3] or [H, W], uint8.
     """
     with replacing(path) as partial:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from drn_jax import paths
 from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.data import image_files
 from drn_jax.errors import InputError
@@ -60,7 +61,7 @@ def find_photographs(
         ['a', 'b/c']
     """
     found: dict[str, Photograph] = {}
-    for path in map(pathlib.Path, given):
+    for path in map(paths.local, given):
         if not path.exists():
             raise InputError(
                 f'{path} does not exist; give image files or folders of them', path=path
@@ -231,7 +232,7 @@ def find_labels(
     Raises:
         InputError: a photograph has none.
     """
-    path = pathlib.Path(given)
+    path = paths.local(given, '--labels')
     if not path.is_dir():
         if len(photographs) != 1:
             raise InputError(

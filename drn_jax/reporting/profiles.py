@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import jax
 
+from drn_jax import files
 from drn_jax.errors import InputError, one_line
 from drn_jax.reporting.writers import TrainLogger
 
@@ -72,8 +73,8 @@ class Profile:
                 jax.profiler.stop_trace()  # its own files cannot be written to a bucket
                 for file in pathlib.Path(local).rglob('*.*'):
                     path = self._logger.folder / os.path.relpath(file, local)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(file.read_bytes())
+                    with files.replacing(path) as partial:
+                        partial.write_bytes(file.read_bytes())
             except Exception as error:  # of XLA, the system and the storage
                 raise InputError(
                     f'the trace of steps cannot be written to {self._logger.folder} '

@@ -12,6 +12,7 @@ import numpy as np
 from clu import metric_writers
 from etils import epath
 
+from drn_jax import copies
 from drn_jax.distributed import processes
 from drn_jax.errors import InputError, one_line
 from drn_jax.reporting import progress, reports
@@ -76,7 +77,8 @@ class TrainLogger:
     before the one `IN_FLIGHT` later does, so that batches do not pile up on the device.
 
     Args:
-        workdir: directory of the run; TensorBoard files go to `workdir/tensorboard`.
+        workdir: directory of the run, local or gs://; TensorBoard's files go to
+            `workdir/tensorboard`.
         batch_size: images a step, for the speed.
         rate: learning rate as a function of the step.
         first: number of steps that were done before.
@@ -100,7 +102,7 @@ class TrainLogger:
     ):
         self.folder = workdir / FOLDER
         self._writer = metric_writers.create_default_writer(
-            self.folder, just_logging=jax.process_index() > 0
+            copies.local(self.folder), just_logging=jax.process_index() > 0
         )
         self._progress = progress.Progress(last, first)
         self._batch_size, self._rate = batch_size, rate
@@ -208,6 +210,7 @@ class TrainLogger:
         try:
             self._writer.write_scalars(step, scalars)
             self._writer.flush()
+            copies.publish(self.folder)
         except Exception as error:  # TensorFlow and CLU raise many kinds
             raise InputError(
                 f'{self.folder} cannot be written ({one_line(error, short=True)}); see that there '
@@ -244,6 +247,8 @@ class TrainLogger:
         # What ended the run says more than what writing raises again.
         with contextlib.suppress(*[Exception] if error else []):
             self._writer.close()
+            copies.publish(self.folder)
+        copies.drop(self.folder)
 
 
 def _speed_text(speed: Mapping[str, float]) -> str:

@@ -11,7 +11,7 @@ import optax
 from clu import parameter_overview
 from etils import epath
 
-from drn_jax import data, paths
+from drn_jax import data, files, paths
 from drn_jax.checkpoints import manager, restore, transfer
 from drn_jax.distributed import memory, meshes, processes
 from drn_jax.distributed.preemption import PreemptionGuard
@@ -54,6 +54,7 @@ def train(
     initial_key, key = jax.random.split(jax.random.key(config.seed))
 
     with contextlib.ExitStack() as stack:
+        watchdog = stack.enter_context(Watchdog(config.watchdog_seconds))
         saved = stack.enter_context(manager.Checkpoints(workdir, config))
         changes = saved.check_same_run()
         experiment = dataclasses.replace(experiment, remarks=(*experiment.remarks, *changes))
@@ -66,7 +67,7 @@ def train(
         unmeasured = first and when.evaluates(first) and not metrics  # it ended before it was
         if first >= when.last and not unmeasured:
             progress.say(f'The run is complete: {first} of {when.last} steps are done.')
-            if not (workdir / 'report.json').exists():
+            if not files.exists(workdir / 'report.json'):
                 write_report(experiment, workdir, command, metrics, step=first)
             return log_result(experiment, workdir, saved, metrics)
         images = training_batches(experiment, first)
@@ -84,7 +85,6 @@ def train(
         )
         run = range(first, when.last)
         profile = stack.enter_context(profiles.Profile(logger, config.profile_steps, run))
-        watchdog = stack.enter_context(Watchdog(config.watchdog_seconds))
         guard = stack.enter_context(PreemptionGuard(watchdog))
         stack.push(saved.finish)  # a second SIGTERM ends no save, and one that hangs is noticed
         measure = measurer(experiment, saved, logger, guard)

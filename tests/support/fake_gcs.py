@@ -1,9 +1,9 @@
 """Google Cloud Storage on this machine, for processes that a test starts.
 
 `fake-gcs-server` keeps the objects in memory. Before it stands a proxy, which TensorFlow reaches
-through `https_proxy` (its address is built in), TensorStore and google-cloud-storage directly. The
-proxy counts requests, makes them slow, lets them fail, and answers what the server does not know:
-`storageLayout`, and how much of an upload has arrived.
+through `https_proxy` (its address is built in), and `drn_jax.buckets` directly. The proxy counts
+requests, makes them slow, lets them fail, and answers what the server does not know:
+`storageLayout`, how much of an upload has arrived, and conditions on generations.
 
   with fake_gcs.FakeGcs() as storage:
       storage.make_bucket('bucket')
@@ -81,6 +81,7 @@ class FakeGcs:
     def __init__(self):
         self.requests, self.latency_s, self.fault = [], 0.0, None
         self._open, self._lock, self._opened = contextlib.ExitStack(), threading.Lock(), None
+        self._conditional = threading.Lock()  # of requests that ask for a generation
         self._closing, self._uploaded = threading.Event(), set()
 
     def __enter__(self):
@@ -89,7 +90,7 @@ class FakeGcs:
             self._folder.chmod(0o755)
             proxy = _Proxy(self, _certificate(self._folder))
             stack.callback(proxy.server_close)
-            self.port, self._server_port = proxy.server_address[1], _free_port()
+            self.port, self._server_port = proxy.server_address[1], free_port()
             stack.enter_context(_server(self._folder, self._server_port))
             thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), name='fake_gcs')
             thread.start()
@@ -117,7 +118,6 @@ class FakeGcs:
             'https_proxy': here,
             'no_proxy': f'localhost,{LOOPBACK}',
             'CURL_CA_BUNDLE': str(self._folder / 'certificate.pem'),
-            'TENSORSTORE_GCS_HTTP_URL': here,
             'STORAGE_EMULATOR_HOST': here,
             # No one asks for credentials elsewhere, or finds those of the person who tests.
             'NO_GCE_CHECK': 'true',
@@ -180,14 +180,15 @@ class FakeGcs:
             self._count(method, host, path, status)
             self._closing.wait()
             return None
-        answered = (
-            _problem(status)
-            if status
-            else (
-                self._known(connection, method, path, headers)
-                or forward(connection, method, path, headers, body)
+        with self._conditional if 'ifGenerationMatch=' in path else contextlib.nullcontext():
+            answered = (
+                _problem(status)
+                if status
+                else (
+                    self._known(connection, method, path, headers)
+                    or forward(connection, method, path, headers, body)
+                )
             )
-        )
         if method == 'PUT' and 'upload_id=' in path and answered[0] in (200, 201):
             self._uploaded.add(path)
         self._count(method, host, path, answered[0])
@@ -214,6 +215,15 @@ class FakeGcs:
             )
         if method == 'PUT' and headers.get('Content-Range', '').startswith('bytes */'):
             return _json(200, {}) if path in self._uploaded else (308, [], b'')
+        url = urllib.parse.urlsplit(path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        if 'ifGenerationMatch' in query and (method == 'DELETE' or 'name' in query):
+            place = url.path.removeprefix('/upload')
+            if method == 'POST':
+                place += '/' + urllib.parse.quote(query['name'], safe='')
+            status, _, data = forward(connection, 'GET', place, {}, None)
+            generation = json.loads(data)['generation'] if status == 200 else '0'
+            return None if generation == query['ifGenerationMatch'] else _problem(412)
         return None
 
     def _count(self, *request):
@@ -376,7 +386,7 @@ def _server(folder, port):
         process.wait()
 
 
-def _free_port():
+def free_port():
     with socket.socket() as listening:
         listening.bind((LOOPBACK, 0))
         return listening.getsockname()[1]
