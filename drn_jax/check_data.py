@@ -5,9 +5,9 @@
 
 DIR of your own data holds info.json, {"classes": [...], "mean": [r, g, b], "std": [r, g, b]}, and
 either lists of files, one relative path a line (train_images.txt, train_labels.txt, val_images.txt,
-val_labels.txt), or folders (images/train, labels/train, images/val, labels/val). Label maps are PNG
-files with a class in every pixel, counted from 0, or 255 for none. These files are read as they
-are, before anything is built of them; other data sets are prepared first.
+val_labels.txt), or folders (images/train, labels/train, images/val, labels/val). Label maps have 8
+bits, best as PNG, with a class in every pixel, counted from 0, or 255 for none. These files are
+read as they are, before anything is built of them; other data sets are prepared first.
 
 Shows how often every class occurs, the sizes of images, their mean and standard deviation, and by
 file what cannot be used: images that lack label maps or differ from them in size, label maps of 16

@@ -258,6 +258,10 @@ def run(main: Callable[[list[str]], Any]) -> None:
     show_warnings()
     keep_compiled()
     try:
+        for given in sys.argv[1:]:
+            if not given.encode(errors='ignore').decode() == given:
+                shown = given.encode(errors='backslashreplace').decode()
+                raise InputError(f'{shown} is no UTF-8; rename the file or folder')
         main(sys.argv[1:])
     except InputError as error:
         print(f'error{_process_name()}: {error}', file=sys.stderr)

@@ -1,7 +1,8 @@
 """The exceptions that tell a user something: what to fix, or that a run was asked to end."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 
 class InputError(ValueError):
@@ -86,3 +87,14 @@ def one_line(error: BaseException, *, short: bool = False) -> str:
         return ' '.join(text.split())
     line = text.splitlines()[0]
     return line if len(line) <= 200 else f'{line[:97]} ... {line[-98:]}'
+
+
+def some(items: Iterable[Any]) -> str:
+    """Names the first few items.
+
+    Example:
+        >>> some(range(9))
+        '0, 1, 2, 3, 4, ...'
+    """
+    items = list(items)
+    return ', '.join(map(str, items[:5])) + ', ...' * (len(items) > 5)

@@ -60,12 +60,12 @@ def test_every_problem_is_told_by_file(tmp_path, capsys):
     assert [problem.replace(labels, '') for problem in report['problems']] == [
         '/0.png holds 192 pixels out of range, of the values 7; allowed are 0 to 2 and 255',
         '/1.png has 16 bits or more; a label map has one channel of 8 bits, which holds a class in '
-        'every pixel',
+        'every pixel: save it as PNG',
         '/2.png has 3 channels (RGB); a label map has one channel of 8 bits, which holds a class '
-        'in every pixel',
+        'in every pixel: save it as PNG',
         f'train: {tmp_path}/images/train/a/3.jpg has 12 x 16 pixels, {labels[7:]}/3.png 6 x 16; '
         'both must have the same',
-        f'train: {image} cannot be read as an image; repair or replace it',
+        f'train: {image} cannot be read as an image (Truncated File Read); repair or replace it',
     ]
     assert report['data']['splits']['train']['pixels_out_of_range'] == {'7': 192}
     printed = capsys.readouterr().out

@@ -15,13 +15,14 @@ import pytest
 from models.fills import random_variables
 from pictures.test_page import CHROMIUM, Reader
 from PIL import Image
+from support.encodings import ENCODINGS, picture
 from support.errors import refused
 
 import drn_jax
 from drn_jax import predict, recipes
 from drn_jax.checkpoints import manager
+from drn_jax.data.image_files import read_image
 from drn_jax.pictures import page
-from drn_jax.pictures.photographs import read_photograph
 from drn_jax.prediction import checkpoint, classification, inputs, run, segmentation
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -127,10 +128,28 @@ def test_every_kind_of_photograph_gets_a_line_in_order(classified):
             assert 0 <= y0 < y1 <= 20 and 0 <= x0 < x1 <= 30
 
 
+def test_a_photograph_gets_the_same_answer_however_it_is_stored(classifier, tmp_path):
+    folder = tmp_path / 'stored'
+    folder.mkdir()
+    for ending, store in ENCODINGS.items():
+        (folder / f'{ending.replace(".", "")}{ending}').write_bytes(store(picture(0)))
+    predict.main([f'--checkpoint={classifier}', str(folder), f'--output={tmp_path / "output"}'])
+    lines = lines_of(tmp_path / 'output')
+    assert len(lines) == len(ENCODINGS)
+    found = {
+        line['name'].endswith('jpg'): (line['size'], line['class_names'], line['boxes'])
+        for line in lines
+    }
+    for line in lines:
+        wanted = (line['size'], line['class_names'], line['boxes'])
+        assert wanted == found[line['name'].endswith('jpg')], line['name']
+        assert line['probabilities'] == pytest.approx(lines[0]['probabilities'], abs=0.02)
+
+
 def test_answers_are_those_of_the_network(classified, classifier, photographs):
     model, variables = drn_jax.load(classifier)
     line = lines_of(classified)[-1]
-    image = inputs.resize(read_photograph(photographs / 'sub' / 'plain.JPEG'), (SIZE, SIZE))
+    image = inputs.resize(read_image(photographs / 'sub' / 'plain.JPEG'), (SIZE, SIZE))
     data = recipes.classification().data
     image = (image / 255 - np.array(data.mean)) / np.array(data.std)
     logits = jax.jit(model.apply)(variables, image[None].astype(np.float32))[0]
@@ -273,7 +292,7 @@ def test_label_maps_have_the_size_of_the_photograph(segmenter, photographs, tmp_
     data = recipes.segmentation().data
     for line, file in zip(lines_of(tmp_path / 'whole'), files, strict=True):
         labels = pixels_of(tmp_path / 'whole', line['files']['labels'])
-        photograph = read_photograph(file)
+        photograph = read_image(file)
         image = (photograph / 255 - np.array(data.mean)) / np.array(data.std)
         maps = np.asarray(jax.jit(model.apply)(variables, image[None].astype(np.float32)))
         assert maps.shape == (1, 3, 4, 4) and labels.shape == (20, 30)

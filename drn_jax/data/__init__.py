@@ -1,7 +1,7 @@
 """Data sets through TFDS and tf.data: no JAX and no Flax here, NumPy arrays come out.
 
-The names below import TensorFlow when they are first used, which takes seconds; `batch_specs` and
-`image_files` do without. Modules here take TensorFlow from `cpu_tensorflow`.
+The names below import TensorFlow when they are first used, which takes seconds; `batch_specs`,
+`image_files` and `image_folders` do without. Modules here take TensorFlow from `cpu_tensorflow`.
 """
 
 import importlib

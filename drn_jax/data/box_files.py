@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 from etils import epath
 
-from drn_jax.data.image_files import SUFFIXES
+from drn_jax.data.image_folders import SUFFIXES
 from drn_jax.errors import InputError
 from drn_jax.files import read_text
 

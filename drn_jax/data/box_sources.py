@@ -8,6 +8,7 @@ from etils import epath
 
 from drn_jax.data import box_files
 from drn_jax.data.cpu_tensorflow import tf
+from drn_jax.data.decoding import decode_map
 from drn_jax.data.source import Source
 from drn_jax.data.tfds_sources import PreparedSource
 from drn_jax.errors import InputError
@@ -68,7 +69,7 @@ class FeatureBoxSource(PreparedSource):
         return record['boxes'] * tf.cast(tf.stack([height, width, height, width]), tf.float32)
 
     def read_object(self, record):
-        return tf.io.decode_png(record['object'], channels=1)[..., 0]
+        return decode_map(record['object'])
 
 
 def _find_boxes(feature):

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from drn_jax.data.image_label_pairs import some
 from drn_jax.data.source import Source
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, some
 
 
 def match_classes(

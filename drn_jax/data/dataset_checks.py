@@ -1,16 +1,15 @@
 """Counts what a data set of label maps holds, and finds what would spoil training."""
 
 import collections
-import io
 from collections.abc import Callable, Iterable, Sequence
 
 import ml_collections
 import numpy as np
-from etils import epath
 from PIL import Image
 
 from drn_jax.data import label_encodings
 from drn_jax.data.dataset_info import Info
+from drn_jax.data.image_files import read_image
 from drn_jax.data.image_label_pairs import Pair
 from drn_jax.data.pipeline import evaluation_batches
 from drn_jax.data.source import Source
@@ -187,9 +186,7 @@ def _inspect(pair, encoding):
     """Examines a pair and decodes its image: Examined, and pixels by value, int64 [3, 256]."""
     examined = label_encodings.examine(pair, encoding)
     try:
-        with Image.open(io.BytesIO(epath.Path(pair.image).read_bytes())) as image:
-            channels = np.reshape(image.convert('RGB').histogram(), (3, 256))
-    except Exception:  # Pillow's many, and those of file systems
-        problem = f'{pair.image} cannot be read as an image; repair or replace it'
-        return examined._replace(problem=problem), np.zeros((3, 256), np.int64)
-    return examined, channels
+        image = Image.fromarray(read_image(pair.image))
+    except InputError as error:
+        return examined._replace(problem=str(error)), np.zeros((3, 256), np.int64)
+    return examined, np.reshape(image.histogram(), (3, 256))

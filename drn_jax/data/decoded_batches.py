@@ -2,6 +2,7 @@
 
 import logging
 import os
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -69,7 +70,9 @@ class DecodedBatches(Iterator[Batch]):
             num_parallel_calls=2,  # one batch begins while the last images of another are decoded
             deterministic=True,
         )
-        self._decoded = decoded.prefetch(2).as_numpy_iterator()
+        self._decoded = [decoded.prefetch(2).as_numpy_iterator()]
+        # Before Python ends, because its threads would wait for Python's lock for ever.
+        weakref.finalize(self, self._decoded.clear)
 
     def __next__(self) -> Batch:
         if self._steps_left is not None:
@@ -77,7 +80,7 @@ class DecodedBatches(Iterator[Batch]):
                 raise StopIteration
             self._steps_left -= 1
         try:
-            decoded = next(self._decoded, None)
+            decoded = next(self._decoded[0], None)
         except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:  # not of one image
             cause = error.message.split('}} ')[-1].split(' [Op:')[0]  # without TensorFlow's frame
             raise InputError(

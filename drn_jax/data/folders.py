@@ -1,22 +1,25 @@
 """A folder of classes of image files."""
 
 import hashlib
+import os
 
 import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
 from drn_jax.data.cpu_tensorflow import tf
+from drn_jax.data.image_folders import SUFFIXES, find_images
 from drn_jax.data.source import Source
 from drn_jax.errors import InputError
 
 
 class FolderSource(Source):
-    """Images in folders `ROOT/SPLIT/CLASS/NAME.jpg` (or .jpeg, .png), found by TFDS's ImageFolder.
+    """Images in folders `ROOT/SPLIT/CLASS/NAME.jpg`, or another of `image_folders.SUFFIXES`.
 
-    Classes are sorted by name. Images stand in one fixed order that mixes the classes (sorted by
-    the SHA-256 of their paths below the split), so that parts and slices of a split hold all
-    classes, as in data sets that TFDS prepares.
+    As in TFDS's ImageFolder, images in folders inside those of classes do not count. Classes are
+    sorted by name. Images stand in one fixed order that mixes the classes (sorted by the SHA-256 of
+    their paths below the split), so that parts and slices of a split hold all classes, as in data
+    sets that TFDS prepares.
 
     Args:
         root: the directory that holds the splits, local or gs://.
@@ -33,19 +36,28 @@ class FolderSource(Source):
                 'holds SPLIT/CLASS/NAME.jpg, such as train/cat/1.jpg',
                 field='config.data.data_dir',
             )
-        self._builder = tfds.ImageFolder(root)
-        self.class_names = tuple(self._builder.info.features['label'].names)
-        self.splits = self._builder.info.splits
-        if not any(info.num_examples for info in self.splits.values()):
+        found = find_images(root, layout='SPLIT/CLASS/NAME')
+        self.remarks = found.remarks
+        places = [folder.split('/') for folder in found.folders]
+        classes = [(place[0], place[1]) for place in places if len(place) == 2]
+        self.class_names = tuple(sorted({name for _, name in classes}))
+        self._files: dict[str, list[tuple[str, int]]] = {split: [] for split, _ in classes}
+        for path in sorted(found.images, key=_order):
+            split, name, _ = path.split('/')
+            label = self.class_names.index(name)
+            self._files[split].append((os.path.join(root, path), label))
+        if not found.images:
             raise InputError(
-                f'{root!r} holds no images as SPLIT/CLASS/NAME.jpg, .jpeg or .png; arrange them so',
+                f'{root!r} holds no images as SPLIT/CLASS/NAME.jpg, or with one of the endings '
+                f'{", ".join(SUFFIXES)}; arrange them so',
                 path=root,
             )
-        self._files = {
-            split: self._sorted_files(split)
-            for split, info in self.splits.items()
-            if info.num_examples
-        }
+        self.splits = tfds.core.SplitDict(
+            [
+                tfds.core.SplitInfo(name=split, shard_lengths=[len(files)], num_bytes=0)
+                for split, files in self._files.items()
+            ]
+        )
 
     def class_counts(self, split):
         labels = [label for _, label in self._listed(split)]
@@ -81,25 +93,12 @@ class FolderSource(Source):
             for file in self._files[whole][start:stop]
         ]
 
-    def _sorted_files(self, split):
-        """Lists (path, label) of a split's images, in the order that the class describes."""
-        files = self._builder.as_dataset(split=split, decoders={'image': _no_image()})
-        pairs = (
-            (file['image/filename'].decode(), file['label']) for file in files.as_numpy_iterator()
-        )
-        return sorted(
-            pairs,
-            key=lambda pair: hashlib.sha256(_below_split(pair[0]).encode()).digest(),
-        )
-
 
 def _below_split(path):
     """Returns CLASS/NAME of a file."""
     return '/'.join(path.rsplit('/', 2)[-2:])
 
 
-@tfds.decode.make_decoder(output_dtype=tf.string)
-def _no_image(serialized, feature):
-    """Replaces the image, so that listing files does not read them."""
-    del serialized, feature
-    return tf.constant('')
+def _order(path):
+    """Mixes the classes of a split."""
+    return hashlib.sha256(_below_split(path).encode()).digest()

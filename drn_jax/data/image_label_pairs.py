@@ -2,21 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from etils import epath
 
 from drn_jax.data.cpu_tensorflow import tf
-from drn_jax.data.image_files import DECODED_SUFFIXES
+from drn_jax.data.image_folders import SUFFIXES, find_images, is_hidden
 from drn_jax.data.threads import in_threads
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, some
 from drn_jax.files import read_text
 
 _IMAGE_END = '_leftImg8bit'
 _LABEL_ID_END, _TRAIN_ID_ENDS = '_labelIds', ('_labelTrainIds', '_trainIds')
 _LABEL_SIGN = '_gtFine'
-_NAMED = 5  # files and values that a message names
 
 
 class Pair(NamedTuple):
@@ -70,9 +68,8 @@ def find_splits(root: str | os.PathLike[str]) -> tuple[dict[str, list[Pair]], li
     elif tf.io.gfile.isdir(folders):
         for split in (name.rstrip('/') for name in sorted(tf.io.gfile.listdir(folders))):
             images, labels = os.path.join(folders, split), os.path.join(root, 'labels', split)
-            hidden = split.startswith('.') or split == '__MACOSX'
             if (
-                not hidden
+                not is_hidden(split)
                 and tf.io.gfile.isdir(images)
                 and (split != 'test' or tf.io.gfile.isdir(labels))
             ):
@@ -106,13 +103,15 @@ def pair_folders(
         images_dir, labels_dir: local or gs://.
 
     Returns:
-        Pairs, sorted by name, and a sentence on label maps without an image, where there are any.
+        Pairs, sorted by name, and sentences on label maps without an image and on what is skipped.
 
     Raises:
         InputError: there is no such folder, no image in it, or an image without a label map.
     """
-    labels = {_stem(path): path for path in _files(labels_dir, ('.png',))}
-    files = sorted(_files(images_dir, DECODED_SUFFIXES))
+    found, found_labels = _find(images_dir), _find(labels_dir)
+    label_files = sorted(found_labels.images, key=lambda path: path.lower().endswith('.png'))
+    labels = {_stem(path): path for path in label_files}  # of several of one name the PNG file
+    files = found.images
     images = {_stem(path): path for path in files}
     twice = [path for path in files if images[_stem(path)] != path]
     if twice:
@@ -124,7 +123,7 @@ def pair_folders(
     if not images:
         raise InputError(
             f'{os.fspath(images_dir)!r} holds no images; allowed are files that end '
-            f'in {", ".join(DECODED_SUFFIXES)}, in folders inside it too',
+            f'in {", ".join(SUFFIXES)}, in folders inside it too',
             path=images_dir,
         )
     pairs, alone = [], []
@@ -144,7 +143,7 @@ def pair_folders(
     if alone:
         raise InputError(
             f'{len(alone)} of the {len(images)} images in {os.fspath(images_dir)!r} have no label '
-            f'map in {os.fspath(labels_dir)!r}: {some(alone)}; give each a .png file of the same '
+            f'map in {os.fspath(labels_dir)!r}: {some(alone)}; give each an image file of the same '
             'relative path, or remove it',
             path=images_dir,
         )
@@ -153,10 +152,10 @@ def pair_folders(
     unused = [
         path for name, path in sorted(labels.items()) if name.split(_LABEL_SIGN)[0] not in scenes
     ]
-    return pairs, [
+    return pairs, [*found.remarks, *found_labels.remarks] + [
         f'{len(unused)} label maps in {os.fspath(labels_dir)!r} have no image in '
         f'{os.fspath(images_dir)!r}, and are left out: {some(unused)}; images are files that end '
-        f'in {", ".join(DECODED_SUFFIXES)}'
+        f'in {", ".join(SUFFIXES)}'
     ] * bool(unused)
 
 
@@ -197,16 +196,11 @@ def pair_lists(root: str | os.PathLike[str], images_list: str, labels_list: str)
     ]
 
 
-def _files(root, suffixes):
-    """Lists the files below a folder that end in one of the suffixes: relative paths."""
+def _find(root):
+    """Finds the image files below a folder."""
     if not root or not tf.io.gfile.isdir(root):
         raise InputError(f'{os.fspath(root)!r} is no directory; give one that exists', path=root)
-    return [
-        os.path.relpath(os.path.join(folder, name), root)
-        for folder, _, names in tf.io.gfile.walk(root)
-        for name in names
-        if os.path.splitext(name)[1].lower() in suffixes and not name.startswith('.')
-    ]
+    return find_images(root)
 
 
 def _lines(root, name):
@@ -241,9 +235,3 @@ def _lines(root, name):
 
 def _stem(path):
     return os.path.splitext(path)[0]
-
-
-def some(items: Iterable[Any]) -> str:
-    """Names the first few items."""
-    items = list(items)
-    return ', '.join(map(str, items[:_NAMED])) + ', ...' * (len(items) > _NAMED)

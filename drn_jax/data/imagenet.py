@@ -6,13 +6,11 @@ Python integers or integer tensors.
 
 from typing import Any
 
+from drn_jax.data import decoding
 from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.geometry import Geometry
 
 Length = Any  # int, or an integer tensor
-
-# The default method differs between platforms, and would make pixels differ between them.
-_DCT = 'INTEGER_ACCURATE'
 
 
 def resized_sizes(height: Length, width: Length, short: int) -> tuple[Length, Length]:
@@ -101,10 +99,10 @@ def training_image(
     area: tuple[float, float],
     ratio: tuple[float, float],
 ) -> tf.Tensor:
-    """Decodes a random crop of an image, and only that where the image is a JPEG file.
+    """Decodes a random crop of an image, and only that where it is a JPEG file and not turned.
 
     Args:
-        encoded: JPEG, PNG, GIF or BMP, tf.string [].
+        encoded: of any kind, tf.string [].
         seed, area, ratio: see `random_crop`.
         size: side of the result, in pixels.
 
@@ -114,14 +112,14 @@ def training_image(
 
     def from_jpeg():
         crop = random_crop(tf.io.extract_jpeg_shape(encoded), seed, area=area, ratio=ratio)
-        return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, dct_method=_DCT)
+        return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, dct_method=decoding.DCT)
 
     def from_other():
-        image = _decode_other(encoded)
+        image = decoding.decode_image(encoded)
         y, x, height, width = tf.unstack(random_crop(tf.shape(image), seed, area=area, ratio=ratio))
         return image[y : y + height, x : x + width]
 
-    image = tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
+    image = tf.cond(decoding.is_upright_jpeg(encoded), from_jpeg, from_other)
     # Resizing is faster from float32 than from uint8.
     return to_uint8(tf.image.resize(tf.cast(image, tf.float32), [size, size]))
 
@@ -214,28 +212,6 @@ def few_shapes(height: Length, width: Length, short: int) -> tuple[Length, Lengt
     if in_tensors:
         return tf.where(height > width, longest, short), tf.where(width > height, longest, short)
     return (longest if height > width else short), (longest if width > height else short)
-
-
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes an image, whatever its kind and mode.
-
-    Args:
-        encoded: JPEG, PNG, GIF or BMP, tf.string [].
-
-    Returns:
-        uint8 [H, W, 3], RGB.
-    """
-    image = tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=_DCT),
-        lambda: _decode_other(encoded),
-    )
-    return tf.ensure_shape(image, [None, None, 3])
-
-
-def _decode_other(encoded):
-    """Decodes what is no JPEG file: uint8 [H, W, 3], RGB; the first picture of an animation."""
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
 
 def to_uint8(image: tf.Tensor) -> tf.Tensor:

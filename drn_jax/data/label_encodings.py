@@ -8,10 +8,10 @@ import numpy as np
 from drn_jax import cityscapes
 from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.data.dataset_info import Info
-from drn_jax.data.image_files import read_image_size, read_label_map
-from drn_jax.data.image_label_pairs import Pair, some
+from drn_jax.data.image_files import read_label_map, read_size
+from drn_jax.data.image_label_pairs import Pair
 from drn_jax.data.threads import in_threads
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, some
 
 
 class LabelEncoding(NamedTuple):
@@ -143,7 +143,7 @@ def examine(pair: Pair, encoding: LabelEncoding) -> Examined:
     """
     nothing = (0, 0), np.zeros(256, np.int64)
     try:
-        label, size = read_label_map(pair.label), read_image_size(pair.image)
+        label, size = read_label_map(pair.label, pair.image), read_size(pair.image)
     except InputError as error:
         return Examined(str(error), *nothing)
     values = np.bincount(label.ravel(), minlength=256)

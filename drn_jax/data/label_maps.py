@@ -12,6 +12,7 @@ from etils import epath
 
 from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.dataset_info import Info, read_info
+from drn_jax.data.decoding import decode_map
 from drn_jax.data.image_files import read_label_map
 from drn_jax.data.image_label_pairs import Pair, find_splits
 from drn_jax.data.label_encodings import (
@@ -23,7 +24,6 @@ from drn_jax.data.label_encodings import (
     encoding_of,
     examine_all,
 )
-from drn_jax.data.tfds_label_maps import decode_map
 from drn_jax.data.tfds_sources import PreparedSource
 
 
@@ -122,8 +122,8 @@ class LabelMapBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
     """
 
     name = 'label_maps'
-    VERSION = tfds.core.Version('1.0.0')
-    RELEASE_NOTES = {'1.0.0': 'First version.'}
+    VERSION = tfds.core.Version('2.0.0')
+    RELEASE_NOTES = {'2.0.0': 'Sizes and label maps are those of upright images.'}
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class LabelMapBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
 
     def _generate_examples(self, split):
         for number, pair in enumerate(self._pairs[split]):
-            label = self._encoding(pair).train_ids[read_label_map(pair.label)]
+            label = self._encoding(pair).train_ids[read_label_map(pair.label, pair.image)]
             yield (
                 f'{split}_{number:07d}',
                 {  # a list may name an image twice

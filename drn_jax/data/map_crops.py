@@ -7,7 +7,8 @@ import math
 
 from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.data.cpu_tensorflow import tf
-from drn_jax.data.imagenet import Length, decode_image, to_uint8
+from drn_jax.data.decoding import decode_image
+from drn_jax.data.imagenet import Length, to_uint8
 
 
 def training_example(
@@ -27,7 +28,7 @@ def training_example(
     reflected beyond its borders; the label map takes the nearest pixel, and 255 beyond them.
 
     Args:
-        encoded: the image as JPEG, PNG, GIF or BMP, tf.string [].
+        encoded: the image, of any kind, tf.string [].
         label: uint8 [H, W], of the image's size.
         seed: int64 [2]; equal seeds give equal crops, on every platform.
         crop_px: side of the crop, in pixels.
@@ -73,7 +74,7 @@ def whole_example(
     """Decodes an image, and resizes it and its label map where a size is given.
 
     Args:
-        encoded: the image as JPEG, PNG, GIF or BMP, tf.string [].
+        encoded: the image, of any kind, tf.string [].
         label: uint8 [H, W], of the image's size.
         size: height and width in pixels; (0, 0) leaves both as they are.
 

@@ -54,7 +54,8 @@ class PairSource(Source):
         return tf.io.read_file(record['image'])
 
     def read_label(self, record):
-        label = tf.numpy_function(self._read_map, [record['label']], tf.uint8, stateful=False)
+        files = [record['label'], record['image']]
+        label = tf.numpy_function(self._read_map, files, tf.uint8, stateful=False)
         return tf.ensure_shape(label, [None, None])
 
     def _whole_split_records(self, split, start, stop):
@@ -75,9 +76,9 @@ class PairSource(Source):
     def _encoding(self, pair):
         return label_encoding(self.num_classes, label_ids=pair.named_label_ids)
 
-    def _read_map(self, path):
-        pair = Pair('', '', path.decode())
-        return self._encoding(pair).train_ids[read_label_map(pair.label)]
+    def _read_map(self, label, image):
+        pair = Pair('', image.decode(), label.decode())
+        return self._encoding(pair).train_ids[read_label_map(pair.label, pair.image)]
 
 
 def open_pairs(

@@ -7,6 +7,7 @@ import ml_collections
 
 from drn_jax.data import batch_specs, imagenet, map_crops
 from drn_jax.data.cpu_tensorflow import tf
+from drn_jax.data.decoding import decode_image, is_upright_jpeg
 from drn_jax.data.source import Record, Source
 from drn_jax.errors import InputError
 from drn_jax.geometry import Geometry
@@ -52,7 +53,7 @@ def _training_images(source, data, seed):
                 ratio=data.crop_ratio,
             )
         else:
-            image = imagenet.whole_image(imagenet.decode_image(encoded), side, side)
+            image = imagenet.whole_image(decode_image(encoded), side, side)
         return {'image': image, 'label': source.label(record)}
 
     return Rows(decode, lambda size: batch_specs.training_row(source.label_kind, data))
@@ -82,7 +83,7 @@ def _evaluation_images(source, data, crops, whole_maps):
     del whole_maps
 
     def decode(record):
-        image = imagenet.decode_image(source.read(record))
+        image = decode_image(source.read(record))
         return {'image': _cut(image, data, crops), 'label': source.label(record)}
 
     return Rows(decode, lambda size: batch_specs.evaluation_row('classes', data, crops=crops))
@@ -98,7 +99,7 @@ def _evaluation_boxes(source, data, crops, whole_maps):
         )
 
     def decode(record):
-        image = imagenet.decode_image(source.read(record))
+        image = decode_image(source.read(record))
         row = {'image': _cut(image, data, crops), 'label': source.label(record)}
         return row | _boxes_and_maps(source, data, record, image, whole_maps)
 
@@ -180,16 +181,16 @@ def _boxes_and_maps(source, data, record, image, whole_maps):
 def _add_map_size(source, data):
     """Returns the function that adds to a record the size of the whole image that maps are made of.
 
-    Only the head of a JPEG file is read for it. What cannot be read joins the square images, and is
-    left out where these are decoded.
+    Only the head of an upright JPEG file is read for it. What cannot be read joins the square
+    images, and is left out where these are decoded.
     """
 
     def size(record):
         encoded = source.read(record)
         shape = tf.cond(
-            tf.io.is_jpeg(encoded),
+            is_upright_jpeg(encoded),
             lambda: tf.io.extract_jpeg_shape(encoded),
-            lambda: tf.shape(imagenet.decode_image(encoded)),
+            lambda: tf.shape(decode_image(encoded)),
         )
         return tf.cast(tf.stack(imagenet.few_shapes(shape[0], shape[1], data.resize_px)), tf.int64)
 

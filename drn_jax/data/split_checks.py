@@ -3,9 +3,8 @@
 import ml_collections
 import numpy as np
 
-from drn_jax.data.image_label_pairs import some
 from drn_jax.data.source import Source
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, some
 
 
 def training_remarks(source: Source, data: ml_collections.ConfigDict) -> list[str]:

@@ -2,6 +2,7 @@
 
 from drn_jax import cityscapes
 from drn_jax.data.cpu_tensorflow import tf
+from drn_jax.data.decoding import decode_map
 from drn_jax.data.tfds_sources import PreparedSource, find_builder
 
 
@@ -64,8 +65,3 @@ class DigitMapSource(PreparedSource):
 
     def _record(self, record):
         return {**record, 'size': tf.constant(self.image_size, tf.int64)}
-
-
-def decode_map(encoded):
-    """Decodes a gray PNG file of 8 bits: its values, uint8 [H, W]."""
-    return tf.io.decode_png(encoded, channels=1)[..., 0]

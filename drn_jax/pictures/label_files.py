@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from drn_jax.data.batch_specs import Batch
-from drn_jax.data.image_files import SUFFIXES
+from drn_jax.data.image_folders import is_image
 from drn_jax.errors import InputError
 from drn_jax.pictures import overlays
 from drn_jax.pictures.png_files import write_png
@@ -96,7 +96,7 @@ class LabelFiles:
     def _stem(self, name):
         """Returns the name of an image's files, another one where two images have the same name."""
         path = pathlib.PurePath(name)
-        first = stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+        first = stem = path.stem if is_image(path) else path.name
         number = 1
         while stem in self._names:
             number += 1

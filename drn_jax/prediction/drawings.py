@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from drn_jax.checkpoints import restore
+from drn_jax.data import image_files
 from drn_jax.errors import InputError
 from drn_jax.ops.conv import dilated_conv
 from drn_jax.pictures import overlays, page, panels
-from drn_jax.pictures.photographs import read_photograph
 from drn_jax.prediction import activations, inputs, maps, outputs, segmentation
 from drn_jax.prediction.activations import Activations
 from drn_jax.prediction.checkpoint import LoadedCheckpoint
@@ -260,7 +260,7 @@ class Drawing:
             sources = []
             for source in photographs[start : start + ROWS]:
                 try:
-                    sources.append((source, read_photograph(source.path)))
+                    sources.append((source, image_files.read_image(source.path)))
                 except InputError as error:
                     self.unreadable[str(source.path)] = str(error)
                     yield page.Item(source.name, [], [('unreadable', str(error))])
@@ -299,8 +299,8 @@ class Drawing:
         """Draws a photograph and its label maps, the ground truth last."""
         found, first = [label(pixels) for label in self._label_fns], self._checkpoints[0]
         if self._truth is not None:
-            file = self._truth[source.name]
-            found.append(inputs.read_labels(file, pixels.shape[:2], first.model.num_classes))
+            file, classes = self._truth[source.name], first.model.num_classes
+            found.append(inputs.read_labels(file, pixels.shape[:2], classes, source.path))
         return scene(pixels, found, first.palette)
 
     def _item(self, number, name, pixels, caption, table=()):

@@ -1,5 +1,6 @@
 """The photographs that a command is given, found and read in batches, and their label maps."""
 
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from drn_jax.cityscapes import IGNORE_LABEL
-from drn_jax.data import image_files
+from drn_jax.data import image_files, image_folders
 from drn_jax.errors import InputError
-from drn_jax.pictures.photographs import read_photograph
 
+_logger = logging.getLogger(__name__)
 HELD_BYTES = 1 << 29  # of photographs that wait for others of their shape
 LAG_BATCHES = 16  # no photograph waits while more than this many batches are read
 
@@ -37,8 +38,7 @@ def find_photographs(
 ) -> list[Photograph]:
     """Finds image files: those given, and those in folders and all folders below, sorted.
 
-    In folders, files count whose ending is in `image_files.SUFFIXES`, in capitals or not; what
-    begins with a dot does not.
+    In folders, those count that `image_folders.find_images` finds.
 
     Args:
         given: paths of files and folders.
@@ -80,28 +80,16 @@ def find_photographs(
 
 def _in_folder(folder, output):
     """Finds the photographs in a folder and below."""
-    left_out = None if output is None else pathlib.Path(output).resolve()
-    paths = []
-    for directory, folders, files in os.walk(folder):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith('.') and (pathlib.Path(directory) / name).resolve() != left_out
-        ]
-        paths += [
-            pathlib.Path(directory) / name
-            for name in files
-            if not name.startswith('.') and name.lower().endswith(image_files.SUFFIXES)
-        ]
+    found = image_folders.find_images(folder, left_out=output)
+    for remark in found.remarks:
+        _logger.warning('%s', remark)
+    paths = [pathlib.Path(path) for path in found.images]
     if not paths:
         raise InputError(
-            f'{folder} holds no images; their names end in {", ".join(image_files.SUFFIXES)}',
+            f'{folder} holds no images; their names end in {", ".join(image_folders.SUFFIXES)}',
             path=folder,
         )
-    return [
-        Photograph(path.relative_to(folder).with_suffix('').as_posix(), path)
-        for path in sorted(paths)
-    ]
+    return [Photograph(path.with_suffix('').as_posix(), folder / path) for path in sorted(paths)]
 
 
 class Example(NamedTuple):
@@ -165,7 +153,9 @@ def batches(
     waiting: dict[tuple[int, int], list[Example]] = {}
     for position, source in enumerate(photographs):
         try:
-            pixels = read_photograph(source.path) if source.pixels is None else source.pixels
+            pixels = source.pixels
+            if pixels is None:
+                pixels = image_files.read_image(source.path)
         except InputError as error:
             yield Unreadable(position, source, str(error))
             continue
@@ -257,13 +247,19 @@ def find_labels(
     return found
 
 
-def read_labels(path: pathlib.Path, shape: Sequence[int], classes: int) -> np.ndarray:
+def read_labels(
+    path: pathlib.Path,
+    shape: Sequence[int],
+    classes: int,
+    photograph: pathlib.Path | None = None,
+) -> np.ndarray:
     """Reads a label map: the class of every pixel, 255 where there is none.
 
     Args:
         path: an image file of 8 bits, gray or with a palette.
         shape: height and width that it must have.
         classes: how many there are.
+        photograph: its file, with which the label map is turned; see `image_files.read_label_map`.
 
     Returns:
         [H, W], uint8.
@@ -271,7 +267,7 @@ def read_labels(path: pathlib.Path, shape: Sequence[int], classes: int) -> np.nd
     Raises:
         InputError: it cannot be read, or has another kind, size or values; the file is named.
     """
-    labels = image_files.read_label_map(path)
+    labels = image_files.read_label_map(path, photograph)
     if labels.shape != tuple(shape):
         raise InputError(
             f'{path} has {labels.shape[0]} x {labels.shape[1]} pixels, but its '

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from drn_jax.data import imagenet  # before TensorFlow, whose environment it sets
+from drn_jax.data import decoding, imagenet  # before TensorFlow, whose environment it sets
 
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
@@ -160,7 +160,7 @@ def test_shrinking_is_antialiased():
 def test_a_jpeg_is_decoded_as_by_pillow():
     image = photograph(96, 96)
     expected = np.asarray(Image.open(io.BytesIO(encode(image, 'JPEG')))).astype(int)
-    found = imagenet.decode_image(encode(image, 'JPEG')).numpy()
+    found = decoding.decode_image(encode(image, 'JPEG')).numpy()
     assert np.abs(found - expected).max() <= 1  # 0 where Pillow was built with libjpeg-turbo
 
 
@@ -186,7 +186,7 @@ def test_every_kind_and_mode_becomes_rgb(kind, mode):
     buffer = io.BytesIO()
     Image.fromarray(photograph(40, 50)).convert(mode).save(buffer, kind)
     encoded = buffer.getvalue()
-    assert imagenet.whole_image(imagenet.decode_image(encoded), 16, 16).shape == (16, 16, 3)
+    assert imagenet.whole_image(decoding.decode_image(encoded), 16, 16).shape == (16, 16, 3)
     image = imagenet.training_image(encoded, seed(0), size=16, area=AREA, ratio=RATIO)
     assert image.shape == (16, 16, 3) and image.dtype == tf.uint8
 
