@@ -480,7 +480,11 @@ def test_label_maps_whose_image_is_skipped_are_told(tmp_path):
         image.rename(image.with_suffix('.tga'))
     source = open_source(own(tmp_path), 'maps')
     assert source.num_examples('train') == 2
-    (remark,) = source.remarks
+    skipped, remark = source.remarks
+    assert skipped == (
+        f'2 files or folders in {tmp_path}/images/train are skipped, hidden or no images: '
+        'a/1.tga, a/3.tga'
+    )
     assert remark.startswith(
         f"2 label maps in '{tmp_path}/labels/train' have no image in '{tmp_path}/images/train', "
         'and are left out: a/1.png, a/3.png; images are files that end in .jpg, '
