@@ -67,9 +67,7 @@ def train(
         unmeasured = first and when.evaluates(first) and not metrics  # it ended before it was
         if first >= when.last and not unmeasured:
             progress.say(f'The run is complete: {first} of {when.last} steps are done.')
-            if not files.exists(workdir / 'report.json'):
-                write_report(experiment, workdir, command, metrics, step=first)
-            return log_result(experiment, workdir, saved, metrics)
+            return end_again(experiment, workdir, command, saved, metrics, first)
         images = training_batches(experiment, first)
         log_start(experiment, state)
         skip = config.optimizer.max_consecutive_nonfinite > 0
@@ -157,6 +155,20 @@ def first_state(
     variant = restore.read_config(experiment.start).model.variant
     progress.say(f'starting from {experiment.config.init_from} ({variant}): {found}')
     return state.replace(variables=variables)
+
+
+def end_again(
+    experiment: Experiment,
+    workdir: epath.Path,
+    command: str,
+    saved: manager.Checkpoints,
+    metrics: dict[str, Any],
+    step: int,
+) -> dict[str, int | float]:
+    """Shows what a complete run came to; its report is written where it was lost."""
+    if not files.exists(workdir / 'report.json'):
+        write_report(experiment, workdir, command, metrics, step=step)
+    return log_result(experiment, workdir, saved, metrics)
 
 
 def training_batches(experiment: Experiment, first: int) -> Any:
