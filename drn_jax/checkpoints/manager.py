@@ -207,6 +207,8 @@ class Checkpoints:
             manifests.write(path)
             for name in restore.LARGE:
                 copies.drop(path / name)
+            if not self._metrics:  # better told now than when the run goes on after days
+                read_back(path, items)
             known = {**self._metrics, step: None}
             for old in known.keys() - self._kept(known):
                 copies.remove(self.directory / str(old), _FIRST)
@@ -340,6 +342,32 @@ def save_items(
                 **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
             ),
         )
+
+
+def read_back(path: epath.Path, items: Mapping[str, Any]) -> None:
+    """Reads a step as a later process would, and compares it with what was written.
+
+    Args:
+        path: folder of the step.
+        items: what `save_items` took.
+
+    Raises:
+        OSError: it is something else. What Orbax raises: it cannot be read.
+    """
+    if problem := manifests.problem(path):
+        raise OSError(f'it was read back, and {problem}')
+    for name, written in items.items():
+        with ocp.Checkpointer(
+            ocp.StandardCheckpointHandler(multiprocessing_options=_ALONE),
+            multiprocessing_options=_ALONE,
+        ) as checkpointer:
+            read = checkpointer.restore(
+                copies.local(path / name), args=ocp.args.StandardRestore(written)
+            )
+        copies.drop(path / name)
+        same = jax.tree.map(lambda a, b: a.tobytes() == np.asarray(b).tobytes(), written, read)
+        if not jax.tree.all(same):
+            raise OSError(f'it was read back, and {name} is not what was written')
 
 
 def save_variables(

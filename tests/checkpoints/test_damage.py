@@ -339,3 +339,63 @@ def test_a_crash_at_any_point_of_a_save_leaves_a_directory_to_go_on_with(tmp_pat
     for number in range(0, snapshots.count, 5):
         save(places / str(number), found[number] + 1)
         assert restored(places / str(number)) == found[number] + 1
+
+
+def lose_before_the_sums(monkeypatch):
+    """Lets a file of a step vanish before its sums are taken."""
+
+    def save_items(path, config, items, save=manager.save_items):
+        save(path, config, items)
+        next((path / 'optimizer' / 'd').iterdir()).unlink()
+
+    monkeypatch.setattr(manager, 'save_items', save_items)
+
+
+def lose_after_the_sums(monkeypatch):
+    """Lets a file of a step change after its sums were taken."""
+
+    def write(path, write=manifests.write):
+        write(path)
+        next((path / 'variables' / 'd').iterdir()).write_bytes(b'nothing')
+
+    monkeypatch.setattr(manager.manifests, 'write', write)
+
+
+def keep_something_else(monkeypatch):
+    """Lets values change on their way to a step."""
+
+    def save_items(path, config, items, save=manager.save_items):
+        save(path, config, jax.tree.map(lambda leaf: leaf + 1, items))
+
+    monkeypatch.setattr(manager, 'save_items', save_items)
+
+
+@pytest.mark.parametrize(
+    'lose, told',
+    [
+        (lose_before_the_sums, ' .NOT_FOUND'),
+        (lose_after_the_sums, 'it was read back, and variables/.* is not what was written'),
+        (
+            keep_something_else,
+            'it was read back, and (variables|optimizer) is not what was written',
+        ),
+    ],
+)
+def test_a_storage_that_loses_data_stops_a_run_at_its_first_step(tmp_path, monkeypatch, lose, told):
+    lose(monkeypatch)
+    with (
+        refused(path=tmp_path / 'checkpoints', match=f'^step 1 could not be saved in .*{told}'),
+        manager.Checkpoints(tmp_path, CONFIG) as saved,
+    ):
+        saved.save(state_of(1))
+        saved.wait()
+
+
+def test_only_the_first_step_of_a_run_is_read_back(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(manager, 'read_back', lambda path, items: read.append(path.name))
+    for step in 1, 3:
+        with manager.Checkpoints(tmp_path, CONFIG) as saved:
+            saved.save(state_of(step))
+            saved.save(state_of(step + 1))
+    assert read == ['1']
