@@ -36,7 +36,7 @@ import subprocess
 import sys
 import time
 
-from accelerator_items import Item, Settings
+from accelerator_items import NO_OPTIONS, Item, Settings
 
 from drn_jax import files, flag_types
 from drn_jax.models import variants
@@ -155,6 +155,10 @@ def items(flags, platform):
             [
                 *(Item('parity', variant, *each) for each in precisions if variant in goldens),
                 *speeds('bfloat16', ALGORITHMS[:3], large),
+                *(
+                    Item('training', variant, 'bfloat16', NO_OPTIONS, first)
+                    for _ in range(platform == 'tpu')
+                ),
                 Item('feeding', variant, 'bfloat16', 'auto', first),
                 *torch[:2],
                 Item('step', 'drn_c_26', 'float32', 'highest'),

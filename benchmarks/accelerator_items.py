@@ -26,6 +26,7 @@ from drn_jax.errors import one_line
 BOUNDS = {'float32': 1e-4, 'bfloat16': 0.1}
 LOSS_BOUND = 1e-3  # relative, of two steps
 ROUNDS = 5
+NO_OPTIONS = 'no-options'  # `auto`, without the options of XLA that the table has
 
 
 class Item(NamedTuple):
@@ -175,7 +176,7 @@ def training(item, settings):
     import jax
 
     experiment = experiment_of(item, settings)
-    if is_auto(item, 'training'):
+    if item.how != NO_OPTIONS and is_auto(item, 'training'):
         return {'is_auto': True}
     held = peak_bytes()
     start = time.perf_counter()
@@ -202,6 +203,7 @@ def experiment_of(item, settings, devices=None):
     import jax
 
     from drn_jax import recipes
+    from drn_jax.models import convolutions
     from drn_jax.planning import compiler, dataset_sizes
 
     config = recipes.classification()
@@ -209,8 +211,12 @@ def experiment_of(item, settings, devices=None):
     config.batch_size = max(item.images, 1) * len(devices)
     config.data.shards, config.data.image_size = 1, settings.size
     config.data.resize_px = max(config.data.resize_px, settings.size)
+    how = item.how
+    if how == NO_OPTIONS:
+        table = convolutions.OPTIONS.get((devices[0].device_kind, 'training'), {})
+        how, config.compiler_options = 'auto', tuple(f'{name}=' for name in table)
     config.model.update(
-        variant=item.variant, dtype=item.dtype, width=settings.width, convolution=item.how
+        variant=item.variant, dtype=item.dtype, width=settings.width, convolution=how
     )
     return compiler.resolve(config, dataset_sizes.find(config), devices)
 
