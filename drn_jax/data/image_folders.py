@@ -65,7 +65,7 @@ def find_images(
         return found
     place = layout and f' at {layout}'
     remark = (
-        f'{len(found.skipped)} files or folders in {root} are skipped, hidden or no images{place}: '
+        f'what is hidden or no image{place} is skipped in {root}, {len(found.skipped)} in all: '
         f'{some(found.skipped)}'
     )
     return found._replace(remarks=(remark,))

@@ -22,7 +22,7 @@ def test_what_is_skipped_is_counted_and_named(tmp_path):
     assert found.images == sorted([*images, 'linked/d.WebP'])
     assert found.skipped == sorted([*skipped, 'linked/back/'])
     assert found.remarks == (
-        f'9 files or folders in {tmp_path} are skipped, hidden or no images: '
+        f'what is hidden or no image is skipped in {tmp_path}, 9 in all: '
         f'{", ".join(skipped[:5])}, ...',
     )
     assert find_images(tmp_path / 'b').images == ['c/d.WebP', 'e.tiff']

@@ -482,7 +482,7 @@ def test_label_maps_whose_image_is_skipped_are_told(tmp_path):
     assert source.num_examples('train') == 2
     skipped, remark = source.remarks
     assert skipped == (
-        f'2 files or folders in {tmp_path}/images/train are skipped, hidden or no images: '
+        f'what is hidden or no image is skipped in {tmp_path}/images/train, 2 in all: '
         'a/1.tga, a/3.tga'
     )
     assert remark.startswith(
