@@ -249,6 +249,8 @@ def test_what_is_there_stays_as_it_was(tmp_path, c_26, checkpoint):
         (['--checkpoint=b', '--variant=drn_c_26', '--output=c.pth'], '--variant', ''),
         (['--checkpoint=b', '--entry=ema', '--output=c.pth'], '--variant', 'and --entry go with'),
         (['--checkpoint=b', '--output=gs://c/d.pth'], '--output', 'gs://c/d.pth is not local'),
+        (['--input=gs://c/d.pth', '--output=b'], '--input', 'gs://c/d.pth is not local'),
+        (['--input=', '--output=b'], '--input', 'is empty'),
         (['--checkpoint=b', '--output=c.pth', '--config.seed=1'], '--config', '.seed=1'),
         (['--checkpoint=b', '--step=last', '--output=c.pth'], '--step', "int value: 'last'"),
     ],
@@ -261,7 +263,7 @@ def test_flags_that_do_not_go_together(flags, field, message):
 @pytest.mark.parametrize(
     'flags, path, message',
     [
-        (['--input=', '--variant=drn_c_26', '--output=b'], '.', 'is a directory'),
+        (['--input=.', '--variant=drn_c_26', '--output=b'], '.', 'is a directory'),
         (['--checkpoint=b', '--output=c'], 'c', 'does not end in .pth, .pt or .safetensors'),
         (['--checkpoint=nowhere', '--output=c.pth'], 'nowhere', 'is no directory'),
     ],

@@ -25,6 +25,7 @@ from drn_jax import (
 )
 from drn_jax.checkpoints import manager
 from drn_jax.errors import InputError
+from drn_jax.prediction import inputs
 from drn_jax.training import loop
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -153,6 +154,8 @@ def test_what_must_be_local_and_is_not(given):
         match='is not local; give a local path, and copy it yourself$',
     ):
         paths.local(given, '--output')
+    with refused('', given, match='^\\w+:/.* is not local'):
+        inputs.find_photographs([given])
 
 
 @pytest.mark.parametrize(
