@@ -23,6 +23,7 @@ import jax
 import numpy as np
 import pytest
 from checkpoints import test_damage
+from data.number_sources import encode
 from support import fake_gcs
 from support.errors import refused
 
@@ -452,6 +453,24 @@ def test_a_run_whose_lease_was_taken_writes_no_more(run):
         process(taken_over, path)
     assert not any(name.startswith('checkpoints/3') for name in below(storage, path))
     assert 'lock' in below(storage, path)  # the other's
+
+
+def described(root):
+    """Returns the classes, the splits and the first file of a folder of classes."""
+    from drn_jax.data.folders import FolderSource
+
+    source = FolderSource(root)
+    (record,) = source.records('train', 0, 1).as_numpy_iterator()
+    return source.class_names, {name: source.num_examples(name) for name in source.splits}, record
+
+
+def test_a_folder_of_classes_in_the_cloud(place, process):
+    storage, _ = place
+    for name in ('train/ant/1.jpg', 'train/bee/1.jpg', 'validation/bee/2.jpg'):
+        storage.write('bucket', f'folder/{name}', encode(1))
+    classes, splits, record = process(described, 'gs://bucket/folder')
+    assert (classes, splits) == (('ant', 'bee'), {'train': 2, 'validation': 1})
+    assert re.fullmatch(rb'gs://bucket/folder/train/(ant|bee)/1\.jpg', record['name'])
 
 
 def write_label_files(directory):
