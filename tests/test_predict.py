@@ -15,8 +15,8 @@ import pytest
 from models.fills import random_variables
 from pictures.test_page import CHROMIUM, Reader
 from PIL import Image
-from support.encodings import ENCODINGS, picture
 from support.errors import refused
+from support.image_encodings import ENCODINGS, picture
 
 import drn_jax
 from drn_jax import predict, recipes

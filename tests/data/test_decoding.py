@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from support.encodings import ENCODINGS, ORIENTATIONS, encode, picture
 from support.errors import refused
+from support.image_encodings import ENCODINGS, ORIENTATIONS, encode, picture
 
 from drn_jax import recipes
 from drn_jax.data import decoding, evaluation_batches, imagenet, open_source, training_batches
