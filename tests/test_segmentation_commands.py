@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from data.cityscapes_zips import write_cityscapes_zips
 from data.own_maps import write_pair
+from models.fills import random_variables
 from PIL import Image
 from support.errors import refused
 
@@ -81,8 +82,8 @@ def test_evaluation_writes_pictures_the_matrix_and_the_zip_for_the_server(run, t
 def test_tiles_and_other_sizes(run, tmp_path):
     found = {}
     for name, flags in (
-        ('whole', []),
-        ('tiled', ['--config.evaluation.tile_px=512']),
+        ('whole', ['--size=512x1024']),
+        ('tiled', ['--size=512x1024', '--config.evaluation.tile_px=256']),
         ('small', ['--size=256x512']),
     ):
         evaluate.main([f'--checkpoint={run}', f'--output={tmp_path / name}', *flags])
@@ -117,7 +118,7 @@ def test_a_network_without_class_names_is_evaluated_on_two_directories(tmp_path)
     config = recipes.segmentation()
     config.model.num_classes, config.model.width = 5, 0.0625
     model = tasks.create_network(config)
-    variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))
+    variables = random_variables(model)
     manager.save_variables(tmp_path / 'converted', config, variables)
     write_pair(tmp_path, 'images/0.png', 'labels/0.png', value=4)
     evaluate.main(

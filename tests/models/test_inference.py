@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models import fills
 
 import drn_jax
 from drn_jax.models import convolutions, layers, variants
@@ -15,18 +16,7 @@ def network(variant, seed=0, **options):
     """A narrow network whose normalizations have seen something."""
     model = drn_jax.create_model(variant, **{'num_classes': 5, 'width': 0.0625, **options})
     images = jnp.asarray(np.random.default_rng(seed).standard_normal((2, 44, 57, 3)), jnp.float32)
-    variables = jax.jit(model.init)(jax.random.key(seed), images)
-    rng = np.random.default_rng(seed)
-    stats = jax.tree.map(
-        lambda leaf: np.float32(rng.uniform(0.5, 1.5, leaf.shape)), variables['batch_stats']
-    )
-    params = jax.tree.map_with_path(
-        lambda path, leaf: (
-            leaf if path[-1].key == 'kernel' else np.float32(rng.uniform(0.5, 1.5, leaf.shape))
-        ),
-        variables['params'],
-    )
-    return model, {'params': params, 'batch_stats': stats}, images
+    return model, fills.random_variables(model, seed), images
 
 
 def assert_close(found, wanted, bound=1e-4):

@@ -41,7 +41,6 @@ def config_of(data_dir, **changes):
 def run(workdir, data_dir, changes=()):
     """Trains, or goes on; as a process of its own, pinned to one core."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
     commands.run(
         lambda argv: shared_run.train(config_of(data_dir, **dict(changes)), pathlib.Path(workdir))
     )

@@ -52,6 +52,7 @@ def digits(data_dir, devices):
             'data.train_split': 'train[:80]',
             'data.validation_split': 'tune[:21]',
             'data.shuffle_buffer': 80,
+            'data.shards': 2,  # each takes a while to open
             'evaluation.batch_size': 8,
             'log_every_steps': 2,
             'checkpoint.every_steps': 2,
