@@ -18,6 +18,6 @@ install_drn_jax "test${EXTRAS:+,$EXTRAS}" "${packages[@]}"
 "$VENV/bin/python" -m ruff check
 "$VENV/bin/python" -m ruff format --check
 "$VENV/bin/python" -m mypy
-# Two processes share the files of tests, the longest first (tests/conftest.py); most of the time goes
-# into compiling, on one core each.
-exec "$VENV/bin/python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder "$@"
+# Three processes share the files of tests, the longest first (tests/conftest.py): most of the time goes
+# into compiling, on one core each, and a fifth into waiting.
+exec "$VENV/bin/python" -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder "$@"

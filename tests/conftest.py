@@ -26,15 +26,18 @@ import pytest  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
 
-# Files that take minutes come first: of two processes none should be left with one of them at the
-# end (`--no-loadscope-reorder` keeps this order).
-LONG = ('test_kills.py', 'test_cloud.py', 'test_loop.py', 'test_processes.py', 'test_docs.py',
-        'test_notebooks.py', 'test_gpu_programs.py', 'test_imagenet_commands.py')  # fmt: skip
+# Files that take long come first: no process should be left with one of them at the end
+# (`--no-loadscope-reorder` keeps this order).
+LONG = """
+    kills gpu_programs processes cloud loop notebooks segmentation_commands against_pytorch parity
+    plan imagenet_commands docs
+""".split()
 
 
 def pytest_collection_modifyitems(items):
     """Puts the tests of `LONG` first."""
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    ranks = {f'test_{name}.py': rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture(scope='session')

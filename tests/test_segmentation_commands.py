@@ -5,7 +5,6 @@ import json
 import pathlib
 import zipfile
 
-import jax
 import numpy as np
 import pytest
 from data.cityscapes_zips import write_cityscapes_zips
