@@ -1,12 +1,13 @@
 """Inspects a data set for segmentation before anything is trained on it.
 
   python -m drn_jax.check_data --data_dir=DIR
-  python -m drn_jax.check_data --config=configs/cityscapes_drn_d_22.py --config.data.data_dir=DIR
+  python -m drn_jax.check_data --config=configs/camvid_drn_c_26.py --config.data.data_dir=DIR
 
 DIR of your own data holds info.json, {"classes": [...], "mean": [r, g, b], "std": [r, g, b]}, and
 either lists of files, one relative path a line (train_images.txt, train_labels.txt, val_images.txt,
-val_labels.txt), or folders (images/train, labels/train, images/val, labels/val). Label maps have 8
-bits, best as PNG, with a class in every pixel, counted from 0, or 255 for none. These files are
+val_labels.txt), or folders (images/train, labels/train, images/val, labels/val), or train.txt and
+val.txt with two paths a line. Label maps have 8 bits, best as PNG, with a class in every pixel,
+counted from 0, or 255 for none. These files are
 read as they are, before anything is built of them; other data sets are prepared first.
 
 Shows how often every class occurs, the sizes of images, their mean and standard deviation, and by
@@ -22,11 +23,12 @@ from typing import Any
 import ml_collections
 
 from drn_jax import commands, paths
+from drn_jax.data import dataset_info
 from drn_jax.errors import InputError
 from drn_jax.overrides import override
 from drn_jax.reporting import progress, reports
 
-_OWN, _SHOWN = 'label_maps', 20  # problems printed; report.json holds all
+_SHOWN = 20  # problems printed; report.json holds all
 
 
 def main(argv: list[str]) -> None:
@@ -46,7 +48,8 @@ def main(argv: list[str]) -> None:
     if given.output:
         given.output = paths.directory(given.output, '--output')
     config = configuration(given, overrides)
-    inspect = inspect_own if config.data.name == _OWN else inspect_prepared
+    own = config.data.name in dataset_info.OWN
+    inspect = inspect_own if own else inspect_prepared
     class_names, surveys, problems, remarks = inspect(config.data, given.split)
     splits = {split: summary(survey, class_names) for split, survey in surveys.items()}
     for split, survey in surveys.items():
@@ -103,7 +106,14 @@ def configuration(given: argparse.Namespace, overrides: list[str]) -> ml_collect
     else:
         config = override(
             ml_collections.ConfigDict(
-                {'data': {'name': _OWN, 'data_dir': given.data_dir, 'manual_dir': '', 'threads': 0}}
+                {
+                    'data': {
+                        'name': 'label_maps',
+                        'data_dir': given.data_dir,
+                        'manual_dir': '',
+                        'threads': 0,
+                    }
+                }
             ),
             overrides,
         )
@@ -130,13 +140,12 @@ def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
     from drn_jax.data import (  # takes seconds
         catalog,
         dataset_checks,
-        dataset_info,
         image_label_pairs,
         label_encodings,
     )
 
     data = catalog.located(data)
-    info = dataset_info.read_info(data.data_dir)
+    info = dataset_info.read_info(data.data_dir, data.name)
     found, remarks = image_label_pairs.find_splits(data.data_dir)
     info = label_encodings.complete_info(info, sum(found.values(), []))
     surveys = {}
@@ -151,7 +160,9 @@ def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
         info.class_names,
         surveys,
         dataset_checks.own_problems(found, info, surveys),
-        remarks + dataset_checks.statistics_remarks(surveys, info.mean_std, 'info.json'),
+        remarks
+        if dataset_info.OWN[data.name]  # networks that know ImageNet keep its mean
+        else remarks + dataset_checks.statistics_remarks(surveys, info.mean_std, 'info.json'),
     )
 
 

@@ -4,6 +4,7 @@ import ml_collections
 
 from drn_jax import files, paths
 from drn_jax.data.box_sources import FeatureBoxSource, TableBoxSource
+from drn_jax.data.dataset_info import OWN
 from drn_jax.data.folders import FolderSource
 from drn_jax.data.label_maps import LabelMapSource
 from drn_jax.data.source import Source
@@ -18,7 +19,6 @@ _PREPARED_MAPS = {
     'digit_scenes/96': DigitMapSource,
     'digit_scenes/192': DigitMapSource,
 }
-_OWN_MAPS = 'label_maps'
 
 
 def open_source(data: ml_collections.ConfigDict, label_kind: str = 'classes') -> Source:
@@ -28,8 +28,8 @@ def open_source(data: ml_collections.ConfigDict, label_kind: str = 'classes') ->
         data: `config.data`; read are name and paths. For classes, name is 'folder'
             (data_dir is the folder), 'imagenet2012' or any image classification data set of TFDS,
             with its configuration if it has several (`digit_scenes/192`). For label maps, it is
-            'cityscapes', 'digit_scenes' or 'digit_scenes/192', or 'label_maps' (data_dir holds
-            info.json, see LabelMapSource).
+            'cityscapes', 'digit_scenes' or 'digit_scenes/192', 'camvid', or 'label_maps' (data_dir
+            holds info.json, see LabelMapSource).
         label_kind: 'classes', one for each image; 'boxes', one and boxes for each, which the data
             set has itself or `data.boxes` names; or 'maps', one for each pixel.
 
@@ -43,22 +43,22 @@ def open_source(data: ml_collections.ConfigDict, label_kind: str = 'classes') ->
     data = located(data)
     name, places = data.name, {'data_dir': data.data_dir, 'manual_dir': data.manual_dir}
     if label_kind == 'maps':
-        if name == _OWN_MAPS:
-            return LabelMapSource(data.data_dir, data.prepared_dir)
+        if name in OWN:
+            return LabelMapSource(data.data_dir, data.prepared_dir, name)
         if data.prepared_dir:
             raise InputError(
-                f'config.data.prepared_dir is for {_OWN_MAPS}; {name} is prepared in '
+                f'config.data.prepared_dir is for {", ".join(OWN)}; {name} is prepared in '
                 'config.data.data_dir, give that',
                 field='config.data.prepared_dir',
             )
         if name not in _PREPARED_MAPS:
             raise InputError(
                 f'data set {name!r} has no label maps; for segmentation give '
-                f'config.data.name one of {", ".join(_PREPARED_MAPS)}, {_OWN_MAPS}',
+                f'config.data.name one of {", ".join([*_PREPARED_MAPS, *OWN])}',
                 field='config.data.name',
             )
         return _PREPARED_MAPS[name](name, **places)
-    if name == _OWN_MAPS or _PREPARED_MAPS.get(name) is CityscapesSource:
+    if name in OWN or _PREPARED_MAPS.get(name) is CityscapesSource:
         raise InputError(
             f'data set {name!r} has label maps, not one class for each image; use it '
             "with config.task 'segmentation', or give config.data.name an image "
@@ -100,7 +100,7 @@ def is_there(data: ml_collections.ConfigDict) -> bool:
         InputError: the name is unknown, or a directory cannot be used.
     """
     data = located(data)
-    if data.name == _OWN_MAPS:
+    if data.name in OWN:
         return False  # it may have changed since it was prepared
     if _PREPARED_MAPS.get(data.name) is CityscapesSource:
         return is_prepared('cityscapes/semantic_segmentation', data.data_dir)

@@ -1,4 +1,4 @@
-"""info.json: what a data set of the user's own says of itself."""
+"""What a data set of the user's own holds: info.json says it, or it is a known one."""
 
 import json
 from typing import Any, NamedTuple
@@ -30,11 +30,34 @@ class Info(NamedTuple):
     label_ids: bool
 
 
-def read_info(root: str) -> Info:
-    """Reads info.json of a data set of the user's own.
+# CamVid's 11 classes as SegNet's authors prepared them (Badrinarayanan et al. 2017), 11 for none,
+# in the colors of the data set (Brostow et al. 2009).
+_CAMVID = {
+    'sky': (128, 128, 128),
+    'building': (128, 0, 0),
+    'pole': (192, 192, 128),
+    'road': (128, 64, 128),
+    'pavement': (0, 0, 192),
+    'tree': (128, 128, 0),
+    'sign': (192, 128, 128),
+    'fence': (64, 64, 128),
+    'car': (64, 0, 128),
+    'pedestrian': (64, 64, 0),
+    'bicyclist': (0, 128, 192),
+}
+# What lies in a directory of the user's own, by the name of the data set; None: info.json says it.
+OWN = {
+    'camvid': Info(tuple(_CAMVID), tuple(_CAMVID.values()), None, (len(_CAMVID),), False),
+    'label_maps': None,
+}
+
+
+def read_info(root: str, name: str = 'label_maps') -> Info:
+    """Reads info.json of a data set of the user's own, or tells what is known of it.
 
     Args:
         root: directory of the data set, local or gs://.
+        name: of the data set, one of `OWN`.
 
     Returns:
         Info. Classes may be left out where they are those of Cityscapes; without a palette, the
@@ -45,9 +68,12 @@ def read_info(root: str) -> Info:
     """
     if not root or not epath.Path(root).is_dir():
         raise InputError(
-            f'config.data.data_dir {root!r} is no directory; give the one that holds info.json',
+            f'config.data.data_dir {root!r} is no directory; give the one that holds '
+            f'{"train.txt" if OWN[name] else "info.json"}',
             field='config.data.data_dir',
         )
+    if known := OWN[name]:
+        return known
     path = epath.Path(root) / 'info.json'
     if not path.exists():
         raise InputError(

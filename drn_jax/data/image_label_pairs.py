@@ -53,11 +53,11 @@ def find_splits(root: str | os.PathLike[str]) -> tuple[dict[str, list[Pair]], li
         InputError: there are none, or images lack label maps.
     """
     root = os.fspath(root)
-    lists = [
-        match[1]
-        for name in sorted(tf.io.gfile.listdir(root))
-        if (match := re.fullmatch(r'(\w+)_images\.txt', name))
-    ]
+    names = sorted(tf.io.gfile.listdir(root))
+    lists, tables = (
+        [match[1] for name in names if (match := re.fullmatch(pattern, name))]
+        for pattern in (r'(\w+)_images\.txt', r'(train|val|validation|test)\.txt')
+    )
     folders = os.path.join(root, 'images')
     found, remarks = {}, []
     if lists:
@@ -75,10 +75,12 @@ def find_splits(root: str | os.PathLike[str]) -> tuple[dict[str, list[Pair]], li
             ):
                 found[split], alone = pair_folders(images, labels)
                 remarks += alone
+    elif tables:
+        found = {split: pair_table(root, f'{split}.txt') for split in tables}
     if not found:
         raise InputError(
             f'{root!r} holds neither train_images.txt and train_labels.txt nor images/train and '
-            'labels/train; add the one or the other',
+            'labels/train, nor train.txt with two paths a line; add the one or the other',
             path=root,
         )
     found = {'validation' if split == 'val' else split: pairs for split, pairs in found.items()}
@@ -173,7 +175,7 @@ def pair_lists(root: str | os.PathLike[str], images_list: str, labels_list: str)
         InputError: a list is missing, empty, longer than the other, or leads out of `root` or to
             files that do not exist.
     """
-    images, labels = (_lines(root, name) for name in (images_list, labels_list))
+    images, labels = (_listed(root, name) for name in (images_list, labels_list))
     if len(images) != len(labels):
         raise InputError(
             f'{images_list} names {len(images)} images but {labels_list} '
@@ -181,19 +183,48 @@ def pair_lists(root: str | os.PathLike[str], images_list: str, labels_list: str)
             'belong together',
             path=os.path.join(root, images_list),
         )
-    for name, paths in ((images_list, images), (labels_list, labels)):
-        there = in_threads(lambda path: tf.io.gfile.exists(os.path.join(root, path)), paths)
-        missing = [path for path, exists in zip(paths, there) if not exists]
-        if missing:
+    return _existing(root, {images_list: images, labels_list: labels})
+
+
+def pair_table(root: str | os.PathLike[str], table: str) -> list[Pair]:
+    """Pairs the two paths of every line of a file, an image's and its label map's.
+
+    Folders above the data set, where it lay when the file was written, are left out: those that
+    `root` lacks on the first line, as many on all others.
+
+    Args:
+        root: directory of the data set, local or gs://.
+        table: name of the file in it, such as CamVid's train.txt.
+
+    Returns:
+        Pairs in the order of the file.
+
+    Raises:
+        InputError: the file is empty, a line has not two paths, or one leads out of `root` or to
+            a file that does not exist.
+    """
+    file = epath.Path(root) / table
+    lines = [line.split() for line in _lines(file)]
+    for number, line in enumerate(lines, 1):
+        if len(line) != 2:
             raise InputError(
-                f'{len(missing)} of the {len(paths)} files in {name} do not exist in '
-                f'{os.fspath(root)!r}: {some(missing)}; correct the list',
-                path=os.path.join(root, name),
+                f'line {number} of {file} holds {len(line)} paths; give two a line, the image and '
+                'its label map',
+                path=file,
             )
-    return [
-        Pair(_stem(image), os.path.join(root, image), os.path.join(root, label))
-        for image, label in zip(images, labels)
-    ]
+    images, labels = ([_parts(path) for path in paths] for paths in zip(*lines))
+    above = next(
+        (
+            count
+            for count in range(len(images[0]))
+            if tf.io.gfile.exists(os.path.join(root, *images[0][count:]))
+        ),
+        0,
+    )
+    images, labels = (['/'.join(path[above:]) for path in paths] for paths in (images, labels))
+    for paths in (images, labels):
+        _check_inside(paths, file)
+    return _existing(root, {table: [*images, *labels]})
 
 
 def _find(root):
@@ -203,7 +234,26 @@ def _find(root):
     return find_images(root)
 
 
-def _lines(root, name):
+def _existing(root, lists):
+    """Makes pairs of the lines of files, {name of the file: paths}, the second half label maps."""
+    for name, paths in lists.items():
+        there = in_threads(lambda path: tf.io.gfile.exists(os.path.join(root, path)), paths)
+        missing = [path for path, exists in zip(paths, there) if not exists]
+        if missing:
+            raise InputError(
+                f'{len(missing)} of the {len(paths)} files in {name} do not exist in '
+                f'{os.fspath(root)!r}: {some(missing)}; correct the list',
+                path=os.path.join(root, name),
+            )
+    every = [path for paths in lists.values() for path in paths]
+    half = len(every) // 2
+    return [
+        Pair(_stem(image), os.path.join(root, image), os.path.join(root, label))
+        for image, label in zip(every[:half], every[half:])
+    ]
+
+
+def _listed(root, name):
     """Reads a list file: relative paths that stay inside `root`."""
     file = epath.Path(root) / name
     if not file.exists():
@@ -212,25 +262,38 @@ def _lines(root, name):
             'a SPLIT_labels.txt, with the label maps in the same order',
             path=file,
         )
+    paths = _lines(file)
+    _check_inside(paths, file)
+    return paths
+
+
+def _lines(file):
+    """Reads the lines of a text file that are not empty."""
+    name, root = file.name, os.fspath(file.parent)
     try:
-        paths = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+        lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise InputError(
-            f'{name} in {os.fspath(root)!r} is no UTF-8 text ({error}); save it as UTF-8',
-            path=file,
+            f'{name} in {root!r} is no UTF-8 text ({error}); save it as UTF-8', path=file
         ) from error
-    if not paths:
-        raise InputError(
-            f'{name} in {os.fspath(root)!r} is empty; give one relative path a line', path=file
-        )
+    if not lines:
+        raise InputError(f'{name} in {root!r} is empty; give one relative path a line', path=file)
+    return lines
+
+
+def _check_inside(paths, file):
+    """Refuses paths in a list file that lead out of its directory."""
     for number, path in enumerate(paths, 1):
-        if os.path.isabs(path) or '://' in path or '..' in path.replace('\\', '/').split('/'):
+        if os.path.isabs(path) or '://' in path or '..' in _parts(path):
             raise InputError(
-                f'path {number} of {name}, {path!r}, leads out of '
-                f'{os.fspath(root)!r}; give paths inside it, relative to it',
+                f'path {number} of {file.name}, {path!r}, leads out of '
+                f'{os.fspath(file.parent)!r}; give paths inside it, relative to it',
                 path=file,
             )
-    return paths
+
+
+def _parts(path):
+    return [part for part in path.replace('\\', '/').split('/') if part]
 
 
 def _stem(path):

@@ -28,12 +28,12 @@ from drn_jax.data.tfds_sources import PreparedSource
 
 
 class LabelMapSource(PreparedSource):
-    """A data set of the user's own, described by info.json, in lists or in folders.
+    """A data set of the user's own, in lists or in folders, described by info.json.
 
     Either train_images.txt and train_labels.txt (and so on for other splits) list files, one path
     a line, relative to the data set's directory; or files lie as images/SPLIT/NAME.jpg and
-    labels/SPLIT/NAME.png. The split `val` is called `validation`; `test` needs no label maps, and
-    is left out where it has none.
+    labels/SPLIT/NAME.png; or train.txt lists both, an image and its label map a line. The split
+    `val` is called `validation`; `test` needs no label maps, and is left out where it has none.
 
     When it is opened for the first time, all label maps are checked, and TFDS builds the data set
     in `prepared_dir`, in a folder named after a fingerprint of the files' names, sizes and times
@@ -42,6 +42,7 @@ class LabelMapSource(PreparedSource):
     Args:
         root: directory of the data set, local or gs://.
         prepared_dir: where it is built, local or gs://; '' is ROOT/prepared.
+        name: 'label_maps', described by info.json, or one of `dataset_info.OWN`.
 
     Raises:
         InputError: something is missing or cannot be used.
@@ -50,14 +51,14 @@ class LabelMapSource(PreparedSource):
     label_kind = 'maps'
     _prepared_in = 'prepared_dir'
 
-    def __init__(self, root: str, prepared_dir: str = ''):
-        info, (self._pairs, remarks) = read_info(root), find_splits(root)
+    def __init__(self, root: str, prepared_dir: str = '', name: str = 'label_maps'):
+        info, (self._pairs, remarks) = read_info(root, name), find_splits(root)
         self._every = [pair for split in self._pairs.values() for pair in split]
         self._info, self.remarks = complete_info(info, self._every), tuple(remarks)
         check_names(self._every, self._info)
         self._found: dict[str, Any] = {}
         self._fingerprints = _fingerprints(self._pairs, self._info)
-        super().__init__('label_maps', data_dir=prepared_dir or os.path.join(root, 'prepared'))
+        super().__init__(name, data_dir=prepared_dir or os.path.join(root, 'prepared'))
 
     def class_counts(self, split):
         wholes = {whole for whole, _, _ in self._parts(split)}

@@ -44,6 +44,7 @@ _KNOWN = {
     ('classification', 'imagenet2012'): Size(1_281_167, 1000),
     ('classification', 'digit_scenes'): Size(6000, 10),
     ('segmentation', 'digit_scenes'): Size(6000, 11),
+    ('segmentation', 'camvid'): Size(367, 11),
     ('segmentation', 'cityscapes'): Size(2975, 19),
     ('segmentation', 'cityscapes/semantic_segmentation'): Size(2975, 19),
 }

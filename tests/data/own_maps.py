@@ -62,3 +62,14 @@ def write_folders(root, train=4, val=2):
                 f'labels/{split}/a/{number}.png',
                 number=number,
             )
+
+
+def write_camvid(root, **splits):
+    """Writes CamVid as SegNet's authors did: paths that begin where it lay, 11 for no class."""
+    for split, count in splits.items():
+        lines = []
+        for number in range(count):
+            paths = f'{split}/{number}.png', f'{split}annot/{number}.png'
+            write_pair(root, *paths, number=number, value=number % 12)
+            lines.append(' '.join(f'/SegNet/CamVid/{path}' for path in paths))
+        write_lists(root, **{split: lines})

@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
 from data.own_maps import (
     INFO,
     write,
+    write_camvid,
     write_folders,
     write_info,
     write_listed,
@@ -540,3 +542,66 @@ def test_the_fingerprint_is_that_of_the_training_images(tmp_path):
     assert open_source(own(tmp_path), 'maps').fingerprint('train') == before
     os.utime(tmp_path / 'masks' / 'train0_m.png', (1, 1))
     assert open_source(own(tmp_path), 'maps').fingerprint('train') != before
+
+
+def camvid(root):
+    return map_settings(name='camvid', data_dir=str(root), crop_px=8, shards=1)
+
+
+def test_camvid_is_read_as_it_is(tmp_path):
+    write_camvid(tmp_path, train=12, val=1, test=2)
+    source = open_source(camvid(tmp_path), 'maps')
+    assert source.num_classes == 11 and source.mean_std is None
+    assert source.class_names[3] == 'road' and source.palette[3] == (128, 64, 128)
+    assert {split: source.num_examples(split) for split in source.splits} == {
+        'train': 12,
+        'validation': 1,
+        'test': 2,
+    }
+    assert source.class_counts('train').tolist() == [12 * 16] * 11  # the twelfth image is void
+    (batch,) = batches_of(source, camvid(tmp_path), split='test')
+    found = zip(batch['name'], batch['label'].max((1, 2)), batch['mask'])
+    assert sorted(row for row in found if row[2]) == [('test/0', 0, True), ('test/1', 1, True)]
+
+
+def test_a_table_of_two_paths_a_line_works_for_own_label_maps(tmp_path):
+    write_info(tmp_path)
+    for number in range(2):
+        write_pair(tmp_path, f'a/{number}.png', f'b/{number}.png', number=number)
+    write_lists(
+        tmp_path, train=['a/0.png  b/0.png', '', 'a/1.png b/1.png'], val=['a/0.png b/0.png']
+    )
+    source = open_source(own(tmp_path), 'maps')
+    assert source.num_examples('train') == 2 and len(source.remarks) == 1  # a/0.png is in both
+
+
+@pytest.mark.parametrize(
+    'lines, message',
+    [
+        (['train/0.png'], '^line 1 of .*/train.txt holds 1 paths; give two a line, the image and'),
+        (
+            ['/x/train/0.png /x/../trainannot/0.png'],
+            "^path 1 of train.txt, '../trainannot/0.png', leads out of",
+        ),
+        (
+            ['/x/train/0.png /x/trainannot/1.png'],
+            '^1 of the 2 files in train.txt do not exist in .*: trainannot/1.png; correct',
+        ),
+        (
+            ['/x/no/0.png /x/trainannot/0.png'],
+            '^2 of the 2 files in train.txt do not exist in .*: x/no/0.png, x/trainannot/0.png; ',
+        ),
+    ],
+)
+def test_bad_lines_of_a_table_are_told(tmp_path, lines, message):
+    write_camvid(tmp_path, train=1, val=1)
+    write_lists(tmp_path, train=lines)
+    with refused(path=tmp_path / 'train.txt', match=message):
+        open_source(camvid(tmp_path), 'maps')
+
+
+def test_half_of_camvid_is_refused(tmp_path):
+    write_camvid(tmp_path, train=2, val=1)
+    shutil.rmtree(tmp_path / 'trainannot')
+    with refused(path=tmp_path / 'train.txt', match='^2 of the 4 files in train.txt do not exist'):
+        open_source(camvid(tmp_path), 'maps')
