@@ -3,6 +3,7 @@
 import configparser
 import importlib.metadata
 import pathlib
+from typing import Any
 
 from drn_jax import requirements
 
@@ -23,6 +24,7 @@ __all__ = [
     'create_model',
     'describe',
     'from_torch',
+    'judge',
     'list_models',
     'list_pretrained',
     'load',
@@ -43,3 +45,13 @@ def _version() -> str:
 
 
 __version__ = _version()
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the command `judge`, which can be called, where it is first used.
+
+    Not above: Python warns of a command that the package imports before it runs it.
+    """
+    if name == 'judge':
+        return importlib.import_module('drn_jax.judge')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

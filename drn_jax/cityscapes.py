@@ -27,6 +27,19 @@ _CLASSES = (
 CLASS_NAMES = tuple(name for _, name, _ in _CLASSES)
 LABEL_ID_OF_CLASS = tuple(label_id for label_id, _, _ in _CLASSES)
 PALETTE = tuple(color for _, _, color in _CLASSES)
+# Of label ids that are no class. 18 and -1 have the colors of pole and car, and are taken for them.
+VOID_COLORS = (
+    (0, 0, 0),
+    (111, 74, 0),
+    (81, 0, 81),
+    (250, 170, 160),
+    (230, 150, 140),
+    (180, 165, 180),
+    (150, 100, 100),
+    (150, 120, 90),
+    (0, 0, 90),
+    (0, 0, 110),
+)
 IMAGE_SIZE = (1024, 2048)
 LABEL_IDS = 34  # there are ids 0 to 33
 

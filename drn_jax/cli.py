@@ -17,6 +17,7 @@ VERBS = {  # and the modules that do what they say
     'train': 'main',
     'evaluate': 'evaluate',
     'predict': 'predict',
+    'judge': 'judge',
     'convert': 'convert',
     'export': 'export',
     'publish': 'publish',

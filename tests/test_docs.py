@@ -87,6 +87,9 @@ def place(tmp_path_factory):
     kept = folder / f'cache/checkpoints/{row.name}-{row.digest[:8]}-{references.FORMAT}'
     kept.mkdir(parents=True)
     weight_folders.write(kept, conversion.Converted(config, random_variables(model)))
+    judge = drn_jax.create_model('drn_d_22', num_classes=19, task='segmentation', width=1 / 16)
+    state = drn_jax.to_torch('drn_d_22', random_variables(judge), task='segmentation')
+    save_file(state, folder / 'drn_d_22.safetensors')
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     Image.fromarray(pixels).save(folder / 'photograph.jpg')
     return folder

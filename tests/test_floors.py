@@ -15,7 +15,9 @@ FLOORS = (
     'experiments schedules',
     'training',
     'exporting planning prediction',
-    'check_data cli commands convert evaluate export figures main plan predict prepare publish',
+    'judging',
+    'check_data cli commands convert evaluate export figures judge main plan predict prepare '
+    'publish',
 )
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor.split()}
 # Files of the same name that mirror each other by design: a task, and its predictor.

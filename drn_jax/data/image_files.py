@@ -73,6 +73,15 @@ def read_size(file: str | os.PathLike[str] | BinaryIO) -> tuple[int, int]:
         return _layout(image)[0]
 
 
+def has_colors(file: str | os.PathLike[str] | BinaryIO) -> bool:
+    """Returns whether an image has several channels, from the head of its file.
+
+    Args, Raises: see `read_image`.
+    """
+    with _opened(file) as image:
+        return len(image.getbands()) >= 3
+
+
 def read_label_map(
     file: str | os.PathLike[str] | BinaryIO, image: str | os.PathLike[str] | None = None
 ) -> np.ndarray:

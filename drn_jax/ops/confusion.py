@@ -55,10 +55,10 @@ def iou(confusion: np.ndarray) -> np.ndarray:
     IoU of class c = confusion[c, c] / (row c + column c - confusion[c, c]).
 
     Args:
-        confusion: NumPy array of integers, [C, C], see `confusion_matrix`.
+        confusion: NumPy array of numbers, [..., C, C], see `confusion_matrix`.
 
     Returns:
-        NumPy array, float64 [C], in [0, 1] or nan.
+        NumPy array, float64 [..., C], in [0, 1] or nan.
 
     Example:
         >>> iou(np.array([[2, 1, 0], [0, 3, 0], [0, 0, 0]])).tolist()
@@ -66,6 +66,6 @@ def iou(confusion: np.ndarray) -> np.ndarray:
 
     Source: Everingham et al., The Pascal visual object classes challenge, 2015, section 4.
     """
-    right = confusion.diagonal()
-    union = confusion.sum(0) + confusion.sum(1) - right
-    return np.divide(right, union, out=np.full(len(right), np.nan), where=union > 0)
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    union = confusion.sum(-2) + confusion.sum(-1) - right
+    return np.divide(right, union, out=np.full(right.shape, np.nan), where=union > 0)

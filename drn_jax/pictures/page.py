@@ -69,8 +69,9 @@ class Item(NamedTuple):
     Attributes:
         title: its heading.
         pictures: shown side by side.
-        table: pairs of key and value, a line each, such as classes and probabilities; a third
-            entry, RGB, puts a square of that color before the key.
+        table: pairs of key and value, a line each, such as classes and probabilities; a tuple of
+            values has a cell for each. A third entry, RGB, puts a square of that color before the
+            key.
         section: heading above the first of neighboring items with the same one; '' for none.
     """
 
@@ -142,7 +143,7 @@ def _article(item):
     figures = ''.join(_figure(picture) for picture in item.pictures)
     lines = ''.join(
         f'<tr><th scope="row">{"".join(map(_swatch, color))}{_text(key)}</th>'
-        f'<td>{_text(value)}</td></tr>\n'
+        f'{"".join(map(_cell, value if isinstance(value, tuple) else (value,)))}</tr>\n'
         for key, value, *color in item.table
     )
     table = f'<table>\n{lines}</table>\n' if lines else ''
@@ -168,6 +169,10 @@ def _figure(picture):
         f'width="{image.width}" height="{image.height}" alt="{caption}" '
         f'src="data:image/{kind};base64,{data}"><figcaption>{caption}</figcaption></figure>\n'
     )
+
+
+def _cell(value):
+    return f'<td>{_text(value)}</td>'
 
 
 def _swatch(color):

@@ -22,6 +22,7 @@ PACKAGES = (
     'tensorflow-cpu',
     'tensorflow-datasets',
     'numpy',
+    'pillow',
 )
 
 
