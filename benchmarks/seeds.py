@@ -16,7 +16,7 @@ NAMES = {
 }
 
 
-def parse_flags(description):
+def parse_flags(description, variants=VARIANTS):
     """Reads the flags that say what is compared, and where."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -28,7 +28,13 @@ def parse_flags(description):
         metavar='DIR',
         help='of the runs; what is done there is not done again',
     )
-    parser.add_argument('--variants', nargs='+', default=VARIANTS, metavar='NAME')
+    parser.add_argument(
+        '--variants',
+        nargs='+',
+        default=variants,
+        metavar='NAME',
+        help='networks, as drn_c_26, or drn_a_18+smooth for another degridding',
+    )
     parser.add_argument('--seeds', type=int, nargs='+', default=(0, 1, 2), metavar='N')
     parser.add_argument(
         '--only_table', action='store_true', help='makes the table of the runs that are done'
@@ -54,10 +60,24 @@ def train_classifier(runs, variant, seed):
             'main',
             f'--config={config_file("digit_scenes")}',
             f'--workdir={workdir}',
-            f'--config.model.variant={variant}',
+            *network_flags(variant),
             f'--config.seed={seed}',
         )
     return workdir
+
+
+def network_flags(variant):
+    """Returns the flags that choose a network, 'drn_a_18' or 'drn_a_18+smooth', with degridding.
+
+    Example:
+        >>> network_flags('drn_a_18+smooth')
+        ['--config.model.variant=drn_a_18', '--config.model.degridding=smooth']
+    """
+    name, _, degridding = variant.partition('+')
+    return [
+        f'--config.model.variant={name}',
+        *([f'--config.model.degridding={degridding}'] if degridding else []),
+    ]
 
 
 def config_file(name):

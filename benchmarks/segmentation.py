@@ -43,7 +43,7 @@ def segment(runs, variant, seed):
             'main',
             f'--config={seeds.config_file("digit_scenes_segmentation")}',
             f'--workdir={workdir(runs, variant, seed)}',
-            f'--config.model.variant={variant}',
+            *seeds.network_flags(variant),
             f'--config.seed={seed}',
             f'--config.init_from={classifier}',
         )

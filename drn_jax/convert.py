@@ -22,7 +22,6 @@ import jax
 
 from drn_jax import checkpoints, commands, paths, tasks
 from drn_jax.checkpoints import conversion, manager, pretrained, restore, weight_files
-from drn_jax.models import weights
 from drn_jax.models.networks import Network
 from drn_jax.reporting import progress
 
@@ -144,7 +143,8 @@ def checkpoint_to_file(given: argparse.Namespace) -> None:
     """
     checkpoint = checkpoints.open(given.checkpoint, given.step)
     model, variables = checkpoint.model, checkpoint.read_variables()
-    weight_files.write(given.output, weights.to_torch(model.variant, variables, model.task))
+    network = conversion.Converted(checkpoint.config, variables)
+    weight_files.write(given.output, network.state_dict())
     progress.say(
         f'{given.checkpoint}, {restore.label(checkpoint.path)}: {summary(model, variables)}',
         f"{given.output}: written, with the names of the authors' PyTorch code",
@@ -162,6 +162,7 @@ def summary(model: Network, variables: Any) -> str:
     """
     choice = f' (first_block {model.first_block})' if model.table.family == 'drn_a' else ''
     choice += ' (stride_in 1x1)' * (model.stride_in == '1x1')
+    choice += f' (degridding {model.degridding})' * (model.degridding != 'own')
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
     return (
         f'{model.variant}{choice}, {model.task}, {model.num_classes or "no"} classes, '

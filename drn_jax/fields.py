@@ -93,6 +93,8 @@ FIELDS = (
              choices=('paper', 'release')),
         _row('stride_in', '3x3', 'bottlenecks of ResNet and DRN-A: convolution with the stride',
              choices=('3x3', '1x1')),
+        _row('degridding', 'own', "dilated networks: the variant's own way, or another",
+             choices=('own', 'none', 'levels_residual', 'levels', 'smooth', 'hdc')),
         _row('batch_norm_group_size', 0,
              'images normalized together, a divisor of batch_size; 0: the batch', 0,
              old_name='model.statistics_images'),

@@ -189,6 +189,18 @@ def test_a_checkpoint_becomes_the_file_that_it_came_from(tmp_path, capsys, check
 # -------------------------------------------------------------------------------------- bad input
 
 
+def test_a_file_of_weights_cannot_tell_degridding(tmp_path):
+    config = recipes.classification()
+    config.model.update(
+        {'variant': 'drn_a_18', 'degridding': 'hdc', 'num_classes': 3, 'width': 0.0625}
+    )
+    variables = random_variables(tasks.create_network(config))
+    manager.save_variables(tmp_path / 'hdc', config, variables)
+    with refused('config.model.degridding', match="has degridding 'hdc', which files with"):
+        convert.main([f'--checkpoint={tmp_path}/hdc', f'--output={tmp_path}/a.safetensors'])
+    assert os.listdir(tmp_path) == ['hdc']
+
+
 def test_without_a_variant_those_that_fit_are_named(tmp_path, c_26):
     with refused('--variant', c_26, match='fits drn_b_26 and drn_c_26, add --variant with the one'):
         convert_file(tmp_path, c_26)

@@ -177,6 +177,7 @@ def test_which_fields_a_stopped_run_may_change():
         'model.width',
         'model.first_block',
         'model.stride_in',
+        'model.degridding',
         'model.num_classes',
         'model.batch_norm_group_size',
         'model.freeze_batch_stats',

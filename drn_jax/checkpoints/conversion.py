@@ -23,6 +23,22 @@ class Converted(NamedTuple):
     config: ml_collections.ConfigDict
     variables: dict[str, Any]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the variables by the names of the authors' PyTorch code, as `weights.to_torch`.
+
+        Raises:
+            InputError: that code has no such network.
+        """
+        model = self.config.model
+        if model.degridding != 'own':
+            raise InputError(
+                f'the network has degridding {model.degridding!r}, which files with the names of '
+                "the authors' code cannot tell; export it, or go on with its checkpoint",
+                field='config.model.degridding',
+            )
+        task = tasks.kind_of(self.config).network
+        return weights.to_torch(model.variant, self.variables, task)
+
 
 def convert(
     path: str,

@@ -10,6 +10,7 @@ from flax import traverse_util
 from drn_jax import tasks
 from drn_jax.checkpoints import restore
 from drn_jax.errors import InputError
+from drn_jax.models import variants
 
 HEAD = 'head'
 
@@ -40,6 +41,8 @@ class Transfer(NamedTuple):
 def start_from(path: epath.Path, variables: Mapping[str, Any]) -> tuple[dict[str, Any], Transfer]:
     """Takes the variables of a network from a checkpoint, the head only where it fits.
 
+    Smoothing kernels that the checkpoint lacks begin as the identity, so they change nothing.
+
     Args:
         path: the folder of one step, as `restore.find` returns it.
         variables: initial {'params', 'batch_stats'} of the new network, as `jax.Array`s.
@@ -55,7 +58,8 @@ def start_from(path: epath.Path, variables: Mapping[str, Any]) -> tuple[dict[str
     config = restore.read_config(path)
     stored = restore.read_variables(path, tasks.create_network(config))
     merged, transfer = merge(_flat(stored), _flat(variables))
-    other = [name for name in transfer.new + transfer.unused if HEAD not in name.split('/')]
+    new = [name for name in transfer.new if f'/{variants.SMOOTHING}' not in name]
+    other = [name for name in new + transfer.unused if HEAD not in name.split('/')]
     if other:
         raise InputError(
             f'the checkpoint {path} holds {config.model.variant}, width {config.model.width:g}, '

@@ -39,12 +39,11 @@ def write(path: epath.Path, network: Converted) -> None:
         network: its configuration and variables.
 
     Raises:
+        InputError: a file of weights cannot hold the network.
         OSError: a file cannot be written.
     """
-    config, variables = network
-    kind = tasks.kind_of(config).network
-    state_dict = weights.to_torch(config.model.variant, variables, kind)
-    content = safetensors.numpy.save(state_dict, metadata={'format': 'pt'})
+    config = network.config
+    content = safetensors.numpy.save(network.state_dict(), metadata={'format': 'pt'})
     (path / WEIGHTS).write_bytes(content)
     files.write_json(
         path / CONFIG,

@@ -157,6 +157,7 @@ def make_card(
         'width': model.width,
         'first_block': model.first_block,
         'stride_in': model.stride_in,
+        'degridding': model.degridding,
         'stride': model.table.stride,
         'step': source.step,
         'num_classes': model.num_classes,

@@ -61,6 +61,7 @@ def describe(
     width: float = 1.0,
     first_block: str = 'paper',
     stride_in: str = '3x3',
+    degridding: str = 'own',
 ) -> Description:
     """Prints the table of a network, and returns it: see `description`, whose arguments it takes.
 
@@ -82,7 +83,13 @@ def describe(
         <drn_d_22: 22 layers, 16,393,752 parameters>
     """
     found = description(
-        variant, size, num_classes, width=width, first_block=first_block, stride_in=stride_in
+        variant,
+        size,
+        num_classes,
+        width=width,
+        first_block=first_block,
+        stride_in=stride_in,
+        degridding=degridding,
     )
     print(found)
     return found
@@ -96,6 +103,7 @@ def description(
     width: float = 1.0,
     first_block: str = 'paper',
     stride_in: str = '3x3',
+    degridding: str = 'own',
 ) -> Description:
     """Describes every level of a network: channels, stride, dilation, receptive field and cost.
 
@@ -109,7 +117,7 @@ def description(
         size: side of the square image in pixels, or height and width.
         num_classes: at least 0; 0 leaves out the head.
         width: a multiple of all channel counts, above 0.
-        first_block, stride_in: see `variants.lookup`.
+        first_block, stride_in, degridding: see `variants.lookup`.
 
     Returns:
         Rows from the image to the classes, which print as a table.
@@ -123,8 +131,20 @@ def description(
 
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, figure 5.
     """
+    table = variants.lookup(variant, width, first_block, stride_in, degridding)
+    return of_table(table, size, num_classes)
+
+
+def of_table(
+    table: variants.Variant, size: int | Sequence[int] = 224, num_classes: int = 1000
+) -> Description:
+    """Describes a network as `description` does, given its row of the table.
+
+    Example:
+        >>> of_table(variants.lookup('drn_a_18')).total.stride
+        8
+    """
     walk = _Walk(*_size(size))
-    table = variants.lookup(variant, width, first_block, stride_in)
     rows = [walk.row(table.stem.level or 'stem', 1, [table.stem.expand()])]
     if table.stem.pooled:
         walk.step(kernel_size=3, stride=2)
@@ -139,7 +159,7 @@ def description(
                 multiply_accumulates=table.outputs * classes,
             )
         )
-    return Description(variant, _size(size), tuple(rows))
+    return Description(table.name, _size(size), tuple(rows))
 
 
 class _Walk:
@@ -159,6 +179,10 @@ class _Walk:
         layers = parameters = macs = 0
         for block in blocks:
             for conv in block.convs:
+                if conv.smoothing:
+                    self.step(conv.smoothing)
+                    parameters += conv.smoothing**2
+                    macs += self.height * self.width * conv.smoothing**2 * conv.inputs
                 self.step(conv.kernel_size, conv.stride, conv.dilation)
                 layers += 1
                 parameters += _parameters(conv)

@@ -89,6 +89,8 @@ def _fold_block(block, options, params, stats):
     for conv in block.convs:
         norm = conv.norm_name
         folded[conv.name] = _fold_conv(conv, options, params[conv.name], params[norm], stats[norm])
+        if conv.smoothing:
+            folded[conv.smoothing_name] = params[conv.smoothing_name]
     if 'shortcut' in params:
         params, stats = params['shortcut'], stats['shortcut']
         folded['shortcut'] = {

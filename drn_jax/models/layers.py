@@ -11,6 +11,7 @@ from drn_jax.models import convolutions, variants
 from drn_jax.ops import winograd
 from drn_jax.ops.conv import dilated_conv
 from drn_jax.ops.phases import SpaceToBatchMap
+from drn_jax.ops.smoothing import smooth
 
 # N(0, sqrt(2 / (k * k * outputs))): He and others, Delving deep into rectifiers, 2015, section 2.2.
 HE_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
@@ -127,6 +128,32 @@ def normalize(
     return x.map(lambda array: norm(array, mask=x.inside() if train else None))
 
 
+class Smoothing(nn.Module):
+    """One kernel that smooths every channel alike, at first the identity.
+
+    It mixes the phases that a dilated convolution after it keeps apart.
+
+    Attributes:
+        size: side of the kernel, odd.
+
+    Source: Wang and Ji, Smoothed dilated convolutions for improved dense prediction, 2018,
+    separable and shared convolutions.
+    """
+
+    size: int
+
+    @nn.compact
+    def __call__(self, x: SpaceToBatchMap) -> SpaceToBatchMap:
+        """[B, H, W, C] -> [B, H, W, C], not sorted into phases."""
+        taps = self.param('taps', _identity, (self.size, self.size))
+        return x.sorted(1).map(lambda images: smooth(images, taps))
+
+
+def _identity(key, shape):
+    del key
+    return jnp.zeros(shape).at[shape[0] // 2, shape[1] // 2].set(1.0)
+
+
 class ConvNorm(nn.Module):
     """Convolution and batch normalization: the projection of a shortcut."""
 
@@ -156,6 +183,8 @@ class Block(nn.Module):
         y = x
         for i, conv in enumerate(self.spec.convs):
             y = y.map(nn.relu) if i > 0 else y
+            if conv.smoothing:
+                y = Smoothing(conv.smoothing, name=conv.smoothing_name)(y)
             y = Conv(conv, self.options, name=conv.name)(y, train)
             y = normalize(conv.norm_name, y, self.options, train)
         if self.spec.residual:

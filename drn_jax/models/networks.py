@@ -29,6 +29,7 @@ class Network(nn.Module):
     dtype: str = 'float32'
     first_block: str = 'paper'
     stride_in: str = '3x3'
+    degridding: str = 'own'
     rematerialize: tuple[str, ...] = ()
     convolution: str = 'auto'
     platform: str = ''  # for which 'auto' chooses; '' is the default device's
@@ -44,7 +45,9 @@ class Network(nn.Module):
     @property
     def table(self) -> variants.Variant:
         """The network's row: stem, levels, stride."""
-        return variants.lookup(self.variant, self.width, self.first_block, self.stride_in)
+        return variants.lookup(
+            self.variant, self.width, self.first_block, self.stride_in, self.degridding
+        )
 
     def setup(self) -> None:
         self.stem = layers.Block(self.table.stem.expand(), self.options)
@@ -153,6 +156,7 @@ def create_model(
     rematerialize: Sequence[str] = (),
     convolution: str = 'auto',
     stride_in: str = '3x3',
+    degridding: str = 'own',
 ) -> Network:
     """Creates a network; its variables come from `init`, `from_torch` or a checkpoint.
 
@@ -171,6 +175,8 @@ def create_model(
             `models.convolutions`). Variables serve all of them.
         stride_in: '3x3' or, in ResNets and DRN-A with bottlenecks, '1x1', where weights of Keras,
             Caffe and He et al. have the stride; see `variants.lookup`.
+        degridding: 'own' or, in dilated networks, another way against gridding than the variant's:
+            'none', 'levels_residual', 'levels', 'smooth' or 'hdc'; see `variants.lookup`.
 
     Returns:
         A Linen module with methods `__call__`, `class_maps` and `levels`, and with these
@@ -192,7 +198,7 @@ def create_model(
 
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, and the authors' release.
     """
-    table = variants.lookup(variant, width, first_block, stride_in)
+    table = variants.lookup(variant, width, first_block, stride_in, degridding)
     levels = [level.name for level in table.levels]
     classes = variants.whole_number('num_classes', num_classes, least=0)
     if task not in TASKS:
@@ -214,6 +220,7 @@ def create_model(
         _dtype_name(dtype),
         first_block,
         stride_in,
+        degridding,
         tuple(rematerialize),
         convolution,
     )

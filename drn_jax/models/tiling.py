@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from drn_jax.models.descriptions import description
+from drn_jax.models import descriptions
 from drn_jax.models.networks import Network
 
 
@@ -23,7 +23,7 @@ def halo_px(model: Network) -> int:
         >>> halo_px(create_model('drn_c_26'))  # half of 581, rounded up to a multiple of 8
         296
     """
-    row = description(model.variant, first_block=model.first_block, stride_in=model.stride_in).total
+    row = descriptions.of_table(model.table).total
     return -(-row.receptive_field // (2 * row.stride)) * row.stride
 
 

@@ -11,6 +11,10 @@ import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
+# Ways to keep dilated levels from gridding; 'own' is the variant's.
+DEGRIDDING = ('own', 'none', 'levels_residual', 'levels', 'smooth', 'hdc')
+SMOOTHING = 'smoothing'  # what is smoothed by a kernel is called 'smoothing1' where it is 'conv1'
+
 
 class Conv(NamedTuple):
     """One convolution; a batch normalization of the same width follows it."""
@@ -21,11 +25,17 @@ class Conv(NamedTuple):
     outputs: int
     stride: int = 1
     dilation: int = 1
+    smoothing: int = 0  # side of the kernel that smooths its input; 0: nothing does
 
     @property
     def norm_name(self) -> str:
         """Name of the batch normalization."""
         return self.name.replace('conv', 'bn')
+
+    @property
+    def smoothing_name(self) -> str:
+        """Name of what smooths its input."""
+        return self.name.replace('conv', SMOOTHING)
 
 
 class Block(NamedTuple):
@@ -67,6 +77,7 @@ class Level(NamedTuple):
     # In the first block: of the convolution that strides (or did in the ResNet), and of the others.
     first_dilations: tuple[int, int]
     residual: bool  # blocks have the shortcut
+    degridding: str = ''  # inside the blocks: 'smooth', 'hdc' or nothing
 
     @property
     def name(self) -> str:
@@ -86,6 +97,10 @@ class Level(NamedTuple):
         kind = KINDS[self.kind]
         stride = self.stride if index == 0 else 1
         special, usual = self.first_dilations if index == 0 else (self.dilation, self.dilation)
+        dilations = [special if i == kind.strided else usual for i in range(len(kind.conv_names))]
+        if self.degridding == 'hdc':
+            dilations = self._hybrid_dilations(index)
+        smooth = self.degridding == 'smooth'
         widths = (inputs, *[self.channels] * (len(kind.kernel_sizes) - 1), self.outputs)
         convs = tuple(
             Conv(
@@ -94,7 +109,8 @@ class Level(NamedTuple):
                 widths[i],
                 widths[i + 1],
                 stride=stride if i == kind.strided else 1,
-                dilation=1 if size == 1 else special if i == kind.strided else usual,
+                dilation=1 if size == 1 else dilations[i],
+                smoothing=2 * dilations[i] - 1 if smooth and size > 1 and dilations[i] > 1 else 0,
             )
             for i, (name, size) in enumerate(zip(kind.conv_names, kind.kernel_sizes))
         )
@@ -103,6 +119,18 @@ class Level(NamedTuple):
         return Block(
             f'{kind.name}{index}', convs, self.residual, projection if len(convs) > 1 else None
         )
+
+    def _hybrid_dilations(self, index: int) -> list[int]:
+        """Dilations d - 1, d, d + 1, d - 1, ... of the 3x3 convolutions; d where no three are left.
+
+        Source: Wang and others, Understanding convolution for semantic segmentation, 2018,
+        'Dilation-RF'.
+        """
+        sizes = KINDS[self.kind].kernel_sizes
+        of_block, own = sizes.count(3), iter(range(sizes.count(3)))
+        places = [index * of_block + (next(own) if size == 3 else 0) for size in sizes]
+        threes = self.blocks * of_block // 3 * 3
+        return [self.dilation + (place % 3 - 1 if place < threes else 0) for place in places]
 
 
 class Stem(NamedTuple):
@@ -230,7 +258,11 @@ def list_models() -> list[str]:
 
 
 def lookup(
-    name: str, width: float = 1.0, first_block: str = 'paper', stride_in: str = '3x3'
+    name: str,
+    width: float = 1.0,
+    first_block: str = 'paper',
+    stride_in: str = '3x3',
+    degridding: str = 'own',
 ) -> Variant:
     """Finds a variant in the table.
 
@@ -244,11 +276,20 @@ def lookup(
     Caffe and Keras ("v1"). Where DRN-A dilates instead, nothing of a 'v1' block came after a stride
     but its 3x3, which then takes the level's own dilation.
 
+    `degridding` is a choice in dilated networks, about the levels up to the one of the largest
+    dilation and what follows them, whatever the variant has there itself: 'none', nothing (as in
+    DRN-A); 'levels_residual', a level of dilation 2 and one of dilation 1, a basic block each (as
+    in DRN-B); 'levels', the same without shortcuts (as in DRN-C); 'smooth', nothing, but before
+    each convolution of dilation d its input is smoothed by one kernel of 2 d - 1 taps a side, which
+    all channels share and which begins as the identity; 'hdc', nothing, but the 3x3 convolutions
+    of a level of dilation d take d - 1, d, d + 1 in turn, and d where no three are left.
+
     Args:
         name: one of `list_models()`.
         width: a multiple of all channel counts, above 0.
         first_block: 'paper' or 'release'.
         stride_in: '3x3' or '1x1'.
+        degridding: 'own', 'none', 'levels_residual', 'levels', 'smooth' or 'hdc'.
 
     Returns:
         The variant's record.
@@ -263,7 +304,10 @@ def lookup(
         (2, 4)
 
     Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, figure 5 and equations 2 to
-    4; the D models and 'release' are those of the authors' code.
+    4; the D models and 'release' are those of the authors' code. 'smooth': Wang and Ji, Smoothed
+    dilated convolutions for improved dense prediction, 2018, separable and shared convolutions;
+    'hdc': Wang and others, Understanding convolution for semantic segmentation, 2018, the setting
+    'Dilation-RF'.
     """
     if name not in _TABLE:
         raise ValueError(f'variant {name!r} is unknown; known: {", ".join(list_models())}')
@@ -286,6 +330,8 @@ def lookup(
             )
         kind = 'bottleneck_v1'
     levels = tuple(_levels(family, kind, blocks, first_block))
+    if degridding != 'own':
+        levels = _degrid(name, levels, degridding)
     return _widen(Variant(name, family_name, family.stem, levels), width)
 
 
@@ -301,6 +347,29 @@ def _levels(
             first = (before, dilation) if first_block == 'paper' else (1, 1)
         yield Level(number, own or kind, count, channels, stride, dilation, first, residual)
         before, number = dilation, number + 1
+
+
+def _degrid(name: str, levels: tuple[Level, ...], degridding: str) -> tuple[Level, ...]:
+    if degridding not in DEGRIDDING:
+        raise ValueError(f'degridding {degridding!r} is unknown; allowed: {", ".join(DEGRIDDING)}')
+    largest = max(level.dilation for level in levels)
+    if largest == 1:
+        raise ValueError(
+            f'degridding {degridding!r} is a choice in dilated networks only; '
+            f"leave it at 'own' for {name!r}"
+        )
+    dilated = [level.number for level in levels if level.dilation == largest]
+    kept = [level for level in levels if level.number <= max(dilated)]
+    if degridding in ('smooth', 'hdc'):
+        return tuple(
+            level._replace(degridding=degridding) if level.dilation > 1 else level for level in kept
+        )
+    last, shortcuts = kept[-1], degridding == 'levels_residual'
+    added = [
+        Level(last.number + i, 'basic', 1, last.channels, 1, dilation, (dilation,) * 2, shortcuts)
+        for i, dilation in ((1, 2), (2, 1))
+    ]
+    return tuple(kept if degridding == 'none' else [*kept, *added])
 
 
 def _widen(variant: Variant, width: float) -> Variant:

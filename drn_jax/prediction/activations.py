@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from drn_jax.distributed import memory
-from drn_jax.models.descriptions import description
+from drn_jax.models import descriptions
 from drn_jax.models.networks import Network
 from drn_jax.pictures import overlays
 from drn_jax.prediction import classification, inputs, maps
@@ -83,8 +83,7 @@ def strides_of(model: Network) -> dict[str, int]:
         >>> strides['level2'], strides['entering'], strides['level6'], strides['scores']
         (2, 4, 8, 8)
     """
-    rows = description(model.variant, first_block=model.first_block, stride_in=model.stride_in).rows
-    strides = {row.level: row.stride for row in rows}
+    strides = {row.level: row.stride for row in descriptions.of_table(model.table).rows}
     pool = 2 if model.table.stem.pooled else 1
     return strides | {'entering': strides['level2'] * pool, 'scores': model.table.stride}
 

@@ -127,6 +127,7 @@ def create_network(config: ml_collections.ConfigDict) -> networks.Network:
             dtype=model.dtype,
             first_block=model.first_block,
             stride_in=model.stride_in,
+            degridding=model.degridding,
             rematerialize=model.rematerialize,
             convolution=model.convolution,
         )

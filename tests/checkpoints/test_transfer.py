@@ -56,6 +56,17 @@ def test_another_backbone_is_refused(run):
         transfer.start_from(restore.find(run), initial)
 
 
+def test_smoothing_kernels_may_be_new(tmp_path):
+    save(tmp_path, config_of(**{'model.variant': 'drn_a_18'}), (7, None))
+    for degridding, new in (('none', 0), ('smooth', 7)):
+        config = config_of(**{'model.variant': 'drn_a_18', 'model.degridding': degridding})
+        _, report = transfer.start_from(restore.find(tmp_path), state_of(config).variables)
+        assert len(report.new) == new and not report.unused
+    config = config_of(**{'model.variant': 'drn_a_18', 'model.degridding': 'levels'})
+    with refused('config.init_from', restore.find(tmp_path), match='which is another network'):
+        transfer.start_from(restore.find(tmp_path), state_of(config).variables)
+
+
 def one_step(**changes):
     """Variables before and after one step of the tiny network."""
     config = tiny.tiny_config()

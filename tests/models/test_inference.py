@@ -48,6 +48,15 @@ def test_algorithms_answer_the_same(variant, convolution):
     assert_close(jax.jit(fast.apply)(folded, images), wanted)
 
 
+@pytest.mark.parametrize('degridding, convolution', [('smooth', 'phase'), ('hdc', 'winograd')])
+def test_other_ways_against_gridding(degridding, convolution):
+    model, variables, images = network('drn_a_18', degridding=degridding, convolution=convolution)
+    native = model.clone(convolution='native').apply(variables, images)
+    assert_close(jax.jit(model.apply)(variables, images), native)
+    fast, folded = drn_jax.optimize_for_inference(model, variables)
+    assert_close(jax.jit(fast.apply)(folded, images), native)
+
+
 def test_segmentation_and_bfloat16():
     model, variables, images = network('drn_d_22', task='segmentation', dtype='bfloat16')
     fast, folded = drn_jax.optimize_for_inference(model, variables)

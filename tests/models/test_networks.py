@@ -9,6 +9,8 @@ from fills import random_variables, shapes
 from jax.extend.core import jaxprs_in_params
 
 import drn_jax
+from drn_jax.models import layers
+from drn_jax.ops.phases import SpaceToBatchMap
 
 
 def tiny(variant, **options):
@@ -297,9 +299,9 @@ def reach(model, field):
     variables = jax.tree.map_with_path(
         lambda path, leaf: np.full(
             leaf.shape,
-            {'kernel': 1 / np.prod(leaf.shape[:3])}.get(
-                path[-1].key, path[-1].key in ('scale', 'var')
-            ),
+            1 / np.prod(leaf.shape[:3])
+            if path[-1].key in ('kernel', 'taps')
+            else path[-1].key in ('scale', 'var'),
             np.float32,
         ),
         shapes(model),
@@ -338,6 +340,41 @@ def test_receptive_field_by_gradients(variant, first_block):
     first, last, expected = reach(model, field)
     assert last - first + 1 == field
     assert first == expected
+
+
+@pytest.mark.parametrize('degridding', ['levels', 'smooth', 'hdc'])
+def test_receptive_field_with_other_ways_against_gridding(degridding):
+    model = tiny('drn_a_18', num_classes=0, degridding=degridding)
+    field = drn_jax.describe('drn_a_18', degridding=degridding).total.receptive_field
+    first, last, expected = reach(model, field)
+    assert (last - first + 1, first) == (field, expected)
+
+
+def test_smoothing_begins_as_the_identity():
+    plain, smooth = (tiny('drn_a_18', degridding=degridding) for degridding in ('none', 'smooth'))
+    variables, sides = random_variables(plain), []
+
+    def add(path, leaf):
+        found = variables
+        if path[-1].key == 'taps':
+            sides.append(len(leaf))
+            module = layers.Smoothing(len(leaf))
+            return module.init(jax.random.key(0), SpaceToBatchMap.of(jnp.ones((1, 2, 2, 1))))[
+                'params'
+            ]['taps']
+        for part in path:
+            found = found[part.key]
+        return found
+
+    smoothed = jax.tree.map_with_path(add, shapes(smooth))
+    assert sorted(sides) == [3, 3, 3, 3, 7, 7, 7]
+    images = jax.random.normal(jax.random.key(0), (2, 40, 40, 3))
+    np.testing.assert_allclose(
+        jax.jit(smooth.apply)(smoothed, images),
+        jax.jit(plain.apply)(variables, images),
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 def test_rematerialized_levels_give_the_same_numbers():

@@ -115,6 +115,63 @@ def test_only_the_first_block_is_special():
     ]
 
 
+def dilations(variant, **options):
+    """Dilations of the 3x3 convolutions, by level."""
+    return {
+        level.name: [
+            conv.dilation for block in blocks for conv in block.convs if conv.kernel_size == 3
+        ]
+        for level, blocks in variants.lookup(variant, **options).expand()
+        if level.dilation > 1
+    }
+
+
+@pytest.mark.parametrize(
+    'variant, own', [('drn_a_34', 'none'), ('drn_b_42', 'levels_residual'), ('drn_c_42', 'levels')]
+)
+def test_the_paper_s_ways_against_gridding_are_those_of_its_networks(variant, own):
+    assert variants.lookup(variant, 0.25, degridding=own) == variants.lookup(variant, 0.25)
+
+
+def test_a_way_against_gridding_replaces_that_of_the_variant():
+    found = {
+        name: variants.lookup(f'drn_{name}', degridding='levels').levels
+        for name in ('b_26', 'c_26', 'a_18')
+    }
+    assert found['b_26'] == found['c_26']
+    assert found['a_18'][-2:] == found['c_26'][-2:]
+    assert found['a_18'][:-2] == variants.lookup('drn_a_18').levels
+    assert column('drn_d_24', 'number', degridding='none') == [1, 2, 3, 4, 5, 6]
+    # After bottlenecks: 2048 channels go in, basic blocks of 512 follow.
+    (block,) = variants.lookup('drn_a_50', degridding='levels').levels[-2].expand(2048)
+    assert [conv[:4] for conv in block.convs] == [
+        ('conv1', 3, 2048, 512),
+        ('conv2', 3, 512, 512),
+    ]
+
+
+def test_hybrid_dilations_are_those_of_the_paper():
+    # Wang et al. 2018: threes of 1, 2, 3 and two blocks of 2 among the 23; 3, 4, 5 among the 3.
+    assert dilations('drn_d_105', degridding='hdc') == {
+        'level5': [1, 2, 3] * 7 + [2, 2],
+        'level6': [3, 4, 5],
+    }
+    assert dilations('drn_a_18', degridding='hdc') == {
+        'level5': [1, 2, 3, 2],
+        'level6': [3, 4, 5, 4],
+    }
+
+
+def test_smoothing_kernels_reach_from_tap_to_tap():
+    smoothing = {
+        level.name: [conv.smoothing for block in blocks for conv in block.convs]
+        for level, blocks in variants.lookup('drn_a_50', degridding='smooth').expand()
+    }
+    assert smoothing['level4'] == [0, 0, 0] * 4
+    assert smoothing['level5'] == [0, 0, 0] + [0, 3, 0] * 5  # the first keeps dilation 1
+    assert smoothing['level6'] == [0, 3, 0] + [0, 7, 0] * 2
+
+
 def test_bottleneck_strides_and_dilates_in_the_middle():
     block, *_ = variants.lookup('resnet_50').levels[1].expand(256)
     assert block.convs == (
@@ -146,6 +203,15 @@ def test_width_scales_every_level():
             "leave it at 'paper' for 'drn_c_26'",
         ),
         (('resnet_18', 1.0, 'release'), 'is a choice in drn_a variants only'),
+        (
+            ('drn_a_18', 1.0, 'paper', '3x3', 'rough'),
+            "degridding 'rough' is unknown; allowed: own, none, levels_residual, levels, smooth, ",
+        ),
+        (
+            ('resnet_18', 1.0, 'paper', '3x3', 'hdc'),
+            "degridding 'hdc' is a choice in dilated networks only; leave it at 'own' for "
+            "'resnet_18'",
+        ),
         (('drn_c_26', 0), 'width 0 must be a number above 0'),
         (('drn_c_26', -1.5), 'width -1.5 must be a number above 0'),
         (('drn_c_26', float('nan')), 'width nan must be a number above 0'),
