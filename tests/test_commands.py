@@ -80,6 +80,9 @@ def test_nothing_is_published_for_other_data_and_widths():
     config.model.width = 0.5
     assert tasks.published_metrics(config) == {}
     assert tasks.published_metrics(recipes.digit_scenes()) == {}
+    config = recipes.classification()
+    config.model.degridding = 'none'
+    assert tasks.published_metrics(config) == {}
 
 
 def test_overrides_keep_the_type_of_the_field():

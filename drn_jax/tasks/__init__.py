@@ -137,8 +137,8 @@ def published_metrics(config: ml_collections.ConfigDict) -> dict[str, float]:
     """Finds the published metrics of a configuration.
 
     Args:
-        config: uses `task`, `data.name`, `data.validation_split`, `model.variant` and
-            `model.width`.
+        config: uses `task`, `data.name`, `data.validation_split` and, of `model`, `variant`,
+            `width` and `degridding`.
 
     Returns:
         Fractions in [0, 1], named as in reports; empty where nothing was published.
@@ -151,11 +151,12 @@ def published_metrics(config: ml_collections.ConfigDict) -> dict[str, float]:
     """
     tables = kind_of(config).published
     data = config.data.name.split(':')[0].split('/')[0]
-    other = config.model.width != 1 or config.data.validation_split != 'validation'
-    if other or data not in tables:
+    model = config.model
+    other = model.width != 1 or model.degridding != 'own'
+    if other or config.data.validation_split != 'validation' or data not in tables:
         return {}
     names, table = tables[data]
-    percents = table.get(config.model.variant, ())
+    percents = table.get(model.variant, ())
     return {name: round(number / 100, 6) for name, number in zip(names, percents)}
 
 
