@@ -33,7 +33,8 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         {path of the image without suffix: float32 [N, 4]}, y0 x0 y1 x1, upper ends exclusive.
 
     Raises:
-        InputError: the file is missing, cut off or damaged, or holds no boxes.
+        InputError: the file is missing, cut off or damaged, or holds no boxes, or fractions of the
+            image.
     """
     file = epath.Path(path)
     found: dict[str, list] = collections.defaultdict(list)
@@ -55,6 +56,7 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     arrays = {name: np.array(boxes, np.float32) for name, boxes in found.items() if boxes}
     if not arrays:
         raise InputError(f'{path} holds no boxes; give {ARCHIVES["validation"]}', path=path)
+    _check_pixels(path, np.concatenate(list(arrays.values())) - (0, 0, 1, 1))
     return arrays
 
 
@@ -157,14 +159,19 @@ def read_csv(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         found[image].append(box)
     if not found:
         raise InputError(f'{path} holds no boxes; a line is image,x0,y0,x1,y1 in pixels', path=path)
-    every = np.array([box for boxes in found.values() for box in boxes])
-    if every.min() >= 0 and every.max() <= 1 and (every % 1).any():
+    arrays = {image: np.array(boxes, np.float32) for image, boxes in found.items()}
+    _check_pixels(path, np.concatenate(list(arrays.values())))
+    return arrays
+
+
+def _check_pixels(path, boxes):
+    """Refuses boxes that are all within the first pixel, and not all of it: fractions."""
+    if boxes.min() >= 0 and boxes.max() <= 1 and (boxes % 1).any():
         raise InputError(
-            f'{path} holds fractions of the image, such as {every[0].max():g}; multiply x0 and x1 '
-            'with the width and y0 and y1 with the height of each image, for pixels',
+            f'{path} holds fractions of the image, such as {boxes[boxes % 1 > 0][0]:.4g}; multiply '
+            'x with the width and y with the height of each image, for pixels',
             path=path,
         )
-    return {image: np.array(boxes, np.float32) for image, boxes in found.items()}
 
 
 def _name_and_box(line):

@@ -31,7 +31,7 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
         uint8 [H, W, 3], RGB.
     """
     image = tf.cond(
-        is_upright_jpeg(encoded),
+        is_plain_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT),
         lambda: _decode_other(encoded, 3, image_files.read_image),
     )
@@ -52,9 +52,18 @@ def decode_map(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(label, [None, None, 1])[..., 0]
 
 
-def is_upright_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns whether a file is a JPEG file whose EXIF data do not turn it, bool []."""
-    return tf.io.is_jpeg(encoded) & ~_holds(tf.strings.substr(encoded, 0, _HEAD), _TURNING_EXIF)
+def is_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns whether a file is a JPEG file that EXIF data do not turn, and not CMYK, bool [].
+
+    Without a marker of Adobe's, TensorFlow would take CMYK for the inverse of what viewers take it
+    for.
+    """
+    head = tf.strings.substr(encoded, 0, _HEAD)
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: ~_holds(head, _TURNING_EXIF) & (tf.io.extract_jpeg_shape(encoded)[2] < 4),
+        lambda: False,
+    )
 
 
 def _decode_other(encoded, channels, read):

@@ -191,10 +191,16 @@ def test_files_that_macos_adds_are_left_out(tmp_path):
 def test_fractions_of_the_image_are_refused(tmp_path):
     path = tmp_path / 'boxes.csv'
     path.write_text('0.jpg,0,0,1,1\n1.jpg,0.25,0.1,0.75,1\n')
-    with refused(path=path, match='holds fractions of the image, .* multiply x0 and x1 with the'):
+    with refused(path=path, match='holds fractions of the image, such as 0.1; multiply x with the'):
         box_files.read_csv(path)
     path.write_text('0.jpg,0,0,1,1\n1.jpg,0.25,0.1,7.75,1\n')  # some of several pixels
     assert set(box_files.read_csv(path)) == {'0', '1'}
+    path = tmp_path / VALIDATION
+    path.write_bytes(gzip.compress(tar({'val/1.xml': xml('1', [(0.1, 0.25, 1, 0.75)])})))
+    with refused(path=path, match='holds fractions of the image, such as 0.25; multiply x with'):
+        box_files.read_archive(path)
+    path.write_bytes(gzip.compress(tar({'val/1.xml': xml('1', [(0, 0, 1, 1)])})))  # of two pixels
+    assert_boxes(box_files.read_archive(path), {'val/1': [[0, 0, 2, 2]]})
 
 
 def test_two_images_of_one_name_are_refused(tmp_path):
