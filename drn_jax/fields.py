@@ -138,8 +138,8 @@ FIELDS = (
         _row('crop', True, 'False: whole images, resized to image_size'),
         _row('crop_area', (0.08, 1.0), "training crops: fraction of the image's area", _ABOVE_0, 1,
              length=2, rising=True, unit=100),
-        _row('crop_ratio', (3 / 4, 4 / 3), 'training crops: width by height', _ABOVE_0, 1e9,
-             length=2, rising=True),
+        _row('crop_ratio', (3 / 4, 4 / 3), 'training crops: width by height', _ABOVE_0, 64,
+             length=2, rising=True, unit=100),
         _row('resize_px', 256, 'shorter side in evaluation, before the central crop', 1),
         _row('boxes', '',
              'localization on ImageNet: directory of its box archives, or a CSV file'),
@@ -151,7 +151,7 @@ FIELDS = (
              'data_dir/prepared', resume=True),
         _row('crop_px', 896, 'side of the training crops', 1),
         _row('scale', (1.0, 1.0), 'training images are resized by a factor between these',
-             _ABOVE_0, 100, length=2, rising=True),
+             _ABOVE_0, 16, length=2, rising=True, unit=100),
         _row('rotation_degrees', 0, 'training images are turned by up to so many', 0, 180),
         _row('evaluation_size', (0, 0),
              'height and width to resize to; (0, 0): images as they are', 0, length=2,
@@ -164,8 +164,9 @@ FIELDS = (
         'augmentation.',
         _row('mirror', True, 'half of the training images are'),
         _row('color_jitter', (0.5, 1.5), 'factors of brightness, contrast, color; (1, 1) is none',
-             0, 1e9, length=2, rising=True, old_name='augmentation.colour_factors'),
-        _row('lighting', 0.1, "standard deviation along ImageNet's color axes; 0 is none", 0, 1e9),
+             0, 16, length=2, rising=True, unit=100, old_name='augmentation.colour_factors'),
+        _row('lighting', 0.1, "standard deviation along ImageNet's color axes; 0 is none", 0, 10,
+             unit=255),
     ),
     Field('loss.label_smoothing', 0.0, "fraction of the target's weight that all classes share",
           0, math.nextafter(1, 0), unit=100, labels='classes'),
@@ -216,7 +217,7 @@ FIELDS = (
     *_section(
         'evaluation.',
         _row('scales', (1.0,), "multiples of the image's size whose answers are combined",
-             _ABOVE_0, 100),
+             _ABOVE_0, 16, unit=100),
         _row('mirror', False, 'with the answers for the mirror image'),
         _row('classes', (), "those of the network that the data set has, filled in; (): all"),
         _row('tile_px', 0, 'side of tiles that are computed one by one; 0: whole images', 0),
@@ -480,9 +481,15 @@ def check_same_network(
         config: the configuration to use it with.
 
     Raises:
-        InputError: a field of the network differs; the differences are listed.
+        InputError: a field of the network differs, or its classes have another order; the
+            differences are listed.
     """
-    found = differences(stored, config, lambda field: field.of_network)
+    ordered = sorted(stored.data.class_names) == sorted(config.data.class_names)
+    found = differences(
+        stored,
+        config,
+        lambda field: field.of_network or ordered and field.name == 'data.class_names',
+    )
     if found:
         raise InputError(
             f'the network of a checkpoint cannot be changed: {"; ".join(found)}',

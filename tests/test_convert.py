@@ -150,7 +150,7 @@ def test_the_entry_of_a_file_is_chosen(tmp_path, caplog):
         heads[len(heads)] = drn_jax.load(output)[1]['params']['head']['kernel']
     np.testing.assert_array_equal(heads[0], heads[1])
     np.testing.assert_array_equal(2 * heads[0], heads[2])
-    assert caplog.text.count('state_dict was taken; --entry chooses another') == 1
+    assert caplog.text.count('state_dict was taken; --entry of convert') == 1
 
 
 def test_the_first_block_is_chosen(tmp_path, capsys):
@@ -202,11 +202,11 @@ def test_a_file_of_weights_cannot_tell_degridding(tmp_path):
 
 
 def test_without_a_variant_those_that_fit_are_named(tmp_path, c_26):
-    with refused('--variant', c_26, match='fits drn_b_26 and drn_c_26, add --variant with the one'):
+    with refused('--variant', c_26, match='fits drn_b_26 and drn_c_26; convert it with --var'):
         convert_file(tmp_path, c_26)
     none = tmp_path / 'a.safetensors'
     weight_files.write(str(none), {'a': np.zeros(3, np.float32)})
-    with refused('--variant', none, match='fits no variant$'):
+    with refused('--variant', none, match='fits no variant: it holds a; convert it with --var'):
         convert_file(tmp_path, none)
     assert os.listdir(tmp_path) == ['a.safetensors']
 

@@ -65,6 +65,9 @@ def test_the_configs_pass(path):
         ('data.mean', (-1.0, 0.5, 0.5), 'it must be at least 0 and at most 1$'),
         ('data.std', (58.395, 57.12, 57.375), 'at most 1; .* by 255: 0.229, 0.224, 0.225$'),
         ('data.crop_area', (8, 100), 'percents are divided by 100: 0.08, 1$'),
+        ('data.crop_ratio', (75.0, 133.0), 'percents are divided by 100: 0.75, 1.33$'),
+        ('augmentation.color_jitter', (50.0, 150.0), 'percents are divided by 100: 0.5, 1.5$'),
+        ('augmentation.lighting', 25.5, 'white being 255 are divided by 255: 0.1$'),
         ('data.max_unreadable_fraction', 5.0, 'percents are divided by 100: 0.05$'),
         ('loss.label_smoothing', 10.0, 'percents are divided by 100: 0.1$'),
         ('seed', 2**63, 'config.seed is 9223372036854775808; .* at most 4294967295$'),
@@ -89,6 +92,14 @@ def test_colors_are_bytes(palette):
     config = recipes.segmentation()
     config.data.palette = palette
     with refused('config.data.palette', match='whole numbers from 0 to 255$'):
+        fields.check(config)
+
+
+@pytest.mark.parametrize('field', ['data.scale', 'evaluation.scales'])
+def test_scales_are_no_percents(field):
+    config = recipes.segmentation()
+    config.update_from_flattened_dict({field: (50.0, 100.0)})
+    with refused(f'config.{field}', match='at most 16; percents are divided by 100: 0.5, 1$'):
         fields.check(config)
 
 

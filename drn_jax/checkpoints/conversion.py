@@ -7,7 +7,7 @@ import ml_collections
 
 from drn_jax import cityscapes, imagenet_classes, paths, tasks
 from drn_jax.checkpoints import keras_files, pretrained, weight_files
-from drn_jax.errors import InputError, as_input_error
+from drn_jax.errors import InputError, as_input_error, some
 from drn_jax.models import torch_names, variants, weights
 from drn_jax.reporting import progress
 
@@ -84,12 +84,14 @@ def convert(
     if not variant:
         variant, *others = weights.fitting_variants(state_dict) or ['']
         if others or not variant:
+            fits = (
+                f'{" and ".join([variant, *others])}; convert it with --variant, the one you mean'
+                if variant
+                else f'no variant: it holds {some(state_dict)}; convert it with --variant, the one '
+                'that it should be, to see what differs'
+            )
             raise InputError(
-                f'--variant is missing; {path} fits '
-                f'{" and ".join([variant, *others]) if variant else "no variant"}'
-                f'{", add --variant with the one you mean" if others else ""}',
-                field='--variant',
-                path=path,
+                f'--variant is missing; {path} fits {fits}', field='--variant', path=path
             )
     if wrappers := {name.removesuffix(torch_names.bare(name)) for name in state_dict} - {''}:
         progress.say(f'{path}: taken off the names of its weights: {", ".join(sorted(wrappers))}')

@@ -6,6 +6,7 @@ else `drn_jax` in the user's cache directory.
 
 import contextlib
 import hashlib
+import logging
 import os
 import pathlib
 import re
@@ -18,11 +19,13 @@ from etils import epath
 
 from drn_jax import paths
 from drn_jax.checkpoints import conversion, downloads, hub, pretrained, weight_files, weight_folders
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, one_line
 from drn_jax.reporting import progress
 
 NAMED, HUB = 'pretrained:', 'hf:'
-FORMAT = 1  # of what is kept; a change of it converts anew
+FORMAT = 2  # of what is kept; a change of it converts anew
+_WARNINGS = 'warnings.txt'  # what conversion warned of, one a line
+_logger = logging.getLogger(__name__)
 
 
 def resolve(reference: str | os.PathLike) -> epath.Path:
@@ -31,8 +34,9 @@ def resolve(reference: str | os.PathLike) -> epath.Path:
     Args:
         reference: `pretrained:NAME` of `list_pretrained`; `hf:ORGANIZATION/NAME` or
             `hf:ORGANIZATION/NAME@REVISION`, a repository of the Hugging Face hub with a
-            `model.safetensors`; `https://...` or a local path of a file of weights; or a
-            directory, local or gs://, which stays what it is.
+            `model.safetensors`; `https://...` or a local path of a file of weights, of several
+            networks in it one as `FILE#ENTRY`; or a directory, local or gs://, which stays what it
+            is.
 
     Raises:
         InputError: it names nothing, cannot be downloaded, is not the file that it should be, or
@@ -49,9 +53,10 @@ def resolve(reference: str | os.PathLike) -> epath.Path:
     if text.startswith(HUB):
         return _of_hub(text)
     if text.startswith(('https://', 'http://')):
-        return _of_url(text)
-    if text.lower().endswith(weight_files.READ) and os.path.isfile(paths.directory(text)):
-        return _of_file(pathlib.Path(paths.directory(text)))
+        return _of_url(*text.partition('#')[::2])
+    for name, entry in ((text, ''), text.rpartition('#')[::2]):
+        if name and os.path.isfile(file := paths.directory(name)):
+            return _of_file(pathlib.Path(file), entry)
     return paths.run_directory(text)
 
 
@@ -73,18 +78,18 @@ def _named(name: str) -> epath.Path:
     return _kept(f'{name}-{row.digest[:8]}', convert)
 
 
-def _of_url(url: str) -> epath.Path:
+def _of_url(url: str, entry: str) -> epath.Path:
     def convert() -> conversion.Converted:
         with _downloaded(url) as file:
-            return conversion.convert(str(file))
+            return conversion.convert(str(file), entry=entry)
 
-    return _kept(f'{pathlib.PurePosixPath(_name(url)).stem}-{_short(url)}', convert)
+    return _kept(f'{pathlib.PurePosixPath(_name(url)).stem}-{_short(url)}', convert, entry)
 
 
-def _of_file(file: pathlib.Path) -> epath.Path:
+def _of_file(file: pathlib.Path, entry: str) -> epath.Path:
     digest = weight_files.digests(file)[1]
     name = re.sub(r'[^\w.-]', '_', file.stem)
-    return _kept(f'{name}-{digest[:12]}', lambda: conversion.convert(str(file)))
+    return _kept(f'{name}-{digest[:12]}', lambda: conversion.convert(str(file), entry=entry), entry)
 
 
 def repository(reference: str) -> tuple[str, str | None]:
@@ -118,21 +123,47 @@ def _of_hub(reference: str) -> epath.Path:
     return _kept(name, lambda: conversion.convert(str(file), variant))
 
 
-def _kept(name: str, convert: Callable[[], conversion.Converted]) -> epath.Path:
-    """Returns a folder of the cache, which is made once, by one process of many."""
-    folder = paths.cache() / 'checkpoints' / f'{name}-{FORMAT}'
-    if folder.exists():
-        return epath.Path(folder)
-    with _writing(folder), filelock.FileLock(folder.with_name(f'{folder.name}.lock')):
-        if not folder.exists():  # another process may have made it by now
-            partial = folder.with_name(f'{folder.name}.partial')
-            shutil.rmtree(partial, ignore_errors=True)
-            converted = convert()
-            partial.mkdir()
-            weight_folders.write(epath.Path(partial), converted)
-            partial.rename(folder)
-            progress.say(f'kept in {folder}')
+def _kept(name: str, convert: Callable[[], conversion.Converted], entry: str = '') -> epath.Path:
+    """Returns a folder of the cache, which is made once, by one process of many.
+
+    What conversion warns of is told whenever the folder is used.
+    """
+    entry = re.sub(r'[^\w.-]', '_', f'-{entry}' * bool(entry))
+    folder = paths.cache() / 'checkpoints' / f'{name}{entry}-{FORMAT}'
+    if not folder.exists():
+        with _writing(folder), filelock.FileLock(folder.with_name(f'{folder.name}.lock')):
+            if not folder.exists():  # another process may have made it by now
+                partial = folder.with_name(f'{folder.name}.partial')
+                shutil.rmtree(partial, ignore_errors=True)
+                with _warnings() as lines:
+                    converted = convert()
+                partial.mkdir()
+                weight_folders.write(epath.Path(partial), converted)
+                (partial / _WARNINGS).write_text(''.join(f'{line}\n' for line in lines))
+                partial.rename(folder)
+                progress.say(f'kept in {folder}')
+                return epath.Path(folder)
+    for line in (folder / _WARNINGS).read_text().splitlines():
+        _logger.warning('%s', line)
     return epath.Path(folder)
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collects what the package warns of."""
+    lines: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        lines.append(one_line(Warning(record.getMessage())))
+        return False
+
+    handler, logger = logging.Handler(logging.WARNING), logging.getLogger('drn_jax')
+    handler.addFilter(collect)
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextlib.contextmanager

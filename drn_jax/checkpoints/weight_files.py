@@ -30,15 +30,6 @@ from drn_jax.models import torch_names
 
 SAFETENSORS = '.safetensors'
 WRITTEN = ('.pth', '.pt', SAFETENSORS)  # suffixes that `write` knows
-READ = (
-    *WRITTEN,
-    '.bin',
-    '.tar',
-    '.zip',
-    '.keras',
-    '.h5',
-    '.hdf5',
-)  # suffixes by which a reference is known as a file
 _ADVICE = 'save it again with torch.save(model.state_dict(), FILE) where you can'
 _logger = logging.getLogger(__name__)
 
@@ -362,7 +353,8 @@ def _entry(file: pathlib.Path, content: Any, entry: str) -> Any:
     taken = min(found, key=lambda name: (name != 'state_dict', 'ema' in name.lower()))
     if len(found) > 1:
         _logger.warning(
-            '%s holds several networks, %s: %s was taken; --entry chooses another',
+            '%s holds several networks, %s: %s was taken; --entry of convert, or #NAME behind the '
+            'file where it is a checkpoint, chooses another',
             file,
             ', '.join(found),
             taken,

@@ -17,6 +17,7 @@ def run(tmp_path_factory):
     config = recipes.classification()
     config.model.variant, config.model.width, config.model.num_classes = 'drn_a_18', 1 / 16, 3
     config.mesh.devices, config.mesh.spatial = 4, 2
+    config.data.class_names = ('ant', 'bee', 'cat')
     model = drn_jax.create_model('drn_a_18', 3, width=1 / 16)
     variables, directory = random_variables(model), tmp_path_factory.mktemp('run')
     manager.save_variables(directory / 'run', config, variables)
@@ -45,6 +46,7 @@ def test_flags_lie_over_the_stored_configuration(run):
         ('--config.batch_size=many', 'config.batch_size', 'invalid literal'),
         ('--config.batch_size=0', 'config.batch_size', 'is 0; it must be at least 1'),
         ('--config.model.width=1.0', 'config.model.width', 'was 0.0625 and is now 1.0'),
+        ('--config.data.class_names=cat,bee,ant', 'config.data.class_names', 'is now .*cat.*bee'),
         ('--config.task=segmentation', 'config.task', "was 'classification' and is now 'seg"),
     ],
 )

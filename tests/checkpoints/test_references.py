@@ -103,6 +103,28 @@ def test_addresses_and_files_work_too(server, tiny, tmp_path, monkeypatch):
     assert drn_jax.load(str(file))[0].variant == 'drn_c_26'
 
 
+def test_of_several_networks_in_a_file_one_is_named(server, tmp_path, caplog):
+    torch = pytest.importorskip('torch')
+    content, state = io.BytesIO(), drn_jax.to_torch('drn_d_22', tiny_d_22())
+    states = {
+        name: {key: torch.from_numpy(factor * value) for key, value in state.items()}
+        for name, factor in (('state_dict', 1), ('state_dict_ema', 2))
+    }
+    torch.save(states, content)
+    file = tmp_path / 'mine.ckpt'
+    file.write_bytes(content.getvalue())
+    server.files['/a/drn.pth'] = content.getvalue()
+    for place in (str(file), 'https://weights.example/a/drn.pth'):
+        for entry, wanted in (('', 'state_dict'), *((f'#{name}', name) for name in states)):
+            for _ in range(2):  # kept, it is told again
+                caplog.clear()
+                folder = references.resolve(place + entry)
+                found = safetensors.numpy.load_file(folder / weight_folders.WEIGHTS)
+                np.testing.assert_array_equal(found['fc.bias'], states[wanted]['fc.bias'])
+                assert ('state_dict was taken; --entry of' in caplog.text) == (not entry)
+        assert refused(f'{place}#teacher').field == '--entry'
+
+
 def tiny_d_22():
     return random_variables(drn_jax.create_model('drn_d_22', num_classes=2, width=0.0625))
 

@@ -184,7 +184,7 @@ def test_of_several_networks_one_is_taken_and_named(tmp_path, caplog, names, tak
     content['optimizer'] = {'state': {0: tensors()}, 'param_groups': [{'lr': 0.1}]}
     path.write_bytes(saved(content))
     assert_same(weight_files.read(str(path)), ARRAYS)
-    said = f'holds several networks, {", ".join(names)}: {taken} was taken; --entry chooses another'
+    said = f'holds several networks, {", ".join(names)}: {taken} was taken; --entry of convert,'
     assert (said in caplog.text) == (len(names) > 1)
     caplog.clear()
     for name in names:
