@@ -17,7 +17,7 @@ exit status 1 where something would spoil training.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -58,12 +58,9 @@ def main(argv: list[str]) -> None:
         if not survey.problems and not sum(splits[split]['pixels'].values()):
             problems.append(f'{split}: no pixel has a class')
         absent = survey.absent_classes(class_names)
-        if split == 'train' and not survey.problems and len(absent) == len(class_names) - 1:
-            problems.append(
-                'train: only one class has pixels, so there is nothing to tell apart; 255 is no '
-                'class, so in masks write 1 for it'
-            )
         remarks += [f'{split}: no pixel has the classes {", ".join(absent)}'] if absent else []
+    if not problems:
+        problems += useless(config.data.name, class_names, surveys)
     told = [f'remark: {remark}' for remark in remarks]
     progress.say('', *told, *[f'problem: {problem}' for problem in problems[:_SHOWN]])
     if given.output:
@@ -193,6 +190,32 @@ def inspect_prepared(data: ml_collections.ConfigDict, names: str | None) -> tupl
         [],
         dataset_checks.statistics_remarks(surveys, declared, 'config.data'),
     )
+
+
+def useless(name: str, class_names: Sequence[str], surveys: Mapping[str, Any]) -> list[str]:
+    """Says why nothing can be learned from the classes of the splits, as training does.
+
+    Args:
+        name: of the data set.
+        class_names: names of the classes.
+        surveys: {split: `dataset_checks.Survey`}.
+
+    Returns:
+        A sentence, or none.
+    """
+    from drn_jax.data import split_checks  # takes seconds
+
+    counts = [
+        (split, surveys[split].pixels[: len(class_names)])
+        for split in ('train', 'validation')
+        if split in surveys
+    ]
+    try:
+        if 'train' in surveys:
+            split_checks.class_remarks(name, 'maps', class_names, *counts)
+    except InputError as error:
+        return [str(error)]
+    return []
 
 
 def summary(survey: Any, class_names: Sequence[str]) -> dict[str, Any]:

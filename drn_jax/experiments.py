@@ -102,8 +102,9 @@ def resolve(
     task = tasks.create_task(config, create_network(config))
     _count(config, source, 'validation_split')  # raises now, not after compiling
     schedule = None if trained else _schedule(config, source)
-    if not trained and devices is None:
+    if schedule and devices is None:
         remarks = _check_splits(config, source)
+        remarks += schedules.remarks(config, schedule.examples)
     return Experiment(
         ml_collections.FrozenConfigDict(config),
         kind,

@@ -81,6 +81,58 @@ def learning_rate(config: ml_collections.ConfigDict, examples: int) -> optax.Sch
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), schedule], [warmup])
 
 
+def remarks(config: ml_collections.ConfigDict, examples: int) -> list[str]:
+    """Finds numbers of epochs that do not go with the length of a run, such as numbers of steps.
+
+    Args:
+        config: the configuration of the run.
+        examples: images in one epoch.
+
+    Returns:
+        Sentences without ends, or none; a run of less than an epoch is a trial.
+
+    Raises:
+        InputError: as `total_steps`.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> config = recipes.classification()
+        >>> config.optimizer.warmup_epochs = 500.0
+        >>> remarks(config, 2560)  # doctest: +NORMALIZE_WHITESPACE
+        ['config.optimizer.warmup_epochs is 500.0, but the run has 120 epochs: the learning rate
+          only rises']
+    """
+    optimizer, epochs = (
+        config.optimizer,
+        total_steps(config, examples) * config.batch_size / examples,
+    )
+    warmup, decay, every = (
+        optimizer.warmup_epochs,
+        optimizer.decay_epochs if optimizer.schedule == 'steps' else (),
+        config.evaluation.every_epochs,
+    )
+    found = (
+        ('optimizer.warmup_epochs', warmup, warmup >= epochs, 'the learning rate only rises'),
+        (
+            'optimizer.decay_epochs',
+            decay,
+            min(decay, default=0) >= epochs,
+            'the learning rate never falls',
+        ),
+        (
+            'evaluation.every_epochs',
+            every,
+            every > epochs and not config.checkpoint.every_steps,
+            'before its end nothing is evaluated or saved',
+        ),
+    )
+    return [
+        f'config.{name} is {value}, but the run has {epochs:g} epochs: {consequence}'
+        for name, value, is_beyond, consequence in found
+        if is_beyond and epochs >= 1
+    ]
+
+
 def _poly(peak: float, power: float, per_epoch: float, steps: int) -> optax.Schedule:
     """Returns a rate that falls with every epoch and would be 0 after the last one."""
     epochs = max(steps / per_epoch, 1)

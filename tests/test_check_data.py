@@ -103,6 +103,7 @@ def test_images_in_two_splits_and_maps_of_nothing(tmp_path):
     write_lists(tmp_path, val_images=['photos/train0.png'])
     report, error = check(tmp_path)
     assert report['problems'] == ['train: no pixel has a class', 'validation: no pixel has a class']
+    assert error
     assert (
         f'1 images are in train and in validation, such as {tmp_path}/photos/train0.png'
         in (report['remarks'])
@@ -116,7 +117,20 @@ def test_masks_of_0_and_255_are_a_problem(tmp_path):
     report, error = check(tmp_path)
     assert error
     (problem,) = report['problems']
-    assert problem.startswith('train: only one class has pixels, so there is nothing to tell apart')
+    assert problem.startswith("label_maps: only the class sky has pixels in 'train', so there is")
+
+
+def test_what_training_refuses_is_a_problem(tmp_path):
+    write_listed(tmp_path, train=2, val=1)
+    write(tmp_path, 'masks/val0_m.png', np.full((12, 16), 2, np.uint8))
+    for number in range(2):
+        mask = np.resize(np.array([0, 1, 255], np.uint8), (12, 16))
+        write(tmp_path, f'masks/train{number}_m.png', mask)
+    report, error = check(tmp_path)
+    assert error.startswith('One problem would spoil training')
+    assert report['problems'][0].startswith(
+        "label_maps: no class has pixels both in 'train' and in 'validation', so all is wrong; cor"
+    )
 
 
 def test_many_problems_are_all_in_the_report(tmp_path, capsys):

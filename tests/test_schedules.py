@@ -118,3 +118,40 @@ def test_bad_settings_are_named(changes, message):
     config.update_from_flattened_dict(changes)
     with refused('config.epochs', match=message):
         schedules.learning_rate(config, 2560)
+
+
+@pytest.mark.parametrize(
+    'changes, told',
+    [
+        ({}, ''),
+        ({'optimizer.warmup_epochs': 5.0}, ''),
+        (
+            {'optimizer.warmup_epochs': 500.0},
+            'optimizer.warmup_epochs is 500.0, but the run has 120 epochs: the learning rate only '
+            'rises',
+        ),
+        (
+            {'optimizer.decay_epochs': (150_000.0, 300_000.0)},
+            'optimizer.decay_epochs is (150000.0, 300000.0), but the run has 120 epochs: the '
+            'learning rate never falls',
+        ),
+        ({'optimizer.decay_epochs': (150_000.0,), 'optimizer.schedule': 'cosine'}, ''),
+        ({'optimizer.decay_epochs': ()}, ''),
+        (
+            {'epochs': 20.0},
+            'optimizer.decay_epochs is (30.0, 60.0, 90.0), but the run has 20 epochs: the learning '
+            'rate never falls',
+        ),
+        ({'steps': 9}, ''),  # a trial
+        (
+            {'evaluation.every_epochs': 5000.0},
+            'evaluation.every_epochs is 5000.0, but the run has 120 epochs: before its end nothing '
+            'is evaluated or saved',
+        ),
+        ({'evaluation.every_epochs': 5000.0, 'checkpoint.every_steps': 9}, ''),
+    ],
+)
+def test_steps_where_epochs_are_meant_are_told(changes, told):
+    config = recipes.classification()
+    config.update_from_flattened_dict({'batch_size': 10, **changes})
+    assert schedules.remarks(config, 100) == [f'config.{told}'] * bool(told)

@@ -16,10 +16,10 @@ from drn_jax.errors import InputError
 class FolderSource(Source):
     """Images in folders `ROOT/SPLIT/CLASS/NAME.jpg`, or another of `image_folders.SUFFIXES`.
 
-    As in TFDS's ImageFolder, images in folders inside those of classes do not count. Classes are
-    sorted by name. Images stand in one fixed order that mixes the classes (sorted by the SHA-256 of
-    their paths below the split), so that parts and slices of a split hold all classes, as in data
-    sets that TFDS prepares.
+    As in TFDS's ImageFolder, images in folders inside those of classes do not count, nor do splits
+    without images. Classes are sorted by name. Images stand in one fixed order that mixes the
+    classes (sorted by the SHA-256 of their paths below the split), so that parts and slices of a
+    split hold all classes, as in data sets that TFDS prepares.
 
     Args:
         root: the directory that holds the splits, local or gs://.
@@ -39,7 +39,8 @@ class FolderSource(Source):
         found = find_images(root, layout='SPLIT/CLASS/NAME')
         self.remarks = found.remarks
         places = [folder.split('/') for folder in found.folders]
-        classes = [(place[0], place[1]) for place in places if len(place) == 2]
+        splits = {path.split('/')[0] for path in found.images}  # others hold runs, notes, ...
+        classes = [place for place in places if len(place) == 2 and place[0] in splits]
         self.class_names = tuple(sorted({name for _, name in classes}))
         self._files: dict[str, list[tuple[str, int]]] = {split: [] for split, _ in classes}
         for path in sorted(found.images, key=_order):

@@ -1,5 +1,7 @@
 """Finds, before the first step, what would make the numbers of a run mean little or nothing."""
 
+from collections.abc import Sequence
+
 import ml_collections
 import numpy as np
 
@@ -8,7 +10,7 @@ from drn_jax.errors import InputError, some
 
 
 def training_remarks(source: Source, data: ml_collections.ConfigDict) -> list[str]:
-    """Compares the classes that training images have with those of the validation images.
+    """Compares the training images with the validation images: their classes, and which are both.
 
     Nothing is read for it: of data sets that do not have such counts at hand, nothing is said.
 
@@ -17,33 +19,71 @@ def training_remarks(source: Source, data: ml_collections.ConfigDict) -> list[st
         data: `config.data`; uses its splits.
 
     Returns:
-        What is odd, sentences without ends: classes that only one of the splits has, or none.
+        What is odd, sentences without ends, or none.
+
+    Raises:
+        InputError: see `class_remarks`.
+    """
+    train, validation = data.train_split, data.validation_split
+    remarks = []
+    if shared := source.shared_examples(train, validation):
+        remarks.append(
+            f'{shared:,} of the {source.num_examples(validation):,} images of {validation!r} are '
+            f'trained on, in {train!r}, so what is measured on them says little of others'
+        )
+    trained, validated = source.class_counts(train), source.class_counts(validation)
+    if trained is None or validated is None:
+        return remarks
+    counts = (train, trained), (validation, validated)
+    return remarks + class_remarks(source.name, source.label_kind, source.class_names, *counts)
+
+
+def class_remarks(
+    name: str,
+    label_kind: str,
+    class_names: Sequence[str],
+    training: tuple[str, np.ndarray],
+    validating: tuple[str, np.ndarray] | None = None,
+) -> list[str]:
+    """Compares how often classes occur in the images to train on and in those to validate.
+
+    Args:
+        name: of the data set.
+        label_kind: 'maps' where pixels are counted, else images are.
+        class_names: names of the classes.
+        training, validating: the splits, each with the count of every class; None: not known.
+
+    Returns:
+        Sentences without ends on classes that only one of the splits has, or none.
 
     Raises:
         InputError: there are not two classes to tell apart, or no image to validate has a class
             that is trained.
     """
-    train, validation = data.train_split, data.validation_split
-    trained, validated = source.class_counts(train), source.class_counts(validation)
-    if trained is None or validated is None:
-        return []
-    unit = 'pixel' if source.label_kind == 'maps' else 'image'
-    names = np.array(source.class_names)
+    train, trained = training
+    unit, names = 'pixel' if label_kind == 'maps' else 'image', np.array(class_names)
     if np.count_nonzero(trained) < 2:
         held = f'only the class {names[trained > 0][0]}' if trained.any() else 'no class'
         raise _useless(
-            source, f'{held} has {unit}s in {train!r}, so there is nothing to tell apart'
+            name, label_kind, f'{held} has {unit}s in {train!r}, so there is nothing to tell apart'
         )
+    if validating is None:
+        return []
+    validation, validated = validating
     if not validated.any():
-        raise _useless(source, f'no {unit} of {validation!r} has a class, so nothing is measured')
+        raise _useless(
+            name, label_kind, f'no {unit} of {validation!r} has a class, so nothing is measured'
+        )
     if not (trained * validated).any():
         raise _useless(
-            source, f'no class has {unit}s both in {train!r} and in {validation!r}, so all is wrong'
+            name,
+            label_kind,
+            f'no class has {unit}s both in {train!r} and in {validation!r}, so all is wrong',
         )
     untrained = trained == 0
     wrong = f': their {validated[untrained].sum():,} {unit}s count as wrong'
     return [
-        f'no {unit} of {split} has {np.count_nonzero(of)} of the {source.num_classes} classes '
+        f'no {unit} of {split} has {np.count_nonzero(of)} of the {len(names)} classes '
         f'({some(names[of])}){consequence}'
         for split, of, consequence in (
             (f'{train!r} and of {validation!r}', untrained & (validated == 0), ''),
@@ -54,10 +94,10 @@ def training_remarks(source: Source, data: ml_collections.ConfigDict) -> list[st
     ]
 
 
-def _useless(source, what):
+def _useless(name, label_kind, what):
     """Returns the error of data that nothing can be learned from."""
-    masks = ' (255 is no class: in masks, write 1 for it)' if source.label_kind == 'maps' else ''
+    masks = ' (255 is no class: in masks, write 1 for it)' * (label_kind == 'maps')
     return InputError(
-        f'{source.name}: {what}; correct the labels{masks}, or give another split or directory',
+        f'{name}: {what}; correct the labels{masks}, or give another split or directory',
         field='config.data.data_dir',
     )

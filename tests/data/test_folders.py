@@ -35,6 +35,15 @@ def test_classes_and_splits_are_folders(data):
     assert source.num_examples('train[:50%]+validation') == 10
 
 
+def test_folders_without_images_are_no_splits(data, tmp_path):
+    """Runs are kept there too, and what other tools wrote."""
+    for name in ('run/checkpoints/8', 'run/tensorboard', 'train/dodo'):
+        (tmp_path / name).mkdir(parents=True)
+    source = open_source(data)
+    assert source.class_names == (*CLASSES, 'dodo')
+    assert set(source.splits) == {'train', 'validation'}
+
+
 def test_images_stand_in_the_order_of_their_hashes(data):
     source = open_source(data)
     files = [
