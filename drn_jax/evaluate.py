@@ -90,7 +90,8 @@ def evaluate(given: argparse.Namespace, overrides: Sequence[str], command: str) 
     if given.labels:
         changes.append(given.labels)
     output = given.output or default_output(path, config, given.images or source.name, changes)
-    files.make_directory(output, '--output')
+    if jax.process_index() == 0:
+        files.check_directory(output, '--output')
     # The model of the data set's classes: a checkpoint without a classifier is refused.
     checkpoint = checkpoint._replace(model=experiment.task.model)
     variables = checkpoint.read_variables(meshes.replicated(experiment.mesh))

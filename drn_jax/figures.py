@@ -149,6 +149,17 @@ def choose_figures(given: argparse.Namespace, checkpoints: Sequence[LoadedCheckp
             'give those trained on one data set',
             field='--checkpoint',
         )
+    named = [checkpoint for checkpoint in checkpoints if checkpoint.config.data.class_names]
+    for other in named[1:]:
+        if other.class_names != named[0].class_names:
+            ours, theirs = next(
+                pair for pair in zip(named[0].class_names, other.class_names) if len(set(pair)) > 1
+            )
+            raise InputError(
+                f'what is class {ours} to {named[0].path} is {theirs} to {other.path}; give '
+                'checkpoints trained on one data set',
+                field='--checkpoint',
+            )
     fitting = [
         number
         for number, needed in drawings.TASKS.items()

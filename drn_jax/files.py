@@ -127,6 +127,21 @@ def make_directory(path: str | os.PathLike[str], flag: str) -> None:
         ) from error
 
 
+def check_directory(path: str | os.PathLike[str], flag: str) -> None:
+    """Refuses a directory that could not be made, and leaves none that was not there.
+
+    Args, Raises: see `make_directory`.
+    """
+    missing: list[pathlib.Path] = []
+    if not buckets.is_cloud(path):
+        local = pathlib.Path(path)
+        missing = [each for each in (local, *local.parents) if not os.path.lexists(each)]
+    make_directory(path, flag)
+    with contextlib.suppress(OSError):  # another process has put something there
+        for each in missing:
+            each.rmdir()
+
+
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Writes a JSON file so that there is never half of one.
 

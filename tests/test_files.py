@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from support.errors import refused
 
 from drn_jax import files
 
@@ -23,3 +24,15 @@ def test_json_replaces_what_was_there(tmp_path):
     for content in ({'a': [1, 2]}, {'b': None}):
         files.write_json(tmp_path / 'new' / 'a.json', content)
     assert json.loads((tmp_path / 'new' / 'a.json').read_text()) == {'b': None}
+
+
+def test_a_directory_that_is_checked_stays_as_it_was(tmp_path):
+    path = tmp_path / 'a' / 'b'
+    files.check_directory(path, '--output')
+    assert not list(tmp_path.iterdir())
+    path.mkdir(parents=True)
+    files.check_directory(path, '--output')
+    assert path.is_dir()
+    (tmp_path / 'c').touch()
+    with refused('--output', tmp_path / 'c' / 'd', match='cannot be made'):
+        files.check_directory(tmp_path / 'c' / 'd', '--output')

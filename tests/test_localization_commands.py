@@ -184,7 +184,7 @@ def test_without_the_training_archive_a_threshold_is_asked_for(run, archives, tm
     (tmp_path / VALIDATION).write_bytes((archives / VALIDATION).read_bytes())
     with refused(path=tmp_path / TRAIN):
         localize(run, tmp_path / 'out', f'--config.data.boxes={tmp_path}')
-    assert not (tmp_path / 'out' / 'report.json').exists()
+    assert not (tmp_path / 'out').exists()
 
 
 def test_without_the_validation_archive_nothing_is_computed(run, archives, tmp_path, capsys):
@@ -201,7 +201,7 @@ def test_boxes_of_other_images_give_an_error_instead_of_numbers(run, archives, t
         localize(run, tmp_path / 'out', *flags)
     with refused('config.data.boxes', match="of split 'train' of 'imagenet2012' has a box"):
         localize(run, tmp_path / 'out', flags[0])
-    assert not (tmp_path / 'out' / 'report.json').exists()
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(
