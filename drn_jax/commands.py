@@ -12,6 +12,7 @@ import runpy
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -310,7 +311,8 @@ def keep_compiled() -> None:
     """Keeps compiled programs for the next start, where JAX_COMPILATION_CACHE_DIR is not set.
 
     They lie in the cache of `paths`, by machine: what was compiled for one CPU may not run on
-    another. The oldest go when there are more than `MOST_COMPILED` bytes.
+    another. The oldest go when there are more than `MOST_COMPILED` bytes. Where they cannot be
+    written, nothing is said.
     """
     if 'JAX_COMPILATION_CACHE_DIR' in os.environ:
         return
@@ -324,6 +326,7 @@ def keep_compiled() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         jax.config.update('jax_compilation_cache_dir', str(folder))
         jax.config.update('jax_compilation_cache_max_size', MOST_COMPILED)
+        warnings.filterwarnings('ignore', 'Error (read|writ)ing persistent compilation cache')
 
 
 def show_warnings() -> None:

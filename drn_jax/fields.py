@@ -563,14 +563,14 @@ def from_stored(
         (7, 4, 256)
     """
     known = flatten(config)
-    for old_name, value in flatten(ml_collections.ConfigDict(stored)).items():
-        name = _OLD_NAMES.get(old_name, old_name)
-        if name in known:
-            *sections, last = name.split('.')
-            section = config
-            for each in sections:
-                section = section[each]
-            with config.ignore_type():
+    with config.ignore_type():  # once, as it walks over all that the configuration holds
+        for old_name, value in flatten(ml_collections.ConfigDict(stored)).items():
+            name = _OLD_NAMES.get(old_name, old_name)
+            if name in known:
+                *sections, last = name.split('.')
+                section = config
+                for each in sections:
+                    section = section[each]
                 section[last] = tuples(value)
     return config
 

@@ -24,7 +24,7 @@ import jax
 from etils import epath
 
 from drn_jax import checkpoints, commands, files, paths
-from drn_jax.checkpoints import hub, references, restore, weight_folders
+from drn_jax.checkpoints import downloads, hub, references, restore, weight_folders
 from drn_jax.checkpoints.conversion import Converted
 from drn_jax.errors import InputError
 from drn_jax.reporting import progress, reports
@@ -91,7 +91,7 @@ def main(argv: list[str]) -> None:
         weight_folders.write(output, Converted(config, variables))
         files.write_json(output / 'preprocessor_config.json', preprocessor(checkpoint))
         (output / 'README.md').write_text(
-            card(checkpoint, variables, given.to or 'hf:ORGANIZATION/NAME')
+            card(checkpoint, variables, references.HUB + (given.to or 'ORGANIZATION/NAME'))
         )
     except OSError as error:
         raise InputError(
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> None:
         ) from error
     progress.say(f'{output}: written; fill in the license in README.md')
     if given.to:
-        progress.say(f'uploaded: {hub.upload(given.to.removeprefix(references.HUB), output)}')
+        progress.say(f'uploaded: {hub.upload(given.to, output)}')
 
 
 def parse_flags(argv: list[str]) -> argparse.Namespace:
@@ -117,9 +117,14 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
         '--to', metavar='hf:NAME', help='also upload it: hf:ORGANIZATION/NAME, made if needed'
     )
     given = parser.parse_args(argv)
-    if given.to is not None:
-        references.repository(given.to)
-        hub.library()  # raises now, not after writing
+    if given.to is not None:  # raises now, not after writing
+        name, revision = references.repository(given.to)
+        if revision:
+            parser.error(f'--to={given.to} names a revision, but the main branch is written')
+        if downloads.offline():
+            parser.error(f'--to={given.to} needs the network, but --offline is given or set')
+        hub.library()
+        given.to = name
     return given
 
 

@@ -215,7 +215,7 @@ def test_another_variant_is_refused_with_those_that_fit(tmp_path, c_26):
     with refused(path=c_26, match="not fit 'drn_d_22', it fits drn_b_26 and drn_c_26,"):
         convert_file(tmp_path, c_26, '--variant=drn_d_22')
     for flags, message in (
-        (['--variant=drn_c_27'], "variant 'drn_c_27' is unknown; known: drn_a_18,"),
+        (['--variant=drn_c_27'], "variant 'drn_c_27' is unknown; known: drn_a_101,"),
         (['--variant=drn_a_18', '--first_block=old'], "first_block 'old' is unknown"),
         (['--variant=drn_c_26', '--first_block=release'], 'is a choice in drn_a variants only'),
     ):

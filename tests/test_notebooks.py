@@ -29,6 +29,12 @@ def test_every_notebook_is_run():
 
 
 @pytest.mark.parametrize('name', SMALL)
+def test_a_notebook_shows_what_it_gave(name):
+    notebook = nbformat.read(ROOT / f'docs/notebooks/{name}.ipynb', as_version=4)
+    assert any('image/png' in str(cell.get('outputs')) for cell in notebook.cells)
+
+
+@pytest.mark.parametrize('name', SMALL)
 def test_notebook_runs(name, tmp_path, monkeypatch, request):
     notebook = nbformat.read(ROOT / f'docs/notebooks/{name}.ipynb', as_version=4)
     (parameters,) = [cell for cell in notebook.cells if cell.metadata.get('tags') == ['parameters']]

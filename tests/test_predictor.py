@@ -89,6 +89,8 @@ def test_segmentation_labels_pixels(photographs, tmp_path):
         (np.zeros((4, 4, 3), np.float32), 'of float32 is no photograph'),
         (np.zeros((4, 4), np.uint8), r'\[4, 4\] of uint8'),
         (np.zeros((0, 4, 3), np.uint8), r'\[0, 4, 3\]'),
+        (np.zeros((2, 4, 4, 3), np.uint8), 'of uint8, RGB, or a list of them'),
+        (None, r'\[\] of object'),
         ('nothing.jpg', 'does not exist'),
     ],
 )
@@ -102,6 +104,13 @@ def test_a_file_that_cannot_be_read_is_named(predictor, tmp_path):
     with pytest.raises(InputError) as error:
         predictor(tmp_path)
     assert error.value.path == str(tmp_path / 'a.jpg')
+
+
+@pytest.mark.parametrize(('option', 'value'), [('rule', 'mean'), ('threshold', 1.0)])
+def test_options_are_checked_as_flags_are(classifier, option, value):
+    with pytest.raises(InputError, match=f"{option}: '{value}' is given, but it is") as error:
+        drn_jax.Predictor(classifier, **{option: value})
+    assert error.value.field == f'--{option}'
 
 
 def test_options_of_another_task(classifier):

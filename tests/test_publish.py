@@ -97,10 +97,18 @@ def test_a_repository_of_others(server):
         'model.safetensors': safetensors.numpy.save(state),
         'config.json': b'{"architecture": "resnet50", "num_classes": 5}',
     }
+    server.repositories['timm/resnet50.it']['pytorch_model.bin'] = b'the same in another format'
+    server.damaged.add('model.safetensors')
+    with refused(
+        path='hf:timm/resnet50.it', match='SHA-256 is not that of the hub; it was removed'
+    ):
+        drn_jax.load('hf:timm/resnet50.it')
+    server.damaged.clear()
     assert drn_jax.load('hf:timm/resnet50.it')[0].variant == 'resnet_50'
+    assert not [path for path in server.requests if path.endswith('.bin')]
 
 
-def test_what_cannot_be_had(server, run, tmp_path):
+def test_what_cannot_be_had(server, run, tmp_path, monkeypatch):
     server.gated.add('big/lab')
     server.repositories['me/empty'] = {'README.md': b'nothing'}
     for reference, reason in (
@@ -108,9 +116,19 @@ def test_what_cannot_be_had(server, run, tmp_path):
         ('hf:big/lab', 'asks for its license to be accepted'),
         ('hf:me/empty', 'holds neither model.safetensors nor pytorch_model.bin'),
         ('hf:alone', 'is no repository; give hf:ORGANIZATION/NAME'),
+        ('hf:../..', 'is no repository'),
     ):
         with refused(path=reference, match=reason):
             drn_jax.load(reference)
+    monkeypatch.setenv('DRN_JAX_MIRROR', 'http://127.0.0.1:9')
+    with refused(path='hf:me/it', match='http://127.0.0.1:9 cannot be reached or refuses'):
+        drn_jax.load('hf:me/it')
+    publishing = [f'--checkpoint={run[0]}', f'--output={tmp_path}/new']
+    with refused('--to', match='names a revision'):
+        publish.main([*publishing, '--to=hf:me/it@v2'])
+    monkeypatch.setenv('DRN_JAX_OFFLINE', '1')
+    with refused('--to', match='needs the network'):
+        publish.main([*publishing, '--to=hf:me/it'])
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'file').write_text('kept')
     with refused('--output', match='is not an empty directory'):

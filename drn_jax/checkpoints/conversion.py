@@ -64,10 +64,11 @@ def convert(
     """
     file = paths.local(path, '--input')
     of_keras = file.suffix.lower() in keras_files.SUFFIXES
-    stride_in = stride_in or ('1x1' if of_keras else '3x3')
+    if of_keras:
+        stride_in = stride_in or '1x1'
     if variant:  # before the file is read, which takes longer
         with as_input_error(field='--variant'):
-            variants.lookup(variant, first_block=first_block, stride_in=stride_in)
+            variants.lookup(variant, first_block=first_block, stride_in=stride_in or '3x3')
     if of_keras:
         if entry:
             raise InputError(
@@ -77,10 +78,9 @@ def convert(
             )
         state_dict = keras_files.read(file)
     else:
-        with weight_files.unpacked(file) as inner:
-            if not variant:
-                variant = _published(inner)
-            state_dict = weight_files.read(str(inner), entry)
+        if not variant and (row := _published(file)):
+            variant, stride_in = row.variant, stride_in or row.stride_in
+        state_dict = weight_files.read(path, entry)
     if not variant:
         variant, *others = weights.fitting_variants(state_dict) or ['']
         if others or not variant:
@@ -100,7 +100,7 @@ def convert(
         variables = weights.from_torch(variant, state_dict)
     config = tasks.TASKS[found.task].recipe()
     config.model.variant, config.model.first_block = variant, first_block
-    config.model.stride_in = stride_in
+    config.model.stride_in = stride_in or '3x3'
     config.model.num_classes, config.model.width = found.num_classes, found.width
     if found.task == 'segmentation' and found.num_classes == len(cityscapes.CLASS_NAMES):
         config.data.class_names, config.data.palette = cityscapes.CLASS_NAMES, cityscapes.PALETTE
@@ -111,11 +111,12 @@ def convert(
     return Converted(config, variables)
 
 
-def _published(file: pathlib.Path) -> str | None:
-    """Returns the network of a file whose content is one of `pretrained`."""
-    rows = pretrained.by_digest(weight_files.digests(file))
+def _published(file: pathlib.Path) -> pretrained.Pretrained | None:
+    """Returns the row of a file whose content is one of `pretrained`."""
+    with weight_files.unpacked(file) as weights_file:
+        rows = pretrained.by_digest(weight_files.digests(weights_file))
     if not rows:
         return None
     others = ''.join(f'; --variant={row.variant} is possible too' for row in rows[1:])
     progress.say(f'{file.name} is {rows[0].name} of {rows[0].origin}{others}')
-    return rows[0].variant
+    return rows[0]

@@ -9,16 +9,16 @@ from typing import Any
 
 from etils import epath
 
-from drn_jax.checkpoints import downloads
+from drn_jax.checkpoints import downloads, weight_files
 from drn_jax.errors import InputError, one_line
 from drn_jax.models import variants
 
-FILES = ('config.json', 'model.safetensors', 'pytorch_model.bin')
+CONFIG, FILES = 'config.json', ('model.safetensors', 'pytorch_model.bin')  # the first that is there
 _ARCHITECTURES = {f'resnet{depth}': f'resnet_{depth}' for depth in (18, 34, 50, 101)}  # of timm
 
 
 def fetch(repository: str, revision: str | None, folder: pathlib.Path) -> pathlib.Path:
-    """Returns a local copy of the weights in a repository; a copy that is there is not renewed.
+    """Returns a local copy of the weights in a repository; a whole copy is not renewed.
 
     Args:
         repository: ORGANIZATION/NAME.
@@ -26,26 +26,54 @@ def fetch(repository: str, revision: str | None, folder: pathlib.Path) -> pathli
         folder: the cache.
 
     Raises:
-        InputError: the library is missing, or the repository cannot be had.
+        InputError: the library is missing, or the repository cannot be had or is damaged.
     """
     hub = library()
     where = f'hf:{repository}' + (f'@{revision}' if revision else '')
-    options = {
-        'revision': revision,
-        'cache_dir': folder,
-        'allow_patterns': list(FILES),
-        'endpoint': os.environ.get('DRN_JAX_MIRROR') or None,
-    }
-    try:
-        return pathlib.Path(hub.snapshot_download(repository, local_files_only=True, **options))
-    except hub.errors.LocalEntryNotFoundError:
+
+    def copy(*names: str, **options: Any) -> pathlib.Path:
+        return pathlib.Path(
+            hub.snapshot_download(
+                repository,
+                revision=revision,
+                cache_dir=folder,
+                endpoint=downloads.mirror(),
+                allow_patterns=[CONFIG, *names],
+                **options,
+            )
+        )
+
+    with named(where):
+        try:
+            kept = copy(local_files_only=True)
+        except hub.errors.LocalEntryNotFoundError:
+            kept = folder
+        whole = any((kept / name).exists() for name in FILES)  # a download may have ended early
+        if whole and (downloads.offline() or (kept / CONFIG).exists()):
+            return kept
         if downloads.offline():
             raise InputError(
                 f'{where} is not in the cache, and DRN_JAX_OFFLINE is set; leave that out once',
                 path=where,
-            ) from None
-    with named(where):
-        return pathlib.Path(hub.snapshot_download(repository, **options))
+            )
+        for name in FILES:
+            kept = copy(name)
+            if (kept / name).exists():
+                _check_digest(kept / name, where)
+                break
+    return kept
+
+
+def _check_digest(file: pathlib.Path, where: str) -> None:
+    """Removes a large file whose content is not what the hub calls it by, its SHA-256."""
+    content = file.resolve()
+    if len(content.name) == 64 and weight_files.digests(content)[1] != content.name:
+        content.unlink()
+        raise InputError(
+            f'{file.name} of {where} is damaged: its SHA-256 is not that of the hub; it was '
+            'removed, download it again',
+            path=where,
+        )
 
 
 def weights(folder: pathlib.Path, where: str) -> tuple[pathlib.Path, str | None]:
@@ -62,15 +90,15 @@ def weights(folder: pathlib.Path, where: str) -> tuple[pathlib.Path, str | None]
     Raises:
         InputError: there is no such file.
     """
-    files = [folder / name for name in FILES[1:] if (folder / name).exists()]
+    files = [folder / name for name in FILES if (folder / name).exists()]
     if not files:
         raise InputError(
-            f'{where} holds neither {FILES[1]} nor {FILES[2]}; name a repository with weights',
+            f'{where} holds neither {" nor ".join(FILES)}; name a repository with weights',
             path=where,
         )
     architecture = ''
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        architecture = json.loads((folder / FILES[0]).read_text()).get('architecture', '')
+        architecture = str(json.loads((folder / CONFIG).read_text()).get('architecture', ''))
     known = _ARCHITECTURES | {name: name for name in variants.list_models()}
     return files[0], known.get(architecture.partition('.')[0])
 
@@ -78,9 +106,12 @@ def weights(folder: pathlib.Path, where: str) -> tuple[pathlib.Path, str | None]
 @contextlib.contextmanager
 def named(where: str) -> Iterator[None]:
     """Turns what the hub answers into one sentence that names the repository."""
-    errors = library().errors
+    hub = library()
+    errors, host = hub.errors, downloads.mirror() or hub.constants.ENDPOINT
     try:
         yield
+    except InputError:
+        raise
     except errors.GatedRepoError as error:
         reason = (
             'asks for its license to be accepted: do so on its page, and set HF_TOKEN to a token '
@@ -93,11 +124,17 @@ def named(where: str) -> Iterator[None]:
             'see it',
             path=where,
         ) from error
+    except errors.HFValidationError as error:
+        raise InputError(
+            f'{where} is no repository ({one_line(error)}); give hf:ORGANIZATION/NAME', path=where
+        ) from error
     except Exception as error:  # of requests, of httpx, or of the hub, by version
         if isinstance(error, OSError) and error.errno is not None:  # of the disk
             raise
         raise InputError(
-            f'{where} cannot be had ({one_line(error)}); try again', path=where
+            f'{where}: {host} cannot be reached or refuses ({one_line(error, short=True)}); try '
+            f'again, or name a file that you have, such as a {FILES[0]}',
+            path=where,
         ) from error
 
 
@@ -115,7 +152,7 @@ def upload(repository: str, folder: epath.Path) -> str:
         InputError: the library is missing, or the hub refuses it.
     """
     where = f'hf:{repository}'
-    interface = library().HfApi(endpoint=os.environ.get('DRN_JAX_MIRROR') or None)
+    interface = library().HfApi(endpoint=downloads.mirror())
     with named(where):
         interface.create_repo(repository, exist_ok=True)
         commit = interface.upload_folder(repo_id=repository, folder_path=os.fspath(folder))
@@ -130,6 +167,7 @@ def library() -> Any:
     """
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
     except ImportError as error:
         raise InputError(

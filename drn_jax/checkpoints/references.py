@@ -13,6 +13,7 @@ import re
 import shutil
 import urllib.parse
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import filelock
 from etils import epath
@@ -63,33 +64,52 @@ def resolve(reference: str | os.PathLike) -> epath.Path:
 def _named(name: str) -> epath.Path:
     row = pretrained.lookup(name)
 
-    def convert() -> conversion.Converted:
+    @contextlib.contextmanager
+    def convert() -> Iterator[conversion.Converted]:
+        if '.pth' in row.url:
+            weight_files.import_torch(row.url)  # raises now, not after the download
         with _downloaded(row.url) as file, weight_files.unpacked(file) as weights:
             found = weight_files.digests(weights)
             if row not in pretrained.by_digest(found):
                 raise InputError(
-                    f'{downloads.mirrored(row.url)} is not the file that {NAMED}{name} names: '
+                    f'it is not the file that {NAMED}{name} names: '
                     f'its SHA-1 begins with {found[0][:8]} and its SHA-256 with {found[1][:8]}, '
-                    f'none with {row.digest[:8]}; it was removed, download it again',
+                    f'none with {row.digest[:8]}',
                     path=row.url,
                 )
-            return conversion.convert(str(weights), row.variant)
+            yield conversion.convert(str(file), row.variant, stride_in=row.stride_in)
 
     return _kept(f'{name}-{row.digest[:8]}', convert)
 
 
 def _of_url(url: str, entry: str) -> epath.Path:
-    def convert() -> conversion.Converted:
+    @contextlib.contextmanager
+    def convert() -> Iterator[conversion.Converted]:
         with _downloaded(url) as file:
-            return conversion.convert(str(file), entry=entry)
+            with weight_files.unpacked(file) as weights:
+                problem = weight_files.misnamed(weights)
+            if problem:
+                raise InputError(problem, path=url)
+            yield conversion.convert(str(file), entry=entry)
 
-    return _kept(f'{pathlib.PurePosixPath(_name(url)).stem}-{_short(url)}', convert, entry)
+    try:
+        name = pathlib.PurePath(_name(url)).stem
+    except ValueError as error:
+        raise InputError(
+            f'{url} is no address ({error}); give https://HOST/FILE', path=url
+        ) from error
+    return _kept(f'{name}-{_short(url)}', convert, entry)
 
 
 def _of_file(file: pathlib.Path, entry: str) -> epath.Path:
+    weight_files.check_readable(file)
     digest = weight_files.digests(file)[1]
-    name = re.sub(r'[^\w.-]', '_', file.stem)
-    return _kept(f'{name}-{digest[:12]}', lambda: conversion.convert(str(file), entry=entry), entry)
+    name = f'{_plain(file.stem)}-{digest[:12]}'
+
+    def convert() -> AbstractContextManager[conversion.Converted]:
+        return contextlib.nullcontext(conversion.convert(str(file), entry=entry))
+
+    return _kept(name, convert, entry)
 
 
 def repository(reference: str) -> tuple[str, str | None]:
@@ -120,27 +140,28 @@ def _of_hub(reference: str) -> epath.Path:
         return epath.Path(folder)
     file, variant = hub.weights(folder, reference)
     name = f'{name.replace("/", "--")}-{folder.name[:12]}'
-    return _kept(name, lambda: conversion.convert(str(file), variant))
+    return _kept(name, lambda: contextlib.nullcontext(conversion.convert(str(file), variant)))
 
 
-def _kept(name: str, convert: Callable[[], conversion.Converted], entry: str = '') -> epath.Path:
+def _kept(
+    name: str, convert: Callable[[], AbstractContextManager[conversion.Converted]], entry: str = ''
+) -> epath.Path:
     """Returns a folder of the cache, which is made once, by one process of many.
 
     What conversion warns of is told whenever the folder is used.
     """
-    entry = re.sub(r'[^\w.-]', '_', f'-{entry}' * bool(entry))
+    entry = _plain(f'-{entry}' * bool(entry))
     folder = paths.cache() / 'checkpoints' / f'{name}{entry}-{FORMAT}'
     if not folder.exists():
-        with _writing(folder), filelock.FileLock(folder.with_name(f'{folder.name}.lock')):
+        with _writing(folder), _locked(folder.with_name(f'{folder.name}.lock')):
             if not folder.exists():  # another process may have made it by now
                 partial = folder.with_name(f'{folder.name}.partial')
                 shutil.rmtree(partial, ignore_errors=True)
-                with _warnings() as lines:
-                    converted = convert()
-                partial.mkdir()
-                weight_folders.write(epath.Path(partial), converted)
-                (partial / _WARNINGS).write_text(''.join(f'{line}\n' for line in lines))
-                partial.rename(folder)
+                with _warnings() as lines, convert() as converted:
+                    partial.mkdir()
+                    weight_folders.write(epath.Path(partial), converted)
+                    (partial / _WARNINGS).write_text(''.join(f'{line}\n' for line in lines))
+                    partial.rename(folder)
                 progress.say(f'kept in {folder}')
                 return epath.Path(folder)
     for line in (folder / _WARNINGS).read_text().splitlines():
@@ -167,10 +188,26 @@ def _warnings() -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
+def _locked(file: pathlib.Path) -> Iterator[None]:
+    """Waits for other processes, and says so."""
+    lock = filelock.FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        progress.say(f'waiting for another process, which holds {file}')
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
 def _downloaded(url: str) -> Iterator[pathlib.Path]:
     """Downloads a file, unless it was placed there by hand, and removes it after use.
 
-    A file that cannot be used goes too: the next try should not meet it again.
+    A damaged file goes too: the next try should not meet it again. It stays where it is not to
+    blame, as where the disk is full, PyTorch is missing, or it fits several variants.
     """
     file = paths.cache() / 'downloads' / f'{_short(url)}-{_name(url)}'
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -178,12 +215,26 @@ def _downloaded(url: str) -> Iterator[pathlib.Path]:
         downloads.download(url, file)
     try:
         yield file
-    finally:
+    except InputError as error:
+        if error.field or isinstance(error.__cause__, ImportError):
+            raise
         file.unlink()
+        raise InputError(
+            f'what {downloads.mirrored(url)} gave cannot be used and was removed: {error}',
+            path=error.path,
+        ) from error
+    file.unlink()
 
 
 def _name(url: str) -> str:
-    return urllib.parse.unquote(urllib.parse.urlsplit(url).path).rpartition('/')[2] or 'file'
+    """Returns a name for the file behind an address."""
+    path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
+    return _plain(path.rpartition('/')[2]) or 'file'
+
+
+def _plain(name: str) -> str:
+    """Returns a name that every file system takes."""
+    return re.sub(r'[^\w.-]', '_', name)[-100:]
 
 
 def _short(text: str) -> str:

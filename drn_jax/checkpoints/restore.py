@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
-import orbax.checkpoint as ocp
 from etils import epath
 
 from drn_jax import copies, fields, tasks
@@ -145,6 +144,7 @@ def read_config(path: epath.Path) -> ml_collections.ConfigDict:
         with named_if_damaged(path):
             return weight_folders.read_config(path)
     here = copies.fetch(path / 'config')
+    ocp = _orbax()
     with named_if_damaged(path), ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
         stored = checkpointer.restore(here)
         return fields.from_stored(stored, tasks.TASKS[stored['task']].recipe())
@@ -167,12 +167,13 @@ def read_variables(
         InputError: the checkpoint has other parameters, which are listed, or cannot be read.
     """
     sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    if weight_folders.exists(path):
+        with named_if_damaged(path):
+            return jax.device_put(weight_folders.read_variables(path), sharding)
     variables = jax.eval_shape(
         lambda key: model.init(key, np.zeros((1, 32, 32, 3), np.float32)), jax.random.key(0)
     )
     check_shapes(path, variables)
-    if weight_folders.exists(path):
-        return jax.device_put(weight_folders.read_variables(path), sharding)
     wanted = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), variables
     )
@@ -191,8 +192,15 @@ def read_item(path: epath.Path, name: str, wanted: Any) -> Any:
         InputError: it cannot be read.
     """
     here = copies.fetch(path / name)
-    with named_if_damaged(path), ocp.StandardCheckpointer() as checkpointer:
+    with named_if_damaged(path), _orbax().StandardCheckpointer() as checkpointer:
         return checkpointer.restore(here, wanted)
+
+
+def _orbax() -> Any:
+    """Imports Orbax, which what is no run's does without, as that takes a sixth of a second."""
+    import orbax.checkpoint
+
+    return orbax.checkpoint
 
 
 def check_shapes(path: epath.Path, variables: Any) -> None:
@@ -207,11 +215,7 @@ def check_shapes(path: epath.Path, variables: Any) -> None:
     """
     here = copies.fetch(path / 'variables')
     with named_if_damaged(path):
-        stored = _shapes(
-            weight_folders.read_variables(path)
-            if weight_folders.exists(path)
-            else ocp.StandardCheckpointHandler().metadata(here).tree
-        )
+        stored = _shapes(_orbax().StandardCheckpointHandler().metadata(here).tree)
     wanted = _shapes(variables)
     found = {
         'missing': sorted(wanted.keys() - stored.keys()),

@@ -3,6 +3,7 @@
 PyTorch is needed for `.pth` only, and imported only then.
 """
 
+import argparse
 import contextlib
 import hashlib
 import logging
@@ -27,9 +28,23 @@ import safetensors.numpy
 from drn_jax import files, paths
 from drn_jax.errors import InputError
 from drn_jax.models import torch_names
+from drn_jax.reporting import progress
 
 SAFETENSORS = '.safetensors'
 WRITTEN = ('.pth', '.pt', SAFETENSORS)  # suffixes that `write` knows
+# In zip archives that are themselves files of weights: of torch.save, TorchScript and Keras.
+_INSIDE = ('/data.pkl', '/constants.pkl', 'model.weights.h5')
+# What training code puts beside a state dict: flags, paths, and numbers of NumPy, by all names.
+_SCALAR = np.float64(0).__reduce__()[0]
+_HARMLESS = (
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64')),
+    *((_SCALAR, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+    *((pathlib.PurePosixPath, f'pathlib{module}.PosixPath') for module in ('', '._local')),
+)
+# More bytes than all networks have, and more of them for one of the archive than weights give.
+_LARGE, _RATIO = 1 << 30, 4
 _ADVICE = 'save it again with torch.save(model.state_dict(), FILE) where you can'
 _logger = logging.getLogger(__name__)
 
@@ -60,7 +75,8 @@ def read(path: str, entry: str = '') -> dict[str, np.ndarray]:
     """
     file = pathlib.Path(path)
     with unpacked(file) as inner:
-        _check_name(inner)
+        if problem := misnamed(inner):
+            _logger.warning('%s', problem)
         content = _read_safetensors(inner) if _is_safetensors(inner) else _read_torch(inner)
         return _arrays(file, _entry(file, content, entry))
 
@@ -85,7 +101,7 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
         {'fc.bias': array([0., 0., 0.], dtype=float32)}
     """
     file = check_new(path)
-    torch = None if file.suffix.lower() == SAFETENSORS else _import_torch(file)
+    torch = None if file.suffix.lower() == SAFETENSORS else import_torch(file)
     # safetensors writes an array's memory as it lies, whatever its strides.
     arrays = {name: np.asarray(value, order='C') for name, value in state_dict.items()}
     try:
@@ -113,12 +129,16 @@ def unpacked(file: pathlib.Path) -> Iterator[pathlib.Path]:
         InputError: the file is missing, empty or a web page; the archive is damaged, or holds
             no file of weights, several, or one outside of its folder.
     """
-    _check_readable(file)
+    check_readable(file)
     names = _names_in_zip(file)
-    if names is None or any(name.endswith(('/data.pkl', '/constants.pkl')) for name in names):
+    if names is None or any(name.endswith(_INSIDE) for name in names):
         yield file
         return
-    inside = [name for name in names if name.lower().endswith(WRITTEN)]
+    inside = [
+        name
+        for name in names
+        if name.lower().endswith(WRITTEN) and not name.startswith('__MACOSX/')
+    ]
     if len(inside) != 1:
         found = f'{len(inside)} files of weights' if inside else 'no file of weights'
         raise _problem(
@@ -133,12 +153,25 @@ def unpacked(file: pathlib.Path) -> Iterator[pathlib.Path]:
         target = pathlib.Path(folder, pathlib.PurePosixPath(name).name)
         try:
             with zipfile.ZipFile(file) as archive, archive.open(name) as source:
+                size = archive.getinfo(name).file_size
+                if size > max(_LARGE, _RATIO * file.stat().st_size):
+                    raise _problem(
+                        file,
+                        f'would unpack to {size:,} bytes; do not trust it',
+                    )
                 with target.open('wb') as stream:
                     shutil.copyfileobj(source, stream)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as e:
             raise _problem(
                 file, f'is a damaged or locked zip archive ({e}); download or copy it again'
             ) from e
+        except OSError as error:
+            raise InputError(
+                f'{file} cannot be unpacked in {folder} ({error.strerror}); let TMPDIR name a '
+                'directory with room',
+                field='TMPDIR',
+                path=folder,
+            ) from error
         yield target
 
 
@@ -175,8 +208,13 @@ def check_new(path: str) -> pathlib.Path:
     return file
 
 
-def _check_readable(file: pathlib.Path) -> None:
-    """Refuses what holds no weights whatever its format."""
+def check_readable(file: pathlib.Path) -> None:
+    """Refuses what holds no weights whatever its format.
+
+    Raises:
+        InputError: it is missing, a directory, empty, not to be opened, a pointer of git-lfs, or a
+            web page.
+    """
     if file.is_dir():
         raise _problem(file, 'is a directory; give one file, .pth or .safetensors')
     if not file.exists():
@@ -198,21 +236,21 @@ def _check_readable(file: pathlib.Path) -> None:
         )
 
 
-def _check_name(file: pathlib.Path) -> None:
-    """Warns where the digits that end a published file's name are not those of its content."""
-    named = re.search(r'-([0-9a-f]{8})\.pth$', file.name)
+def misnamed(file: pathlib.Path) -> str | None:
+    """Says where the digits that end a published file's name are not those of its content.
+
+    Eight decimal digits are more likely a date.
+    """
+    named = re.search(r'-(?=\d*[a-f])([0-9a-f]{8})\.pth$', file.name)
     if not named:
-        return
+        return None
     sha1, sha256 = digests(file)
-    if not sha1.startswith(named[1]) and not sha256.startswith(named[1]):
-        _logger.warning(
-            '%s is not the file that its name says: its SHA-256 begins with %s and its SHA-1 with '
-            '%s, not %s; it is damaged, or was changed or renamed',
-            file,
-            sha256[:8],
-            sha1[:8],
-            named[1],
-        )
+    if sha1.startswith(named[1]) or sha256.startswith(named[1]):
+        return None
+    return (
+        f'{file} is not the file that its name says: its SHA-256 begins with {sha256[:8]} and its '
+        f'SHA-1 with {sha1[:8]}, not {named[1]}; it is damaged, or was changed or renamed'
+    )
 
 
 def _is_safetensors(file: pathlib.Path) -> bool:
@@ -243,13 +281,14 @@ def _read_safetensors(file: pathlib.Path) -> Mapping[str, Any]:
 
 
 def _read_torch(file: pathlib.Path) -> Any:
-    torch = _import_torch(file)
+    torch = import_torch(file)
     if any(name.endswith('/constants.pkl') for name in _names_in_zip(file) or ()):
         raise _problem(file, f'is a TorchScript program and no state dict; {_ADVICE}')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # whatever they warn of ends in an error below
-            with file.open('rb') as stream:  # by its name torch.load would choose a format too
+            # By its name torch.load would choose a format too.
+            with file.open('rb') as stream, torch.serialization.safe_globals(_HARMLESS):
                 return torch.load(stream, map_location='cpu', weights_only=True)
     except Exception as error:  # damaged files raise anything: KeyError, EOFError, OSError, ...
         names = _refused(file, error) if isinstance(error, pickle.UnpicklingError) else []
@@ -264,7 +303,15 @@ def _read_torch(file: pathlib.Path) -> Any:
         ) from error
 
 
-def _import_torch(file: pathlib.Path) -> Any:
+def import_torch(file: str | pathlib.Path) -> Any:
+    """Returns PyTorch.
+
+    Args:
+        file: that needs it, for errors.
+
+    Raises:
+        InputError: it is missing, or too old to read without running what files hold.
+    """
     try:
         import torch
     except ImportError as error:
@@ -351,7 +398,9 @@ def _entry(file: pathlib.Path, content: Any, entry: str) -> Any:
     if not found:
         return entries.get('state_dict', content)
     taken = min(found, key=lambda name: (name != 'state_dict', 'ema' in name.lower()))
-    if len(found) > 1:
+    if len(found) == 1:
+        progress.say(f'{file}: taken: {taken}, the network in it')
+    else:
         _logger.warning(
             '%s holds several networks, %s: %s was taken; --entry of convert, or #NAME behind the '
             'file where it is a checkpoint, chooses another',

@@ -74,12 +74,14 @@ def read_variables(path: epath.Path) -> dict[str, Any]:
         Exception: of many kinds, where a file is not what was written.
     """
     config = read_config(path)
-    row = variants.lookup(config.model.variant)
+    row = variants.lookup(config.model.variant, config.model.width)
     kind = tasks.kind_of(config).network
     state_dict = safetensors.numpy.load((path / WEIGHTS).read_bytes())
     for entry in torch_names.entries(row, config.model.num_classes, kind):
         if not entry.path:  # the authors' code owns it, and no network uses it
             state_dict.pop(entry.name, None)
+        elif state_dict[entry.name].shape != entry.shape:
+            raise ValueError(f'{entry.name} is not of the shape {entry.shape}')
     return weights.from_torch(config.model.variant, state_dict)
 
 

@@ -101,12 +101,19 @@ class Network(nn.Module):
 
         Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, section 3.
         """
+        return self.levels_and_class_maps(images, train)[1]
+
+    def levels_and_class_maps(
+        self, images: jax.Array, train: bool = False
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
+        """Returns what `levels` and `class_maps` return, and is traced in half the time of both."""
         if not self.num_classes:
             raise ValueError(
                 'class_maps needs classes and num_classes is 0; '
                 'create the model with num_classes above 0'
             )
-        return self.head(self._last_level(images, train))
+        levels = self.levels(images, train)
+        return levels, self.head(levels[self.table.levels[-1].name])
 
     def levels(self, images: jax.Array, train: bool = False) -> dict[str, jax.Array]:
         """Returns the map of every level.

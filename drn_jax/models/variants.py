@@ -226,6 +226,7 @@ _TABLE = {
     'drn_a_18': ('drn_a', 'basic', (2, 2, 2, 2)),
     'drn_a_34': ('drn_a', 'basic', (3, 4, 6, 3)),
     'drn_a_50': ('drn_a', 'bottleneck', (3, 4, 6, 3)),
+    'drn_a_101': ('drn_a', 'bottleneck', (3, 4, 23, 3)),
     'drn_b_26': ('drn_b', 'basic', (1, 1, 2, 2, 2, 2, 1, 1)),
     'drn_b_42': ('drn_b', 'basic', (1, 1, 3, 4, 6, 3, 1, 1)),
     'drn_c_26': ('drn_c', 'basic', (1, 1, 2, 2, 2, 2, 1, 1)),

@@ -1,7 +1,7 @@
 """What one network makes of one photograph, for figures that put several networks side by side."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -54,9 +54,9 @@ def activations_fn(checkpoint: LoadedCheckpoint) -> Callable[[np.ndarray], Activ
     @jax.jit
     def run(variables, images):
         images = preprocessing.normalize(images, data.mean, data.std)
-        levels: Any = model.apply(variables, images, method='levels')
+        levels, scores = cast(Any, model.apply(variables, images, method='levels_and_class_maps'))
         return {
-            'scores': model.apply(variables, images, method='class_maps'),
+            'scores': scores,
             'levels': {name: maps.strongest(level)[0] for name, level in levels.items()},
             'entering': maps.strongest(maps.entering_level3(model, levels))[0],
         }

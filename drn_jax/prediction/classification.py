@@ -3,7 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -164,10 +164,7 @@ def forward(
     """
     maxima, response, _ = RULES[rule]
     images = preprocessing.normalize(images, data.mean, data.std)
-    levels: Any = model.apply(variables, images, method='levels')
-    scores: Any = model.apply(
-        variables, images, method='class_maps'
-    )  # shares the levels' operations
+    levels, scores = cast(Any, model.apply(variables, images, method='levels_and_class_maps'))
     probabilities, classes = jax.lax.top_k(
         jax.nn.softmax(scores.mean((1, 2))), min(BEST, model.num_classes)
     )

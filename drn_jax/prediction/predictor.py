@@ -1,9 +1,10 @@
 """A trained network that answers photographs, in Python; the command `predict` is it and files."""
 
+import argparse
 import importlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -82,7 +83,8 @@ class Predictor:
         self.checkpoint = optimized(checkpoint, photographs)
         self.batch_size = module.BATCH_SIZE
         self.task = module.predictor(
-            self.checkpoint, {key: options.get(key) for key in module.FLAGS}
+            self.checkpoint,
+            {key: _read(key, options.get(key), flag) for key, flag in module.FLAGS.items()},
         )
 
     def __call__(self, given: Any) -> Any:
@@ -134,6 +136,25 @@ class Predictor:
         return pictures if isinstance(answers, list) else pictures[0]
 
 
+def _read(name: str, value: Any, flag: Mapping[str, Any]) -> Any:
+    """Returns the value of an option as its flag would have it, None where it is not given.
+
+    Raises:
+        InputError: the flag refuses it.
+    """
+    if value is None:
+        return None
+    text = 'x'.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    try:
+        if text not in flag.get('choices', [text]):
+            raise argparse.ArgumentTypeError(
+                f'{text!r} is given, but it is {" or ".join(flag["choices"])}'
+            )
+        return flag.get('type', str)(text)
+    except argparse.ArgumentTypeError as error:
+        raise InputError(f'{name}: {error}', field=f'--{name}') from error
+
+
 def _photographs(given: Any) -> tuple[list[inputs.Photograph], bool]:
     """Returns the photographs that were given, and whether they are several by their kind."""
     several = isinstance(given, list | tuple)
@@ -147,7 +168,7 @@ def _photographs(given: Any) -> tuple[list[inputs.Photograph], bool]:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise InputError(
                 f'an array {list(pixels.shape)} of {pixels.dtype} is no photograph; give '
-                '[height, width, 3] of uint8, RGB'
+                '[height, width, 3] of uint8, RGB, or a list of them'
             )
         found.append(inputs.Photograph(f'array {len(found)}', pathlib.Path(), pixels))
     return found, several

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -113,8 +113,7 @@ def predict(
     """
     images = batch.get('whole', batch['image'])
     images = images[:, 0] if images.ndim == 5 else images  # the central crop
-    maps: Any = model.apply(variables, images, method='class_maps')
-    levels: Any = model.apply(variables, images, method='levels')
+    levels, maps = cast(Any, model.apply(variables, images, method='levels_and_class_maps'))
     levels = levels | {'class_maps': maps}
     scores = {
         name: gridding.gridding_score(levels[name], period)

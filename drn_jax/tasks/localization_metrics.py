@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from drn_jax.models.networks import Network
-from drn_jax.ops import boxes, contours, resize
+from drn_jax.ops import boxes, resize
 from drn_jax.ops.scores import label_rank, minmax_scale
 from drn_jax.tasks import classification
 from drn_jax.tasks.task import Batch
@@ -145,6 +145,8 @@ def host_counts(
         `max_box_acc` [T] and `max_box_acc_v2` [3, T], int64: images whose largest contour, or any
         contour, overlaps a box by 0.5, or by each of `OVERLAPS`, in this protocol IoU >= that.
     """
+    from drn_jax.ops import contours  # here, as SciPy takes an eighth of a second
+
     images = batch.get('whole', batch['image'])
     steps = len(SCALED_THRESHOLDS)
     result = {

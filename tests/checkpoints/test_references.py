@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import sys
 import threading
 import zipfile
 
@@ -14,10 +15,11 @@ from models.fills import random_variables
 from support.file_server import serving
 
 import drn_jax
+from drn_jax import convert
 from drn_jax.checkpoints import pretrained, references, weight_folders
 from drn_jax.errors import InputError
 
-PATH = '/releases/tiny-0755.pth.zip'
+PATH = '/releases/tiny-0755.zip'
 
 
 def zipped(**files):
@@ -26,6 +28,12 @@ def zipped(**files):
         for name, data in files.items():
             archive.writestr(name, data)
     return content.getvalue()
+
+
+def bomb():
+    """A small archive that says that it unpacks to more than a GiB."""
+    whole, said = zipped(**{'a.pth': bytes(5)}), (2**30 + 1).to_bytes(4, 'little')
+    return whole.replace(bytes([5, 0, 0, 0]) * 2, bytes([5, 0, 0, 0]) + said)
 
 
 @pytest.fixture(scope='module')
@@ -125,6 +133,36 @@ def test_of_several_networks_in_a_file_one_is_named(server, tmp_path, caplog):
         assert refused(f'{place}#teacher').field == '--entry'
 
 
+def test_what_an_archive_of_macos_holds_besides_is_passed_over(server, tiny):
+    server.files[PATH] = zipped(**{'tiny.safetensors': tiny[1], '__MACOSX/._tiny.pth': b'x'})
+    assert drn_jax.load('pretrained:tiny')[0].variant == 'drn_c_26'
+
+
+def test_a_choice_of_variants_costs_no_second_download(server, tiny, tmp_path, monkeypatch):
+    monkeypatch.delitem(pretrained.TABLE, 'tiny')
+    error = refused(f'https://weights.example{PATH}')
+    assert error.field == '--variant'
+    assert f'{error.path} fits drn_b_26 and drn_c_26; convert it with --variant' in str(error)
+    convert.main([f'--input={error.path}', '--variant=drn_b_26', f'--output={tmp_path}/b_26'])
+    assert len(server.requests) == 1
+
+
+def test_an_address_that_names_another_digest_is_refused(server, tiny, tmp_path):
+    server.files['/a/it-deadbeef.pth'] = tiny[1]
+    server.files['/a/it-20170528.pth'] = b'nothing'  # a date
+    error = refused('https://weights.example/a/it-deadbeef.pth')
+    assert 'is not the file that its name says' in str(error) and not kept(tmp_path)
+    assert 'its name says' not in str(refused('https://weights.example/a/it-20170528.pth'))
+
+
+def test_without_pytorch_nothing_is_downloaded_in_vain(server, monkeypatch):
+    row = pretrained.TABLE['tiny']
+    monkeypatch.setitem(pretrained.TABLE, 'tiny', row._replace(url=f'{row.url[:-4]}.pth.zip'))
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    assert 'needs PyTorch, which is not installed' in str(refused('pretrained:tiny'))
+    assert not server.requests
+
+
 def tiny_d_22():
     return random_variables(drn_jax.create_model('drn_d_22', num_classes=2, width=0.0625))
 
@@ -140,6 +178,7 @@ def tiny_d_22():
         (lambda file: zipped(**{'../tiny.safetensors': b'x'}), 'lies outside'),
         (lambda file: zipped(**{'read.me': b'x'}), 'no file of weights'),
         (lambda file: zipped(**{'a.pth': b'x', 'b.pth': b'x'}), '2 files of weights'),
+        (lambda file: bomb(), 'would unpack to 1,073,741,825 bytes'),
     ],
 )
 def test_a_damaged_file_leaves_nothing(server, tiny, tmp_path, damage, reason):
@@ -156,12 +195,29 @@ def test_a_download_that_ended_early_goes_on(server, tmp_path):
     server.cut_at = 1000
     assert 'ended early, after 1,000 of' in str(refused('pretrained:tiny'))
     assert [name.partition('-')[2] for name in kept(tmp_path)] == [
-        'tiny-0755.pth.zip.etag',
-        'tiny-0755.pth.zip.partial',
+        'tiny-0755.zip.etag',
+        'tiny-0755.zip.partial',
     ]
     server.cut_at = 0
     assert drn_jax.load('pretrained:tiny')[0].variant == 'drn_c_26'
     assert server.requests == [(PATH, None), (PATH, 'bytes=1000-')]
+
+
+@pytest.mark.parametrize('more', [b'', b'of another file'])
+def test_a_part_to_which_nothing_can_be_added_starts_anew(server, tmp_path, more):
+    server.cut_at = 1000
+    refused('pretrained:tiny')
+    server.cut_at = 0
+    (part,) = (tmp_path / 'cache').rglob('*.partial')
+    part.write_bytes(server.files[PATH] + more)  # the process was killed at the very end
+    assert drn_jax.load('pretrained:tiny')[0].variant == 'drn_c_26'
+
+
+def test_a_part_that_was_not_asked_for_is_not_taken(server):
+    server.cut_at = 1000
+    refused('pretrained:tiny')
+    server.cut_at, server.honest = 0, False
+    assert drn_jax.load('pretrained:tiny')[0].variant == 'drn_c_26'
 
 
 def test_a_file_that_changed_meanwhile_starts_anew(server, tiny):
@@ -209,6 +265,9 @@ def test_unreachable_and_unknown(server, monkeypatch, tmp_path):
     assert 'near to it are drn_c_42' in str(refused('pretrained:drn_c_62'))
     server.files.clear()
     assert 'was answered with 404 Not Found' in str(refused('pretrained:tiny'))
+    assert 'is no address (Invalid IPv6 URL)' in str(refused('https://['))
+    monkeypatch.setenv('DRN_JAX_MIRROR', 'mirror:8000')
+    assert refused('pretrained:tiny').field == 'DRN_JAX_MIRROR'
     monkeypatch.setenv('DRN_JAX_MIRROR', 'http://127.0.0.1:9')
     error = refused('pretrained:tiny')
     assert 'cannot be reached' in str(error) and error.path == f'http://127.0.0.1:9{PATH}'
@@ -228,4 +287,4 @@ def test_every_row_names_a_network_and_a_file():
         assert row.variant in drn_jax.list_models()
         assert row.digest[:8] in row.url
         assert row.url.startswith('https://') and row.license
-    assert len(drn_jax.list_pretrained()) == 28
+    assert len(drn_jax.list_pretrained()) == 34

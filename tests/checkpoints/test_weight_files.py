@@ -1,8 +1,11 @@
 """Reading and writing files of weights; the files are real, and so is what damages them."""
 
+import argparse
+import fractions
 import hashlib
 import io
 import os
+import pathlib
 import pickle
 import sys
 import zipfile
@@ -308,8 +311,22 @@ def test_whole_models_are_refused_by_name(tmp_path, protocol):
     path = tmp_path / 'weights.pth'
     path.write_bytes(saved(torch.nn.Linear(2, 3), pickle_protocol=protocol))
     assert "call 'torch.nn.modules.linear.Linear'" in error_of(path)
-    path.write_bytes(saved({'a': np.float64(3)}, pickle_protocol=protocol))
-    assert ".multiarray.scalar'" in error_of(path)
+    path.write_bytes(saved({'a': fractions.Fraction(1, 2)}, pickle_protocol=protocol))
+    assert "call 'fractions.Fraction'" in error_of(path)
+
+
+def test_what_training_code_puts_beside_a_state_dict_is_passed_over(tmp_path):
+    torch = pytest.importorskip('torch')
+    path = tmp_path / 'weights.pth.tar'
+    content = {
+        'args': argparse.Namespace(lr=0.1, output=pathlib.PosixPath('/runs')),
+        'metric': np.float64(3),
+        'epoch': np.int64(5),
+        'state_dict': {'fc.bias': torch.ones(2)},
+    }
+    for new in (True, False):
+        path.write_bytes(saved(content, _use_new_zipfile_serialization=new))
+        assert weight_files.read(str(path))['fc.bias'].tolist() == [1, 1]
 
 
 def test_names_in_pickles_are_found_through_the_memo():

@@ -176,7 +176,7 @@ def test_model_is_a_value():
 @pytest.mark.parametrize(
     'options, text',
     [
-        ({'variant': 'drn_c_27'}, "variant 'drn_c_27' is unknown; known: drn_a_18, "),
+        ({'variant': 'drn_c_27'}, "variant 'drn_c_27' is unknown; known: drn_a_101, "),
         ({'num_classes': -1}, 'num_classes -1 must be a whole number, 0 or above'),
         ({'num_classes': 2.5}, 'num_classes 2.5 must be a whole number, 0 or above'),
         ({'task': 'detection'}, "task 'detection' is unknown; known: classification, segmentation"),

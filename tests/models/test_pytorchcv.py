@@ -28,7 +28,7 @@ NETWORKS = {
 }
 FEW = ('drnc26', 'drnd22', 'resnet50')  # a family each, the last with its stride in the 1x1
 SHARED = {'drn_c_26': {'drn_b_26'}, 'drn_c_42': {'drn_b_42'}} | {
-    f'resnet_{depth}': {f'drn_a_{depth}'} for depth in (18, 34, 50)
+    f'resnet_{depth}': {f'drn_a_{depth}'} for depth in (18, 34, 50, 101)
 }
 
 

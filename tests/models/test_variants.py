@@ -10,6 +10,7 @@ def column(name, field, **options):
 
 def test_list_models():
     assert variants.list_models() == [
+        'drn_a_101',
         'drn_a_18',
         'drn_a_34',
         'drn_a_50',
@@ -191,7 +192,7 @@ def test_width_scales_every_level():
 @pytest.mark.parametrize(
     'arguments, text',
     [
-        (('drn_c_27',), "variant 'drn_c_27' is unknown; known: drn_a_18, drn_a_34, "),
+        (('drn_c_27',), "variant 'drn_c_27' is unknown; known: drn_a_101, drn_a_18, "),
         ((None,), 'variant None is unknown; known: '),
         (
             ('drn_a_18', 1.0, 'paperback'),

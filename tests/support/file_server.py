@@ -18,7 +18,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         start = 0
         if (given := self.headers.get('Range')) and self.headers.get('If-Range') == tag:
             start = int(given.removeprefix('bytes=').rstrip('-'))
+            if start >= len(body):
+                self.send_error(416)
+                return
         self.send_response(206 if start else 200)
+        if start:
+            first = start if server.honest else 0
+            self.send_header('Content-Range', f'bytes {first}-{len(body) - 1}/{len(body)}')
         self.send_header('Content-Length', str(len(body) - start))
         self.send_header('ETag', tag)
         self.end_headers()
@@ -35,11 +41,12 @@ def serving(**files):
     """Serves {path: content} until the block ends.
 
     Yields:
-        The server: `url`, `files`, the `requests` so far as (path, Range), and `cut_at`, the number
-        of bytes after which answers end early; 0 for none.
+        The server: `url`, `files`, the `requests` so far as (path, Range), `cut_at`, the number of
+        bytes after which answers end early, 0 for none, and `honest`, False for ranges that were
+        not asked for.
     """
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
-    server.files, server.requests, server.cut_at = dict(files), [], 0
+    server.files, server.requests, server.cut_at, server.honest = dict(files), [], 0, True
     server.url = f'http://127.0.0.1:{server.server_address[1]}'
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

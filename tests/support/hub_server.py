@@ -19,13 +19,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._repository(found[1])
         elif found := re.match(r'/api/models/([^/]+/[^/]+)/tree/', self.path):
             files = self.server.repositories[found[1]]
-            self._answer(
-                200,
-                [
-                    {'type': 'file', 'path': name, 'size': len(content), 'oid': _sha1(content)}
-                    for name, content in files.items()
-                ],
-            )
+            self._answer(200, [_entry(name, content) for name, content in files.items()])
         elif found := re.fullmatch(r'/([^/]+/[^/]+)/resolve/[^/]+/(.+)', self.path):
             self._file(found[1], found[2])
         else:
@@ -73,7 +67,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if content is None:
             self._answer(404, {}, {'X-Error-Code': 'EntryNotFound'})
             return
-        self._answer(200, content, {'ETag': f'"{_sha1(content)}"', 'X-Repo-Commit': COMMIT})
+        entry = _entry(file, content)
+        tag = {'ETag': f'"{entry["oid"]}"', 'X-Repo-Commit': COMMIT}
+        if 'lfs' in entry:
+            tag |= {'X-Linked-ETag': f'"{entry["lfs"]["oid"]}"', 'X-Linked-Size': str(len(content))}
+        damaged = file in self.server.damaged and self.command == 'GET'
+        self._answer(200, content[:-1] + b'X' if damaged else content, tag)
 
     def _answer(self, status, content, headers=()):
         self.server.requests.append(self.path)
@@ -90,8 +89,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def _sha1(content):
-    return hashlib.sha1(content).hexdigest()
+def _entry(name, content):
+    """Returns what the hub says of a file; weights are large files, known by their SHA-256."""
+    entry = {'type': 'file', 'path': name, 'size': len(content)}
+    entry['oid'] = hashlib.sha1(content).hexdigest()
+    if name.endswith(('.safetensors', '.bin')):
+        sha256 = hashlib.sha256(content).hexdigest()
+        entry['lfs'] = {'oid': sha256, 'size': len(content), 'pointerSize': 130}
+    return entry
 
 
 @contextlib.contextmanager
@@ -99,11 +104,11 @@ def hub():
     """Runs the server until the block ends.
 
     Yields:
-        The server: `url`, `repositories` as {name: {file: content}}, names of `gated` ones, and
-        the paths of `requests` so far.
+        The server: `url`, `repositories` as {name: {file: content}}, names of `gated` ones, names
+        of files that arrive `damaged`, and the paths of `requests` so far.
     """
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
-    server.repositories, server.gated, server.requests = {}, set(), []
+    server.repositories, server.gated, server.damaged, server.requests = {}, set(), set(), []
     server.url = f'http://127.0.0.1:{server.server_address[1]}'
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
