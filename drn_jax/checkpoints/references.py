@@ -160,12 +160,14 @@ def _kept(
                 with _warnings() as lines, convert() as converted:
                     partial.mkdir()
                     weight_folders.write(epath.Path(partial), converted)
-                    (partial / _WARNINGS).write_text(''.join(f'{line}\n' for line in lines))
+                    if lines:
+                        (partial / _WARNINGS).write_text('\n'.join(lines))
                     partial.rename(folder)
                 progress.say(f'kept in {folder}')
                 return epath.Path(folder)
-    for line in (folder / _WARNINGS).read_text().splitlines():
-        _logger.warning('%s', line)
+    if (folder / _WARNINGS).exists():
+        for line in (folder / _WARNINGS).read_text().splitlines():
+            _logger.warning('%s', line)
     return epath.Path(folder)
 
 
