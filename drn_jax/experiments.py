@@ -1,5 +1,6 @@
 """A configuration resolved once: everything that follows from it, checked while it is made."""
 
+import contextlib
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
@@ -102,6 +103,8 @@ def resolve(
     task = tasks.create_task(config, create_network(config))
     _count(config, source, 'validation_split')  # raises now, not after compiling
     schedule = None if trained else _schedule(config, source)
+    if trained:
+        remarks += _trained_on(config, source)
     if schedule and devices is None:
         remarks = _check_splits(config, source)
         remarks += schedules.remarks(config, schedule.examples)
@@ -204,6 +207,17 @@ def _check_splits(config: ml_collections.ConfigDict, source: 'Source') -> list[s
 
     config.data.fingerprint = source.fingerprint(config.data.train_split)
     return split_checks.training_remarks(source, config.data)
+
+
+def _trained_on(config: ml_collections.ConfigDict, source: 'Source') -> list[str]:
+    """Says which of the images to evaluate a network was trained on, where that is known."""
+    from drn_jax.data import split_checks  # it imports TensorFlow, which takes seconds
+
+    data = config.data
+    with contextlib.suppress(InputError):  # other data, which may not have such a split
+        if data.fingerprint and data.fingerprint == source.fingerprint(data.train_split):
+            return split_checks.shared_remarks(source, data)
+    return []
 
 
 def _check_training(config: ml_collections.ConfigDict, task: tasks.Task) -> None:

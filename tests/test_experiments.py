@@ -1,6 +1,7 @@
 """Resolving configurations, with stand-ins for data sets."""
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 from data.number_sources import NumberSource
@@ -110,6 +111,23 @@ def test_classes_of_a_trained_network_are_matched_by_name():
     assert experiment.config.data.class_names == learned
     assert experiment.source.label({'label': 3}).numpy() == learned.index('3')
     assert 'has only 16 ' in experiment.remarks[0] and experiment.task.model.num_classes == 20
+
+
+def test_images_that_a_network_was_trained_on_are_told():
+    source, split = classes(), 'train[:4]+validation'
+    began = experiments.resolve(config_of(), source=source).config
+    config = ml_collections.ConfigDict(began.to_dict())
+    config.data.validation_split = split
+    told = [
+        f"4 of the 12 images of '{split}' are trained on, in 'train', so what is measured on them "
+        'says little of others'
+    ]
+    for fingerprint, remarks in ((began.data.fingerprint, told), ('17 images', []), ('', [])):
+        config.data.fingerprint = fingerprint
+        found = experiments.resolve(config, source=source, trained=True).remarks
+        assert list(found) == remarks
+    config.data.train_split, config.data.fingerprint = 'elsewhere', '16 images'
+    assert experiments.resolve(config, source=source, trained=True).remarks == ()
 
 
 def test_mean_iou_is_that_of_the_classes_that_the_data_set_has():

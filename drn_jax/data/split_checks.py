@@ -25,17 +25,25 @@ def training_remarks(source: Source, data: ml_collections.ConfigDict) -> list[st
         InputError: see `class_remarks`.
     """
     train, validation = data.train_split, data.validation_split
-    remarks = []
-    if shared := source.shared_examples(train, validation):
-        remarks.append(
-            f'{shared:,} of the {source.num_examples(validation):,} images of {validation!r} are '
-            f'trained on, in {train!r}, so what is measured on them says little of others'
-        )
+    remarks = shared_remarks(source, data)
     trained, validated = source.class_counts(train), source.class_counts(validation)
     if trained is None or validated is None:
         return remarks
     counts = (train, trained), (validation, validated)
     return remarks + class_remarks(source.name, source.label_kind, source.class_names, *counts)
+
+
+def shared_remarks(source: Source, data: ml_collections.ConfigDict) -> list[str]:
+    """Says how many images are both trained on and validated: a sentence without its end, or none.
+
+    Args, Raises: see `training_remarks`.
+    """
+    train, validation = data.train_split, data.validation_split
+    shared = source.shared_examples(train, validation)
+    return [
+        f'{shared:,} of the {source.num_examples(validation):,} images of {validation!r} are '
+        f'trained on, in {train!r}, so what is measured on them says little of others'
+    ] * bool(shared)
 
 
 def class_remarks(

@@ -57,5 +57,15 @@ def test_what_teaches_nothing_is_refused(train, validation, message, kind, unit)
         training_remarks(Counted(train, validation, kind), classification().data)
 
 
+def test_images_that_are_trained_on_and_validated_are_told():
+    data, source = classification().data, NumberSource(train=8, validation=4)
+    assert training_remarks(source, data) == []
+    data.train_split, data.validation_split = 'train[:6]', 'train[5:]+validation'
+    assert training_remarks(source, data) == [
+        "1 of the 7 images of 'train[5:]+validation' are trained on, in 'train[:6]', so what is "
+        'measured on them says little of others'
+    ]
+
+
 def test_nothing_is_said_of_what_would_have_to_be_read():
     assert training_remarks(NumberSource(train=3, validation=1), classification().data) == []
