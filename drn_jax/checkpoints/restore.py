@@ -12,7 +12,7 @@ import numpy as np
 from etils import epath
 
 from drn_jax import copies, fields, tasks
-from drn_jax.checkpoints import manifests, references, weight_folders
+from drn_jax.checkpoints import manifests, references, weight_files, weight_folders
 from drn_jax.errors import InputError, one_line
 from drn_jax.models.networks import Network
 
@@ -80,9 +80,11 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
     below = root / FOLDER if (here / FOLDER).exists() else root
     known = steps(below)
     if not known:
+        weights = [each.name for each in here.iterdir() if each.suffix in weight_files.WRITTEN]
         raise InputError(
             f'{directory} holds no finished checkpoint; give the working directory '
-            'of a run, its checkpoint folder or the folder of one step',
+            'of a run, its checkpoint folder or the folder of one step'
+            + f', or the file {min(weights, default="")} in it' * bool(weights),
             path=directory,
         )
     if step is not None and step not in known:

@@ -1,5 +1,7 @@
 """Files of weights as people have them: wrapped, counted, and named after another format."""
 
+import zipfile
+
 import jax
 import numpy as np
 import pytest
@@ -18,10 +20,12 @@ def network():
     return variables, drn_jax.to_torch('drn_d_22', variables)
 
 
-@pytest.mark.parametrize(
-    'prefix',
-    ['', 'module.', 'module.module.', '_orig_mod.', 'model.', 'backbone.', 'module._orig_mod.'],
+PREFIXES = ('', 'module.', 'module.module.', '_orig_mod.', 'model.', 'backbone.') + (
+    'module._orig_mod.',
 )
+
+
+@pytest.mark.parametrize('prefix', PREFIXES)
 def test_what_wrappers_put_before_names_is_taken_off(network, prefix, tmp_path, capsys):
     file = tmp_path / 'a.safetensors'
     state = {prefix + name: value for name, value in network[1].items()}
@@ -31,6 +35,32 @@ def test_what_wrappers_put_before_names_is_taken_off(network, prefix, tmp_path, 
     jax.tree.map(np.testing.assert_array_equal, convert(str(file)).variables, network[0])
     said = f'taken off the names of its weights: {prefix}\n' in capsys.readouterr().out
     assert said == bool(prefix)
+
+
+@pytest.mark.parametrize(
+    'entries',
+    [(), ('model',), ('state_dict',), ('model_state_dict',), ('state_dict', 'state_dict_ema')],
+)
+@pytest.mark.parametrize('new', [True, False], ids=['zip', '2017'])
+def test_a_network_is_read_in_every_wrapping(network, entries, new, tmp_path, caplog):
+    torch = pytest.importorskip('torch')
+    file, archive = tmp_path / 'a.pth', tmp_path / 'a.pth.zip'
+    for prefix in PREFIXES:
+        state = {prefix + name: torch.from_numpy(value) for name, value in network[1].items()}
+        state |= {
+            'n_averaged': torch.tensor(3, dtype=torch.int32),
+            f'{prefix}total_params': torch.zeros(1, dtype=torch.float64),
+            f'{prefix}layer0.1.num_batches_tracked': torch.tensor(7.0),
+        }
+        average = {name: value * 2 for name, value in state.items()}
+        wrapped = {name: average if name.endswith('ema') else state for name in entries}
+        content = {'epoch': 3, 'arch': 'drn_d_22', **wrapped} if entries else state
+        torch.save(content, file, _use_new_zipfile_serialization=new)
+        with zipfile.ZipFile(archive, 'w') as packed:
+            packed.write(file, 'folder/a.pth')
+        for each in (file, archive):
+            jax.tree.map(np.testing.assert_array_equal, convert(str(each)).variables, network[0])
+    assert caplog.text.count('state_dict was taken') == 2 * len(PREFIXES) * (len(entries) > 1)
 
 
 def test_a_format_is_told_by_content_not_by_name(network, tmp_path):

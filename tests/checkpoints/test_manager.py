@@ -187,6 +187,12 @@ def test_unfinished_steps_are_not_seen(run, tmp_path):
         (run / 'checkpoints' / '9').rmdir()
 
 
+def test_a_folder_of_weights_names_its_file(tmp_path):
+    (tmp_path / 'model.safetensors').touch()
+    with refused('', tmp_path, match='of one step, or the file model.safetensors in it$'):
+        restore.find(tmp_path)
+
+
 def test_what_is_not_a_checkpoint_is_named(run, tmp_path):
     with refused(path=tmp_path / 'nowhere'):
         drn_jax.load(tmp_path / 'nowhere')
