@@ -62,8 +62,9 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
     here = copies.fetch(root, LARGE, only=_LOOKED_AT)
     if not here.is_dir():
         raise InputError(
-            f'{directory} is no directory; a checkpoint is given as the working directory of a run, '
-            'its checkpoint folder or the folder of one step, or as a local file of weights',
+            f'{directory} is no directory; a checkpoint is given as the working '
+            'directory of a run, its checkpoint folder or the folder of one step, or as a local file '
+            'of weights',
             path=directory,
         )
     finished = _is_finished(here)
@@ -80,11 +81,11 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
     below = root / FOLDER if (here / FOLDER).exists() else root
     known = steps(below)
     if not known:
-        weights = [each.name for each in here.iterdir() if each.suffix in weight_files.WRITTEN]
+        files = [each.name for each in here.iterdir() if each.suffix in weight_files.WRITTEN]
+        weights = f', or the file {min(files)} in it' if files else ''
         raise InputError(
             f'{directory} holds no finished checkpoint; give the working directory '
-            'of a run, its checkpoint folder or the folder of one step'
-            + f', or the file {min(weights, default="")} in it' * bool(weights),
+            f'of a run, its checkpoint folder or the folder of one step{weights}',
             path=directory,
         )
     if step is not None and step not in known:
