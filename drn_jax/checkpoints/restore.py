@@ -63,8 +63,8 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
     if not here.is_dir():
         raise InputError(
             f'{directory} is no directory; a checkpoint is given as the working '
-            'directory of a run, its checkpoint folder or the folder of one step, or as a local file '
-            'of weights',
+            'directory of a run, its checkpoint folder or the folder of one step, or as a local '
+            'file of weights',
             path=directory,
         )
     finished = _is_finished(here)
