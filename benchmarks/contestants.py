@@ -31,7 +31,9 @@ class Work(NamedTuple):
     """What all contestants compute."""
 
     variant: str
-    job: str  # 'classification', 'segmentation' (labels of all pixels) or 'training' (a step)
+    # 'classification', 'segmentation' (labels of all pixels), 'training' (a step) or 'judging' (of
+    # the streets in the folder by the protocol gan_compression)
+    job: str
     classes: int
     width: float
     threads: int
@@ -41,7 +43,7 @@ class Work(NamedTuple):
     @property
     def task(self):
         """The network's task."""
-        return 'segmentation' if self.job == 'segmentation' else 'classification'
+        return 'segmentation' if self.job in ('segmentation', 'judging') else 'classification'
 
 
 def main():
@@ -64,11 +66,14 @@ def main():
         asked = json.loads(request)
         for _ in range(asked['warm_calls']):
             call()
+        start = time.process_time()
         seconds = [timed(call) for _ in range(asked['calls'])]
+        used = (time.process_time() - start) / asked['calls']
         print(
             json.dumps(
                 {
                     'seconds': seconds,
+                    'processor_seconds': used,
                     'peak_bytes': resident_bytes('VmHWM') - before,
                     'waiting_seconds': waited,
                 }
@@ -107,11 +112,15 @@ def resident_bytes(field):
 def prepare(name, folder):
     """Returns a function without arguments that computes once and gives the result.
 
-    Results are logits [B, classes], labels [B, H, W] or, in training, the loss.
+    Results are logits [B, classes], labels [B, H, W], in training the loss, in judging the counts
+    of pixels by right and predicted class.
     """
     with np.load(folder / 'weights.npz') as file:
         state = dict(file)
-    work, images = read_work(folder), np.load(folder / 'images.npy')
+    work = read_work(folder)
+    if work.job == 'judging':
+        return (judge_ours if name == 'ours' else judge_torch)(work, state, folder)
+    images = np.load(folder / 'images.npy')
     if work.job == 'training':
         labels = np.load(folder / 'labels.npy')
         train = train_ours if name == 'ours' else functools.partial(train_torch, name)
@@ -180,6 +189,89 @@ def train_ours(work, state, images, labels):
         nonlocal carried
         carried, logs = step(carried, batch, key)
         return float(logs['loss'])
+
+    return call
+
+
+def judge_ours(work, state, folder):
+    """Our judge, on the files of a folder."""
+    import jax
+
+    import drn_jax
+    from drn_jax import recipes
+    from drn_jax.distributed import meshes
+    from drn_jax.judging import judges, protocols, scoring
+    from drn_jax.prediction import checkpoint
+
+    model, variables = drn_jax.optimize_for_inference(
+        our_model(work), drn_jax.from_torch(work.variant, state)
+    )
+    mesh = meshes.create_mesh(1)
+    network = checkpoint.LoadedCheckpoint(
+        model, jax.device_put(variables), recipes.segmentation(), (), (), mesh, folder
+    )
+    judge = judges.Judge(network, protocols.PROTOCOLS['gan_compression'])
+    streets, _ = scoring.streets_of(folder / 'images', folder / 'labels')
+    weights, reading = judges.Weights('', ''), scoring.Reading()
+    judge.predict([scoring.read_street(streets[0], judge.protocol, reading)[0]])  # compiles
+
+    def call():
+        images = scoring.score(streets, judge, weights, reading)
+        return sum(image.confusion[:-1] for image in images)
+
+    return call
+
+
+def judge_torch(work, state, folder):
+    """What the protocol's script does with PyTorch: the class maps, and then on the host."""
+    import threading
+
+    import torch
+    import torch_networks
+    from PIL import Image
+
+    from drn_jax.judging import protocols
+
+    torch.set_num_threads(work.threads)
+    network = torch_networks.create(
+        work.variant, state, classes=work.classes, task=work.task, width=work.width
+    )
+    up = torch.nn.ConvTranspose2d(
+        work.classes, work.classes, 16, 8, 4, groups=work.classes, bias=False
+    )
+    up.weight.data = torch.tensor(state['up.weight'])
+    row, classes = protocols.PROTOCOLS['gan_compression'], work.classes
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in protocols.CITYSCAPES)
+    pairs = list(zip(sorted((folder / 'images').iterdir()), sorted((folder / 'labels').iterdir())))
+
+    def resized(scores):
+        out = np.empty((len(scores), *row.scored), np.float32)
+
+        def resize(channel):
+            image = Image.fromarray(scores[channel])
+            out[channel] = np.array(image.resize(row.scored[::-1], Image.Resampling.BILINEAR))
+
+        workers = [threading.Thread(target=resize, args=(each,)) for each in range(len(scores))]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return out
+
+    def call():
+        counts = np.zeros((classes, classes), np.int64)
+        for image, label in pairs:
+            pixels = torch.from_numpy(np.array(Image.open(image))).permute(2, 0, 1).float() / 255
+            with torch.inference_mode():
+                scores = up(network(((pixels - mean) / std)[None]))
+                scores = torch.nn.functional.log_softmax(scores, 1)[0].numpy()
+            predicted = resized(scores).argmax(0).flatten()
+            right = np.array(Image.open(label), dtype=np.int64).flatten()
+            known = right < classes
+            counts += np.bincount(
+                classes * right[known] + predicted[known], minlength=classes**2
+            ).reshape(classes, classes)
+        return counts
 
     return call
 

@@ -43,6 +43,7 @@ from drn_jax.judging import (
 from drn_jax.judging.protocols import Protocol
 from drn_jax.judging.scoring import Reading, Street
 from drn_jax.judging.verdict_page import Judged
+from drn_jax.prediction import outputs
 from drn_jax.reporting import progress, reports
 
 VALIDATION_IMAGES = 500  # of Cityscapes, all of which papers judge
@@ -57,21 +58,23 @@ def main(argv: list[str]) -> None:
     for protocol in rows:
         for streets in sets.values():
             scoring.check_sizes(streets, protocol, reading)
+    scoring.read_street(sets['images'][0], rows[0], reading)  # of another kind than is meant?
     output = paths.local(given.output, '--output')
-    files.make_directory(output, '--output')
+    outputs.make_output(output)
     network, weights = judges.open_network(given.checkpoint, given.step)
     remarks += find_remarks(rows, network.model.variant, len(sets['images']), reading)
     progress.say(*[f'warning: {remark}' for remark in remarks])
     judged = []
-    for protocol in rows:
-        judge = judges.Judge(network, protocol, given.batch_size)
-        for name, streets in sets.items():
-            path = output / f'{name}_{protocol.name}.csv'
-            images = judge_set(path, streets, judge, weights, reading)
-            verdict = verdicts.judge_counts(protocol, images)
-            judged.append(Judged(name, streets, judge, verdict))
-    command = commands.command_line('judge', argv)
-    write_results(output, judged, given, weights, reading, command, remarks)
+    with outputs.writing(output):
+        for protocol in rows:
+            judge = judges.Judge(network, protocol, given.batch_size)
+            for name, streets in sets.items():
+                path = output / f'{name}_{protocol.name}.csv'
+                images = judge_set(path, streets, judge, weights, reading)
+                verdict = verdicts.judge_counts(protocol, images)
+                judged.append(Judged(name, streets, judge, verdict))
+        command = commands.command_line('judge', argv)
+        write_results(output, judged, given, weights, reading, command, remarks)
 
 
 def parse_flags(argv: list[str]) -> argparse.Namespace:
@@ -145,7 +148,7 @@ def find_sets(given: argparse.Namespace) -> tuple[dict[str, list[Street]], list[
     """
     labels, sets, remarks = paths.directory(given.labels, '--labels'), {}, []
     for name in ('images', 'compare'):
-        if folder := getattr(given, name):
+        if (folder := getattr(given, name)) is not None:
             folder = paths.directory(folder, f'--{name}')
             files.check_reachable(folder)
             sets[name], said = scoring.streets_of(folder, labels, given.table)

@@ -168,6 +168,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_judged(place, tmp_path,
     Image.new('RGB', (32, 16)).save(few / 'oslo_fake_B.png')
     with refused(path=few, match='1 of the 3 images .* no label map .*: oslo_fake_B.png'):
         judge.main(flags(tmp_path, output, labels, images='few'))
+    with refused('--images', match='--images is empty'):
+        judge.main(['--checkpoint=a', '--images=', labels, f'--output={output}'])
+    with refused('--label_kind', None, match='colors that are none of'):
+        judge.main(flags(place, output, '--protocol=oasis', '--label_kind=colors'))
     assert not output.exists()
 
 

@@ -8,7 +8,7 @@ from drn_jax.errors import InputError
 Size = tuple[int, int]  # height and width in pixels
 
 # Statistics of the network's input, to all digits of the authors' info.json and of the scripts.
-_CITYSCAPES = (
+CITYSCAPES = (
     (0.29010095242892997, 0.32808144844279574, 0.28696394422942517),
     (0.1829540508368939, 0.18656561047509476, 0.18447508988480435),
 )
@@ -54,7 +54,7 @@ class Protocol(NamedTuple):
     label_filter: str = 'nearest'
     score_filter: str = ''
     scales: tuple[float, ...] = (1.0,)
-    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = _CITYSCAPES
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = CITYSCAPES
     numbers: tuple[tuple[str, str], ...] = _MIOU
 
     @property

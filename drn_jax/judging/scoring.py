@@ -272,5 +272,10 @@ def _digest(street: Street, settings: str) -> str:
         return ''
     digest = hashlib.sha256(settings.encode())
     for file in (street.image, street.label):
-        digest.update(hashlib.sha256(epath.Path(file).read_bytes()).digest())
+        try:
+            digest.update(hashlib.sha256(epath.Path(file).read_bytes()).digest())
+        except OSError as error:
+            raise InputError(
+                f'{file} cannot be read ({error.strerror or error}); make it readable', path=file
+            ) from error
     return digest.hexdigest()[:16]

@@ -45,6 +45,14 @@ def test_labels_differ_in_few_pixels(tmp_path):
         against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'segmentation')
 
 
+def test_counts_of_pixels_differ_in_few(tmp_path):
+    save(tmp_path, eager=[[1000, 0], [0, 1000]], ours=[[999, 1], [0, 1000]])
+    against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'judging')
+    save(tmp_path, ours=[[998, 2], [0, 1000]])
+    with pytest.raises(RuntimeError, match='differs from eager by 2.0e-03, allowed is 1e-03'):
+        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'judging')
+
+
 def test_answers_of_another_shape_fail(tmp_path):
     save(tmp_path, eager=[[4.0, -2.0]], ours=[4.0, -2.0])
     with pytest.raises(RuntimeError, match=r'ours gives \(2,\) and eager \(1, 2\)'):
