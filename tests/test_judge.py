@@ -106,7 +106,7 @@ def test_all_protocols_and_two_sets(place, tmp_path, capsys):
     }
     said = capsys.readouterr().out
     heads = [line.split() for line in said.splitlines() if line.split() == names]
-    assert len(heads) == 3 and '\n--compare - --images, points' in said
+    assert len(heads) == 3 and '\nDifferences, --compare - --images, points' in said
     assert 'oasis, --compare' in (tmp_path / 'index.html').read_text()
 
 

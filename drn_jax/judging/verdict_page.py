@@ -45,10 +45,12 @@ def tables(judged: Sequence[Judged], differences: Mapping[str, Any]) -> dict[str
     """
     found = {}
     for name in dict.fromkeys(each.name for each in judged):
-        found[f'--{name}'] = _numbers([each.verdict for each in judged if each.name == name])
+        found[f'Numbers, --{name}'] = _numbers(
+            [each.verdict for each in judged if each.name == name]
+        )
     if differences:
         metrics = next(iter(differences.values()))
-        found['--compare - --images, points (where 95 % lie)'] = [
+        found['Differences, --compare - --images, points (where 95 % lie)'] = [
             ('', tuple(differences)),
             *[
                 (metric, tuple(_difference(each[metric]) for each in differences.values()))
@@ -123,13 +125,13 @@ def _items(judged, reading, shown, differences) -> Iterator[page.Item]:
 def describe(protocol: Protocol) -> list[tuple[str, str]]:
     """Says in words what a protocol does."""
     sizes = ' or '.join(map(_size, protocol.image_sizes)) or 'any'
-    seen = _size(protocol.seen) if protocol.seen else "the image's size"
+    seen = _size(protocol.seen) if protocol.seen else 'them as they are'
     scales = ', '.join(f'{scale:g}' for scale in protocol.scales)
     return [
         ('used by', protocol.used_by),
         ('read in', protocol.source),
         ('networks of the papers', ', '.join(protocol.networks) or 'their own'),
-        ('images', f'{sizes}; the network sees {seen} ({protocol.image_filter})'),
+        ('images', f'{sizes}; the network sees {seen}; where resized, {protocol.image_filter}'),
         ('scales', scales + ' (log-probabilities added)' * (len(protocol.scales) > 1)),
         ('scored at', _size(protocol.scored)),
         ('label maps', protocol.label_filter or 'of this size'),
