@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 from drn_jax import cityscapes
 from drn_jax.checkpoints import weight_files
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
-from drn_jax.judging.protocols import Protocol, Size
+from drn_jax.judging.protocols import Protocol
 from drn_jax.models import convolutions
 from drn_jax.ops import pillow
 from drn_jax.prediction import checkpoint as prediction
+from drn_jax.prediction.inputs import resize
 from drn_jax.tasks import preprocessing
 
 BATCH_SIZE = 1  # images at a time, for each device
@@ -171,19 +171,3 @@ def _copy(image: np.ndarray, scale: float) -> np.ndarray:
     height, width = image.shape[:2]
     scaled = int(height * scale), int(width * scale)
     return resize(resize(image, scaled, 'bicubic'), (height, width), 'bilinear')
-
-
-def resize(image: np.ndarray, size: Size, kind: str) -> np.ndarray:
-    """Resizes an image or a label map with one of Pillow's filters.
-
-    Args:
-        image: uint8 [H, W, 3] or [H, W].
-        size: height and width in pixels.
-        kind: 'nearest', 'bilinear' or 'bicubic'.
-
-    Returns:
-        uint8 of that size; the image itself where it has it.
-    """
-    if image.shape[:2] == tuple(size):
-        return image
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling[kind.upper()]))

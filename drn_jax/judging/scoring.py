@@ -17,6 +17,7 @@ from drn_jax.judging import judges, verdicts
 from drn_jax.judging.judges import Judge, Weights
 from drn_jax.judging.protocols import Protocol, Size, chosen
 from drn_jax.judging.verdicts import ImageCounts, Verdict
+from drn_jax.prediction.inputs import resize
 
 
 class Street(NamedTuple):
@@ -262,8 +263,8 @@ def read_street(
         street_labels.check_train_ids(labels, f'the label map of {street.name}')
         labels = labels.astype(np.uint8)
     height, width = image.shape[:2]
-    image = judges.resize(image, protocol.seen_size((height, width)), protocol.image_filter)
-    return image, judges.resize(labels, protocol.scored, protocol.label_filter or 'nearest')
+    image = resize(image, protocol.seen_size((height, width)), protocol.image_filter)
+    return image, resize(labels, protocol.scored, protocol.label_filter or 'nearest')
 
 
 def _digest(street: Street, settings: str) -> str:

@@ -191,19 +191,21 @@ def stack(examples: list[Example], batch_size: int) -> np.ndarray:
     return np.stack(rows + rows[-1:] * (batch_size - len(rows)))
 
 
-def resize(photograph: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes a photograph, bilinearly and averaging where it shrinks, as evaluation does.
+def resize(photograph: np.ndarray, size: tuple[int, int], kind: str = 'bilinear') -> np.ndarray:
+    """Resizes a photograph or a label map with one of Pillow's filters.
 
     Args:
-        photograph: [H, W, 3], uint8.
+        photograph: [H, W, 3] or [H, W], uint8.
         size: height and width in pixels.
+        kind: 'bilinear', averaging where it shrinks, as evaluation does; 'bicubic' or 'nearest'.
 
     Returns:
-        [height, width, 3], uint8; the photograph itself where it has that size.
+        uint8 of that size; the photograph itself where it has it.
     """
     if photograph.shape[:2] == tuple(size):
         return photograph
-    return np.asarray(Image.fromarray(photograph).resize(size[::-1], Image.Resampling.BILINEAR))
+    filter = Image.Resampling[kind.upper()]
+    return np.asarray(Image.fromarray(photograph).resize(size[::-1], filter))
 
 
 def find_labels(

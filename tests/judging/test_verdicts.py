@@ -49,6 +49,7 @@ def test_all_protocols_report_numbers_that_there_are():
             for name, ours in row.numbers
         }
         assert row.void == ('wrong' if row.name == 'spade' else 'left out')
+        assert bool(row.score_filter) == (row.seen != row.scored)
 
 
 def test_labels_against_themselves_and_shuffled():
