@@ -32,7 +32,7 @@ from drn_jax.reporting import progress, reports
 PRIVATE = ('data_dir', 'manual_dir', 'prepared_dir', 'boxes')  # fields that tell of a machine only
 CARD = """---
 library_name: drn_jax
-license: # fill in
+# license: fill in
 tags:
 - {kind}
 - dilated-residual-networks
@@ -87,6 +87,8 @@ def main(argv: list[str]) -> None:
     config = checkpoint.config.copy_and_resolve_references()
     for name in {*PRIVATE} & {*config.data}:
         config.data[name] = ''
+    if not config.init_from.startswith((references.NAMED, references.HUB, 'https://')):
+        config.init_from = ''
     try:
         weight_folders.write(output, Converted(config, variables))
         files.write_json(output / 'preprocessor_config.json', preprocessor(checkpoint))

@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     config = recipes.classification()
     config.model.variant, config.model.width, config.model.num_classes = 'drn_c_58', 0.0625, 3
     config.data.class_names = ('cat', 'dog', 'fox')
-    config.data.data_dir = '/home/me/data'
+    config.data.data_dir, config.init_from = '/home/me/data', '/home/me/runs/it'
     model = drn_jax.create_model('drn_c_58', 3, width=0.0625)
     variables = random_variables(model)
     folder = tmp_path_factory.mktemp('run') / 'it'
