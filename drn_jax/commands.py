@@ -106,14 +106,19 @@ def add_checkpoint_flags(parser: argparse.ArgumentParser) -> None:
         'pretrained:NAME, of those that convert --list prints; hf:ORGANIZATION/NAME;\n'
         'https://...; or a file of weights',
     )
-    parser.add_argument(
-        '--offline', action=_Offline, nargs=0, help='download nothing, as with DRN_JAX_OFFLINE=1'
-    )
+    add_offline_flag(parser)
     parser.add_argument(
         '--step',
         type=int,
         metavar='N',
         help='step of it (default: the best by validation, else the latest)',
+    )
+
+
+def add_offline_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --offline, with which no checkpoint is downloaded."""
+    parser.add_argument(
+        '--offline', action=_Offline, nargs=0, help='download nothing, as with DRN_JAX_OFFLINE=1'
     )
 
 

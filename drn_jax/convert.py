@@ -54,8 +54,10 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
     source.add_argument(
         '--checkpoint',
         metavar='DIR',
-        help='working directory of a run, its checkpoint folder or one step',
+        help='working directory of a run, its checkpoint folder or one step, pretrained:NAME\n'
+        'and the like',
     )
+    commands.add_offline_flag(parser)
     source.add_argument('--list', action='store_true', help='print what pretrained:NAME can name')
     parser.add_argument(
         '--output',

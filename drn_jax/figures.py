@@ -88,9 +88,10 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         action='append',
         default=[],
         metavar='DIR',
-        help='working directory of a run, its checkpoint folder or one step;\n'
-        'one for each network, in the order to show',
+        help='working directory of a run, its checkpoint folder or one step, pretrained:NAME\n'
+        'and the like; one for each network, in the order to show',
     )
+    commands.add_offline_flag(parser)
     parser.add_argument(
         '--figure',
         action='append',

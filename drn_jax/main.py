@@ -31,6 +31,7 @@ def main(argv: list[str]) -> None:
     """Runs the command with these flags; see the module's text."""
     parser = commands.Parser('main', __doc__, MOST_USED)
     commands.add_config_flag(parser)
+    commands.add_offline_flag(parser)
     parser.add_argument(
         '--workdir',
         required=True,
