@@ -131,9 +131,10 @@ def named(where: str) -> Iterator[None]:
     except Exception as error:  # of requests, of httpx, or of the hub, by version
         if isinstance(error, OSError) and error.errno is not None:  # of the disk
             raise
+        reason = one_line(error.__cause__ or error, short=True)
         raise InputError(
-            f'{where}: {host} cannot be reached or refuses ({one_line(error, short=True)}); try '
-            f'again, or name a file that you have, such as a {FILES[0]}',
+            f'{where}: {host} cannot be reached or refuses ({reason}); try again, or name a file '
+            f'that you have, such as a {FILES[0]}',
             path=where,
         ) from error
 
