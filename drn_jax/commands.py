@@ -331,6 +331,8 @@ def keep_compiled() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         jax.config.update('jax_compilation_cache_dir', str(folder))
         jax.config.update('jax_compilation_cache_max_size', MOST_COMPILED)
+        # JAX would keep what takes a second, and compile the rest of a prediction every time.
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
         warnings.filterwarnings('ignore', 'Error (read|writ)ing persistent compilation cache')
 
 

@@ -53,6 +53,11 @@ def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dic
             )
         return model, variables
     _check(model, variables)
+    return fold(model, variables)
+
+
+def fold(model: Network, variables: Any) -> tuple[Network, dict[str, Any]]:
+    """Does what `optimize_for_inference` does with variables that are known to be the model's."""
     fast = model.clone(platform=model.platform or jax.default_backend(), bn_folded=True)
     return fast, _fold(fast, variables)
 

@@ -10,8 +10,7 @@ from etils import epath
 from drn_jax import checkpoints, imagenet_classes
 from drn_jax.distributed import meshes
 from drn_jax.errors import InputError, as_input_error
-from drn_jax.models import convolutions
-from drn_jax.models.inference import optimize_for_inference
+from drn_jax.models import convolutions, inference
 from drn_jax.models.networks import Network
 from drn_jax.pictures import palettes
 
@@ -90,5 +89,5 @@ def optimized(checkpoint: LoadedCheckpoint, photographs: int) -> LoadedCheckpoin
     model = checkpoint.model
     if model.convolution == 'auto' and photographs < FEW:
         model = model.clone(convolution='native')
-    model, variables = optimize_for_inference(model, checkpoint.variables)
+    model, variables = inference.fold(model, checkpoint.variables)  # as they were read for it
     return checkpoint._replace(model=model, variables=variables)
