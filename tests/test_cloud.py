@@ -29,7 +29,7 @@ from support import fake_gcs
 from support.errors import refused
 
 import drn_jax
-from drn_jax import buckets, commands, evaluate, main
+from drn_jax import buckets, commands, evaluate, main, recipes
 from drn_jax.checkpoints import locks, manager, restore, weight_files
 from drn_jax.errors import InputError, Stopped
 from drn_jax.pictures.label_files import LabelFiles
@@ -472,6 +472,42 @@ def test_a_folder_of_classes_in_the_cloud(place, process):
     classes, splits, record = process(described, 'gs://bucket/folder')
     assert (classes, splits) == (('ant', 'bee'), {'train': 2, 'validation': 1})
     assert re.fullmatch(rb'gs://bucket/folder/train/(ant|bee)/1\.jpg', record['name'])
+
+
+def read_all(root):
+    """Reads the images of a folder of classes; gives the names of those that it left out."""
+    from drn_jax.data import evaluation_batches
+    from drn_jax.data.folders import FolderSource
+
+    data = recipes.classification().data
+    data.max_unreadable_fraction = 0.5
+    batches = evaluation_batches(FolderSource(root), data, batch_size=2, split='validation')
+    assert [batch['mask'].sum() for batch in batches] == [1]
+    return list(batches.unreadable)
+
+
+def test_images_that_storage_refuses_are_not_damaged(place, process):
+    storage, _ = place
+    root, asked_for = 'gs://bucket/refused', set()
+    storage.write('bucket', 'refused/validation/ant/1.jpg', encode(1))
+    storage.write('bucket', 'refused/validation/bee/2.jpg', encode(2)[:100])
+    assert process(read_all, root) == [f'{root}/validation/bee/2.jpg']
+    storage.fault = lambda method, path: 403 if '1.jpg' in path and 'prefix' not in path else None
+    with refused(
+        path=f'{root}/validation/ant/1.jpg', match='^Cloud Storage cannot be used .*roles'
+    ):
+        process(read_all, root)
+
+    def fails_once(method, path):
+        first = path not in asked_for
+        asked_for.add(path)
+        return 403 if first and '1.jpg' in path and 'prefix' not in path else None
+
+    storage.fault = fails_once
+    with refused(
+        path=f'{root}/validation/ant/1.jpg', match='could not be read a moment ago; give the '
+    ):
+        process(read_all, root)
 
 
 def write_label_files(directory):

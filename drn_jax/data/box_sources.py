@@ -125,6 +125,9 @@ class TableBoxSource(Source):
     def read(self, record):
         return self._source.read(record)
 
+    def file_of(self, name):
+        return self._source.file_of(name)
+
     def read_label(self, record):
         return self._source.read_label(record)
 

@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
+from drn_jax.buckets import StorageError
 from drn_jax.data import label_encodings
 from drn_jax.data.dataset_info import Info
 from drn_jax.data.image_files import read_image
@@ -187,6 +188,8 @@ def _inspect(pair, encoding):
     examined = label_encodings.examine(pair, encoding)
     try:
         image = Image.fromarray(read_image(pair.image))
+    except StorageError:
+        raise
     except InputError as error:
         return examined._replace(problem=str(error)), np.zeros((3, 256), np.int64)
     return examined, np.reshape(image.histogram(), (3, 256))

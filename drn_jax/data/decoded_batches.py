@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from drn_jax import buckets
+from drn_jax.data import image_files
 from drn_jax.data.batch_specs import MARKS, Batch
 from drn_jax.data.cpu_tensorflow import tf
 from drn_jax.data.row_makers import Rows
@@ -130,9 +132,25 @@ class DecodedBatches(Iterator[Batch]):
         for name, index in zip(names, indices):
             name = name.decode(errors='replace')
             if name not in self.unreadable:
+                self._check_storage(name)
                 _logger.warning('%s of %s cannot be read: left out', name, self._source.name)
                 self.unreadable[name] = int(index)
         self.check_unreadable(len(self.unreadable), list(self.unreadable))
+
+    def _check_storage(self, name):
+        """Raises StorageError where an image in Cloud Storage is whole, but could not be had."""
+        file = self._source.file_of(name)
+        if not buckets.is_cloud(file):
+            return
+        try:
+            image_files.read_image(file)
+        except InputError as error:
+            if isinstance(error, buckets.StorageError):
+                raise
+            return
+        raise buckets.StorageError(
+            f'{file} could not be read a moment ago; give the same command again', path=file
+        )
 
     def check_unreadable(self, number: int, names: list[str]) -> None:
         """Raises InputError when so many images, of which some are named, are too many."""

@@ -10,6 +10,7 @@ import numpy as np
 from etils import epath
 from PIL import Image, UnidentifiedImageError
 
+from drn_jax import buckets
 from drn_jax.errors import InputError, one_line
 
 _ALPHA_MODES = ('RGBA', 'RGBa', 'LA', 'La', 'PA')
@@ -50,6 +51,7 @@ def read_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
     Raises:
         InputError: the file cannot be read, holds floating-point pixels, or has more pixels than
             two times `PIL.Image.MAX_IMAGE_PIXELS`; the message names the file.
+        buckets.StorageError: Cloud Storage refuses or does not answer, which is no damage.
 
     Example:
         >>> import io
@@ -176,6 +178,9 @@ def _opened(file):
         raise InputError(f'{file} does not exist; give an image file', path=file) from error
     # Pillow's decoders raise almost anything on damaged files, down to struct.error.
     except Exception as error:
+        said = buckets.problem(error)
+        if said and type(error).__name__ != 'NotFoundError':
+            raise buckets.StorageError(said, path=file) from error
         unknown = isinstance(error, UnidentifiedImageError)  # whose text is that
         reason = '' if unknown else f' ({one_line(error, short=True)})'
         raise InputError(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from drn_jax import cityscapes
+from drn_jax.buckets import StorageError
 from drn_jax.cityscapes import IGNORE_LABEL
 from drn_jax.data.dataset_info import Info
 from drn_jax.data.image_files import read_label_map, read_size
@@ -144,6 +145,8 @@ def examine(pair: Pair, encoding: LabelEncoding) -> Examined:
     nothing = (0, 0), np.zeros(256, np.int64)
     try:
         label, size = read_label_map(pair.label, pair.image), read_size(pair.image)
+    except StorageError:
+        raise
     except InputError as error:
         return Examined(str(error), *nothing)
     values = np.bincount(label.ravel(), minlength=256)

@@ -50,6 +50,9 @@ class PairSource(Source):
             [tfds.core.SplitInfo(name='pairs', shard_lengths=[len(found)], num_bytes=0)]
         )
 
+    def file_of(self, name):
+        return next(pair.image for pair in self._pairs if pair.name == name)
+
     def read(self, record):
         return tf.io.read_file(record['image'])
 

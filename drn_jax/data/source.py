@@ -114,6 +114,11 @@ class Source(abc.ABC):
         """
         return f'{self.num_examples(split)} images'
 
+    def file_of(self, name: str) -> str:
+        """Returns the file of an image by its name, '' where it is no file of its own."""
+        del name
+        return ''
+
     def known_images(self) -> Iterable[tuple[str, int, str]]:
         """Yields split, class and name of all images, where that is at hand, else nothing."""
         return ()
@@ -249,7 +254,8 @@ class Source(abc.ABC):
                 )
                 for part in tfds.core.ReadInstruction.from_spec(split).to_absolute(self.splits)
             ]
-        except (ValueError, NotImplementedError):  # TFDS's, for whatever it cannot resolve
+        # TFDS's, for whatever it cannot resolve; RecursionError where a split has the name `all`
+        except (ValueError, NotImplementedError, RecursionError):
             parts = []
         parts = [part for part in parts if part[1] < part[2]]
         if not parts:
@@ -257,5 +263,7 @@ class Source(abc.ABC):
             raise InputError(
                 f'split {split!r} of {self.name!r} is unknown or empty; known are '
                 f'{known} and parts of them such as {next(iter(sizes))}[:90%]'
+                + '; to TFDS `all` is the sum of them, so no split can have that name'
+                * ('all' in sizes)
             )
         return parts

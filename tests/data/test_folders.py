@@ -44,6 +44,14 @@ def test_folders_without_images_are_no_splits(data, tmp_path):
     assert set(source.splits) == {'train', 'validation'}
 
 
+def test_no_split_is_called_all(data, tmp_path):
+    (tmp_path / 'validation').rename(tmp_path / 'all')
+    with refused(
+        '', match='is unknown or empty; known are .*; to TFDS `all` is the sum of them, so'
+    ):
+        open_source(data).num_examples('all')
+
+
 def test_images_stand_in_the_order_of_their_hashes(data):
     source = open_source(data)
     files = [
