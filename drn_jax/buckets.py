@@ -204,8 +204,11 @@ def problem(error: BaseException | None) -> str | None:
     while error is not None:
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if 'OpError' in kinds and CLOUD in str(error):
+            said = ValueError(
+                str(error).split('}} ')[-1]
+            )  # without the place in TensorFlow's graph
             return (
-                f'Cloud Storage cannot be used ({one_line(error, short=True)}); see that the '
+                f'Cloud Storage cannot be used ({one_line(said, short=True)}); see that the '
                 f'place is there, that the account has {_ROLES} and that the network works'
             )
         error = error.__cause__ or error.__context__

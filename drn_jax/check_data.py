@@ -135,13 +135,13 @@ def inspect_own(data: ml_collections.ConfigDict, names: str | None) -> tuple:
         InputError: there is no such split, or nothing to inspect.
     """
     from drn_jax.data import (  # takes seconds
-        catalog,
         dataset_checks,
         image_label_pairs,
         label_encodings,
+        places,
     )
 
-    data = catalog.located(data)
+    data = places.located(data)
     info = dataset_info.read_info(data.data_dir, data.name)
     found, remarks = image_label_pairs.find_splits(data.data_dir)
     info = label_encodings.complete_info(info, sum(found.values(), []))

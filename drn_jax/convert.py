@@ -5,9 +5,9 @@
 
 The first takes the files of the authors' release (classification and segmentation, also training
 checkpoints), DRNs and ResNets of pytorchcv, ResNets of torchvision, timm and Keras, and safetensors
-files with the same names. It finds task, classes and width in the file. What it writes is a checkpoint like that of a run: drn_jax.load, the
-commands with --checkpoint, and --config.init_from accept it. A file without a classifier gives a
-network without one, a backbone.
+files with the same names. It finds task, classes and width in the file. What it writes is a
+checkpoint like that of a run: drn_jax.load, the commands with --checkpoint, and --config.init_from
+accept it. A file without a classifier gives a network without one, a backbone.
 
 Different networks can have equal files: DRN-B-26 and C-26, DRN-B-42 and C-42, a ResNet and the
 DRN-A of the same depth. So --variant decides; without it the fitting ones are named.

@@ -12,7 +12,7 @@ from etils import epath
 
 from drn_jax import fields, schedules, tasks
 from drn_jax.checkpoints import restore
-from drn_jax.data import batch_specs
+from drn_jax.data import batch_specs, places
 from drn_jax.distributed import memory, meshes, processes
 from drn_jax.errors import InputError, as_input_error
 from drn_jax.models import convolutions
@@ -83,6 +83,8 @@ def resolve(
     """
     config = ml_collections.ConfigDict(config.to_dict())
     fields.check(config)
+    if source is None:
+        places.located(config.data)  # raises now, not after TensorFlow is imported
     kind = tasks.kind_of(config)
     config.evaluation.batch_size = config.evaluation.batch_size or config.batch_size
     mesh = meshes.create_mesh(config.mesh.devices, config.mesh.spatial, devices)

@@ -2,11 +2,11 @@
 
 import ml_collections
 
-from drn_jax import files, paths
 from drn_jax.data.box_sources import FeatureBoxSource, TableBoxSource
 from drn_jax.data.dataset_info import OWN
 from drn_jax.data.folders import FolderSource
 from drn_jax.data.label_maps import LabelMapSource
+from drn_jax.data.places import located
 from drn_jax.data.source import Source
 from drn_jax.data.tfds_label_maps import CityscapesSource, DigitMapSource
 from drn_jax.data.tfds_sources import PreparedSource, is_prepared
@@ -74,20 +74,6 @@ def open_source(data: ml_collections.ConfigDict, label_kind: str = 'classes') ->
         return FeatureBoxSource(name, **places)
     source = FolderSource(data.data_dir) if name == 'folder' else PreparedSource(name, **places)
     return TableBoxSource(source, data.boxes) if label_kind == 'boxes' else source
-
-
-def located(data: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Returns `config.data` with absolute paths, as `paths.directory` makes them.
-
-    Raises:
-        InputError: a path is misspelt, or lies in a storage that cannot be used.
-    """
-    found = ml_collections.ConfigDict(data.to_dict())
-    for name in ('data_dir', 'manual_dir', 'prepared_dir', 'boxes'):
-        if place := found.get(name):
-            found[name] = str(paths.directory(place, f'config.data.{name}'))
-            files.check_reachable(found[name])
-    return found
 
 
 def is_there(data: ml_collections.ConfigDict) -> bool:
