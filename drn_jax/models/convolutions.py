@@ -40,12 +40,19 @@ class Choice(NamedTuple):
         slices: whether training takes the pixels that a 1x1 convolution with a stride reads before
             it multiplies, whatever the algorithm. Its gradient is then a small product spread out,
             where that of a strided convolution is one over a map of zeros.
+        averages: whether training averages over positions where the last layer is normalized, so
+            that the gradient need not read its map once more.
+        anew: the fewest channels with which convolutions take longer than reading their input, so
+            that training leaves the sum at the end of a block to those that read it
+            (`ops.rereading`); None leaves none.
     """
 
     training: Algorithms = Algorithms()
     folded: Algorithms = Algorithms()
     plain: Algorithms = Algorithms()
     slices: bool = False
+    averages: bool = False
+    anew: int | None = None
 
 
 # TPU: the compiler estimates a training step of DRN-C-26 on v5e:2x4 at 161.1 million cycles with
@@ -58,7 +65,7 @@ class Choice(NamedTuple):
 # convolution, in training three, which pays where there is much to compute; with slices ResNet-50
 # trains 1.15 times as fast.
 CHOICES = {
-    'tpu': Choice(slices=True),
+    'tpu': Choice(slices=True, averages=True, anew=256),
     'gpu': Choice(training=Algorithms(dilated='phase')),
     'any': Choice(),  # a file for several platforms
     'cpu': Choice(
@@ -130,6 +137,45 @@ def slices_first(platform: str, spec: variants.Conv) -> bool:
     """
     choice = CHOICES.get(platform, CHOICES['any'])
     return choice.slices and spec.kernel_size == 1 and spec.stride > 1
+
+
+def averages_at_once(platform: str, block: variants.Block) -> bool:
+    """Returns whether training normalizes the last layer and averages over positions in one.
+
+    Args:
+        platform: as `choose` takes it.
+        block: the last one; without a shortcut.
+
+    Example:
+        >>> *_, (_, (*_, block)) = variants.lookup('drn_c_26').expand()
+        >>> [averages_at_once(platform, block) for platform in ('tpu', 'cpu', 'gpu')]
+        [True, False, False]
+    """
+    return CHOICES.get(platform, CHOICES['any']).averages and not block.residual
+
+
+def sums_anew(platform: str, block: variants.Block, after: variants.Block) -> bool:
+    """Returns whether in training the next block makes the sum at the end of one anew.
+
+    Args:
+        platform: as `choose` takes it.
+        block: which ends with the sum, or has none.
+        after: the next one. Where it projects its shortcut, that would read more.
+
+    Example:
+        >>> *_, (_, blocks), (_, (after,)), _ = variants.lookup('drn_c_26').expand()
+        >>> [sums_anew(platform, blocks[-1], after) for platform in ('tpu', 'cpu', 'gpu')]
+        [True, False, False]
+    """
+    least, reader = CHOICES.get(platform, CHOICES['any']).anew, after.convs[0]
+    return (
+        least is not None
+        and block.residual
+        and after.projection is None
+        and reader.kernel_size == 3
+        and not reader.smoothing
+        and min(reader.inputs, reader.outputs) >= least
+    )
 
 
 @functools.cache

@@ -1,20 +1,23 @@
 """Linen modules that carry out the records of `variants`: convolution, block, level, classifier."""
 
+import functools
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 from jax.typing import DTypeLike
 
 from drn_jax.models import convolutions, variants
-from drn_jax.ops import winograd
+from drn_jax.ops import rereading, winograd
 from drn_jax.ops.conv import dilated_conv
 from drn_jax.ops.phases import SpaceToBatchMap
 from drn_jax.ops.smoothing import smooth
 
 # N(0, sqrt(2 / (k * k * outputs))): He and others, Delving deep into rectifiers, 2015, section 2.2.
 HE_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+MOMENTUM = 0.9  # Flax's; PyTorch's 0.1
 EPSILON = 1e-5  # added to the variance in batch normalization
 
 
@@ -38,6 +41,14 @@ class ComputeOptions(NamedTuple):
         """Returns the algorithm for one convolution."""
         use = 'training' if train else 'folded' if self.bn_folded else 'plain'
         return convolutions.choose(self.convolution, self.platform, use, spec)
+
+    def sums_anew(self, block: variants.Block, after: variants.Block | None) -> bool:
+        """Returns whether in training the next block makes the sum at the end of one anew."""
+        return (
+            after is not None
+            and convolutions.sums_anew(self.platform, block, after)
+            and self.algorithm(block.convs[-1], True) == 'native'
+        )
 
 
 class Conv(nn.Module):
@@ -66,12 +77,12 @@ class Conv(nn.Module):
         images, stride = x.array, self.spec.stride
         if train and convolutions.slices_first(self.options.platform, self.spec):
             images, stride = images[:, ::stride, ::stride], 1
-        y = self._product(images.astype(self.options.dtype), stride, algorithm)
+        y = self._product(images.astype(self.options.dtype), stride, algorithm, x.recipe)
         if self.options.bn_folded:
             y += self.param('bias', nn.initializers.zeros, (self.spec.outputs,)).astype(y.dtype)
-        return x._replace(array=y) if self.spec.stride == 1 else SpaceToBatchMap.of(y)
+        return x.map(lambda _: y) if self.spec.stride == 1 else SpaceToBatchMap.of(y)
 
-    def _product(self, x, stride, algorithm):
+    def _product(self, x, stride, algorithm, recipe):
         size = self.spec.kernel_size
         shape = (size, size, self.spec.inputs, self.spec.outputs)
         if self.options.bn_folded and algorithm == 'winograd':
@@ -81,7 +92,10 @@ class Conv(nn.Module):
             return winograd.transformed_conv(x, points)
         kernel = self.param('kernel', HE_FAN_OUT, shape, jnp.float32).astype(x.dtype)
         if algorithm == 'native':
-            return dilated_conv(x, kernel, stride=stride, dilation=self.spec.dilation)
+            conv = functools.partial(dilated_conv, stride=stride, dilation=self.spec.dilation)
+            if recipe:
+                return rereading.apply(conv, 0, (recipe,), (x,), (kernel,))
+            return conv(x, kernel)
         return dilated_conv(x, kernel, algorithm=algorithm)  # on phases it is dense
 
 
@@ -110,7 +124,7 @@ def batch_norm(name: str, dtype: DTypeLike, train: bool) -> nn.BatchNorm:
     """
     return nn.BatchNorm(
         use_running_average=not train,
-        momentum=0.9,
+        momentum=MOMENTUM,
         epsilon=EPSILON,
         dtype=dtype,
         param_dtype=jnp.float32,
@@ -154,6 +168,71 @@ def _identity(key, shape):
     return jnp.zeros(shape).at[shape[0] // 2, shape[1] // 2].set(1.0)
 
 
+class Affine(nn.Module):
+    """Batch normalization in training as two numbers for each channel, scale * x + shift.
+
+    The same variables and statistics as `batch_norm`, for those who fuse more with it.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """[..., C] -> scale and shift, [C], float32."""
+        channels, everywhere = x.shape[-1:], tuple(range(x.ndim - 1))
+        x = _at_least_float32(x)
+        mean = x.mean(everywhere)
+        variance = jnp.maximum((x * x).mean(everywhere) - mean * mean, 0)
+        for name, start, new in (('mean', jnp.zeros, mean), ('var', jnp.ones, variance)):
+            running = self.variable('batch_stats', name, start, channels, jnp.float32)
+            if not self.is_initializing():
+                running.value = MOMENTUM * running.value + (1 - MOMENTUM) * new
+        scale = self.param('scale', nn.initializers.ones, channels, jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, channels, jnp.float32)
+        scale *= jax.lax.rsqrt(variance + EPSILON)
+        return scale, bias - scale * mean
+
+
+def _at_least_float32(x):
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _mean_of_relu(x, scale, shift):
+    """Averages relu(scale * x + shift) over the positions: [B, H, W, C] -> [B, 1, 1, C], float32.
+
+    That is scale * mean(x where it is above 0) + shift * (share of these positions). So the
+    gradients of scale and shift, sums over the whole batch, take nothing from the map that these
+    two means have not read already.
+    """
+    x = _at_least_float32(x)
+    kept = jax.lax.stop_gradient(scale * x + shift) > 0
+    share = kept.mean((1, 2), dtype=x.dtype, keepdims=True)
+    return scale * jnp.where(kept, x, 0).mean((1, 2), keepdims=True) + shift * share
+
+
+def normalize_anew(name: str, x: SpaceToBatchMap) -> SpaceToBatchMap:
+    """Applies batch normalization in training, to a map of one phase that its readers make anew."""
+    recipe = Partial(_apply_affine, x.array, *Affine(name=name)(x.array))
+    return x._replace(array=recipe(), recipe=recipe)
+
+
+def _apply_affine(x, scale, shift):
+    return (_at_least_float32(x) * scale + shift).astype(x.dtype)
+
+
+def relu_of_sum_anew(x: SpaceToBatchMap, y: SpaceToBatchMap) -> SpaceToBatchMap:
+    """Applies ReLU to the sum of two maps; the readers make it anew."""
+    recipes = [each.recipe or rereading.recipe_of(each.array) for each in (x, y)]
+    total = rereading.apply(_relu_of_sum, 1, recipes, (x.array, y.array))
+    return x._replace(array=total, recipe=Partial(_relu_of_recipes, *recipes))
+
+
+def _relu_of_sum(x, y):
+    return nn.relu(x + y)
+
+
+def _relu_of_recipes(x, y):
+    return _relu_of_sum(x(), y())
+
+
 class ConvNorm(nn.Module):
     """Convolution and batch normalization: the projection of a shortcut."""
 
@@ -161,10 +240,12 @@ class ConvNorm(nn.Module):
     options: ComputeOptions = ComputeOptions()
 
     @nn.compact
-    def __call__(self, x: SpaceToBatchMap, train: bool = False) -> SpaceToBatchMap:
+    def __call__(
+        self, x: SpaceToBatchMap, train: bool = False, anew: bool = False
+    ) -> SpaceToBatchMap:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
         x = Conv(self.spec, self.options, name='conv')(x, train)
-        return normalize('bn', x, self.options, train)
+        return normalize_anew('bn', x) if anew else normalize('bn', x, self.options, train)
 
 
 class Block(nn.Module):
@@ -178,19 +259,37 @@ class Block(nn.Module):
     options: ComputeOptions = ComputeOptions()
 
     @nn.compact
-    def __call__(self, x: SpaceToBatchMap, train: bool = False) -> SpaceToBatchMap:
-        """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
+    def __call__(
+        self, x: SpaceToBatchMap, train: bool = False, averaged: bool = False, anew: bool = False
+    ) -> SpaceToBatchMap:
+        """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs].
+
+        With `averaged`, which needs `train` and no shortcut: [B, 1, 1, outputs], float32, the mean.
+        With `anew`, which needs `train` and the shortcut, readers of the result make it anew.
+        """
+        if self.spec.projection is not None:  # two would read it, the projection a large part
+            x = x._replace(recipe=None)
         y = x
         for i, conv in enumerate(self.spec.convs):
             y = y.map(nn.relu) if i > 0 else y
             if conv.smoothing:
                 y = Smoothing(conv.smoothing, name=conv.smoothing_name)(y)
             y = Conv(conv, self.options, name=conv.name)(y, train)
-            y = normalize(conv.norm_name, y, self.options, train)
+            last = conv is self.spec.convs[-1]
+            if averaged and last:
+                array = y.sorted(1).array
+                factors = Affine(name=conv.norm_name)(array)
+                return SpaceToBatchMap.of(_mean_of_relu(array, *factors))
+            if anew and last:
+                y = normalize_anew(conv.norm_name, y)
+            else:
+                y = normalize(conv.norm_name, y, self.options, train)
         if self.spec.residual:
             x = x.sorted(y.dilation)
             if self.spec.projection is not None:
-                x = ConvNorm(self.spec.projection, self.options, name='shortcut')(x, train)
+                x = ConvNorm(self.spec.projection, self.options, name='shortcut')(x, train, anew)
+            if anew:
+                return relu_of_sum_anew(y, x)
             y = y._replace(array=y.array + x.array)
             if self.options.bn_folded and self.options.platform == 'cpu':
                 return y.map(_relu_once)
@@ -212,18 +311,37 @@ class Level(nn.Module):
     """Blocks of one resolution and one dilation, one after the other.
 
     Maps are sorted into phases once and back once, where the algorithm wants phases.
+
+    Attributes:
+        blocks: this level's.
+        options: how they are computed.
+        follower: the block after them, if there is one.
     """
 
     blocks: tuple[variants.Block, ...]
     options: ComputeOptions = ComputeOptions()
+    follower: variants.Block | None = None
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs]."""
-        x = SpaceToBatchMap.of(images)
-        for block in self.blocks:
-            x = Block(block, self.options, name=block.name)(x, train)
-        return x.sorted(1).array
+    def __call__(
+        self,
+        images: jax.Array,
+        train: bool = False,
+        averaged: bool = False,
+        recipe: Partial | None = None,
+    ) -> tuple[jax.Array, Partial | None]:
+        """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs].
+
+        With `averaged`, as in `Block`: [B, 1, 1, outputs], float32. Recipes, as in
+        `SpaceToBatchMap`, come and go beside the arrays.
+        """
+        x = SpaceToBatchMap.of(images)._replace(recipe=recipe)
+        for block, after in zip(self.blocks, (*self.blocks[1:], self.follower)):
+            last = averaged and block is self.blocks[-1]
+            anew = train and self.options.sums_anew(block, after)
+            x = Block(block, self.options, name=block.name)(x, train, last, anew)
+        x = x.sorted(1)
+        return x.array, x.recipe
 
 
 class Classifier(nn.Module):

@@ -51,11 +51,13 @@ class Network(nn.Module):
 
     def setup(self) -> None:
         self.stem = layers.Block(self.table.stem.expand(), self.options)
-        for level, blocks in self.table.expand():
+        levels = list(self.table.expand())
+        followers = [blocks[0] for _, blocks in levels[1:]]
+        for (level, blocks), follower in zip(levels, (*followers, None)):
             kind = layers.Level
-            if level.name in self.rematerialize:  # argument 2, after self and x, is `train`
-                kind = nn.remat(layers.Level, static_argnums=(2,))
-            setattr(self, level.name, kind(blocks, self.options))
+            if level.name in self.rematerialize:  # after self and x: `train` and `averaged`
+                kind = nn.remat(layers.Level, static_argnums=(2, 3))
+            setattr(self, level.name, kind(blocks, self.options, follower))
         if self.num_classes:
             self.head = layers.Classifier(self.num_classes)
 
@@ -76,9 +78,11 @@ class Network(nn.Module):
         """
         if self.num_classes and self.task == 'segmentation':
             return self.class_maps(images, train)
-        x = self._last_level(images, train)
         if not self.num_classes:
-            return x
+            return self._last_level(images, train)
+        *_, (_, (*_, last)) = self.table.expand()
+        averaged = train and convolutions.averages_at_once(self.options.platform, last)
+        x = self._last_level(images, train, averaged)
         if self.dtype == 'bfloat16' and self.options.platform in ('cpu', 'any'):
             # XLA:CPU of jax 0.12 gives NaN where it fuses the end of a residual block with a sum.
             x = jax.lax.optimization_barrier(x)
@@ -130,6 +134,10 @@ class Network(nn.Module):
         Raises:
             ValueError: images have another shape or are integers.
         """
+        return self._levels(images, train)
+
+    def _levels(self, images, train, averaged=False):
+        """Returns the maps of `levels`, the last one averaged over the positions if wanted."""
         if images.ndim != 4 or images.shape[-1] != 3:
             raise ValueError(f'images {images.shape} must be [B, H, W, 3]')
         if not jnp.issubdtype(images.dtype, jnp.floating):
@@ -139,18 +147,20 @@ class Network(nn.Module):
                 'the network is optimized for inference and cannot train; use the one '
                 'that was optimized'
             )
-        table, maps = self.table, {}
+        table, maps, recipe = self.table, {}, None
         x = self.stem(SpaceToBatchMap.of(images), train).array
         if table.stem.level:
             maps[table.stem.level] = x
         if table.stem.pooled:
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         for level in table.levels:
-            x = maps[level.name] = getattr(self, level.name)(x, train)
+            last = averaged and level is table.levels[-1]
+            x, recipe = getattr(self, level.name)(x, train, last, recipe)
+            maps[level.name] = x
         return maps
 
-    def _last_level(self, images: jax.Array, train: bool) -> jax.Array:
-        return self.levels(images, train)[self.table.levels[-1].name]
+    def _last_level(self, images: jax.Array, train: bool, averaged: bool = False) -> jax.Array:
+        return self._levels(images, train, averaged)[self.table.levels[-1].name]
 
 
 def create_model(

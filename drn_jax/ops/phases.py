@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 
 def space_to_batch(x: jax.Array, dilation: int) -> jax.Array:
@@ -81,28 +82,31 @@ class SpaceToBatchMap(NamedTuple):
         dilation: d.
         height: H.
         width: W.
+        recipe: makes `array` anew, see `rereading`; None: it is read from memory.
     """
 
     array: jax.Array
     dilation: int
     height: int
     width: int
+    recipe: Partial | None = None
 
     @classmethod
     def of(cls, images: jax.Array) -> 'SpaceToBatchMap':
         """Returns images [B, H, W, C] as a map of one phase."""
-        return cls(images, 1, *images.shape[1:3])
+        _, height, width, _ = images.shape
+        return cls(images, 1, height, width)
 
     def map(self, function: Callable[[jax.Array], jax.Array]) -> 'SpaceToBatchMap':
         """Applies a function to every pixel."""
-        return self._replace(array=function(self.array))
+        return self._replace(array=function(self.array), recipe=None)
 
     def sorted(self, dilation: int) -> 'SpaceToBatchMap':
         """Returns the same map, sorted into the phases of a dilation."""
         if dilation == self.dilation:
             return self
         images = batch_to_space(self.array, self.dilation, self.height, self.width)
-        return self._replace(array=space_to_batch(images, dilation), dilation=dilation)
+        return self.map(lambda _: space_to_batch(images, dilation))._replace(dilation=dilation)
 
     def inside(self) -> jax.Array | None:
         """Returns what lies inside the image: bool, broadcastable to `array`; None if all does."""

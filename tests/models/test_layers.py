@@ -4,11 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from drn_jax.models import layers, variants
+from drn_jax.models import convolutions, layers, variants
 from drn_jax.ops.phases import SpaceToBatchMap
 
 POINT = variants.Block('layer0', (variants.Conv('conv', 1, 1, 2),))
 PLAIN = variants.Block('layer0', (variants.Conv('conv', 3, 1, 2),))
+PLAIN_2 = variants.Block('layer0', (variants.Conv('conv', 3, 2, 2),))
 BASIC = variants.Block(
     'block0', (variants.Conv('conv1', 3, 2, 2), variants.Conv('conv2', 3, 2, 2)), residual=True
 )
@@ -51,6 +52,52 @@ def test_normalization_is_accurate_far_from_zero():
     exact = x.astype(np.float64)
     want = (exact - exact.mean((0, 1, 2))) / np.sqrt(exact.var((0, 1, 2)) + 1e-5)
     np.testing.assert_allclose(y, want, atol=1e-3)
+
+
+class Tail(nn.Module):
+    """Two residual blocks and a plain layer, averaged over positions."""
+
+    platform: str
+
+    @nn.compact
+    def __call__(self, x):
+        options = layers.ComputeOptions(x.dtype, platform=self.platform)
+        convs = [variants.Conv(f'conv{i}', 3, min(i, 2), 2, dilation=2) for i in (1, 2)]
+        first = variants.Block('block0', tuple(convs), True, variants.Conv('conv', 1, 1, 2))
+        second = BASIC._replace(name='block1')
+        x, recipe = layers.Level((first, second), options, PLAIN_2, name='level6')(x, True)
+        averaged = convolutions.averages_at_once(self.platform, PLAIN_2)
+        x, _ = layers.Level((PLAIN_2,), options, name='level7')(x, True, averaged, recipe)
+        return x.mean((1, 2))
+
+
+def test_fused_normalizations_are_exact(monkeypatch):
+    """What TPUs train, in float64: outputs, batch statistics and all gradients."""
+    x = np.random.default_rng(0).standard_normal((3, 9, 7, 1))
+
+    def step(platform, variables, x):
+        def loss(params, x):
+            y, new = Tail(platform).apply(
+                {**variables, 'params': params}, x, mutable=['batch_stats']
+            )
+            return (y**3).sum(), (y, new)
+
+        return jax.value_and_grad(loss, (0, 1), has_aux=True)(variables['params'], x)
+
+    choice = convolutions.CHOICES['tpu']._replace(anew=2)
+    monkeypatch.setitem(convolutions.CHOICES, 'tpu', choice)
+    with jax.enable_x64(True):
+        x = jnp.asarray(x)
+        shapes = jax.eval_shape(Tail('tpu').init, jax.random.key(0), x)
+        assert shapes == jax.eval_shape(Tail('gpu').init, jax.random.key(0), x)
+        draw = np.random.default_rng(1).uniform
+        variables = jax.tree.map(lambda leaf: jnp.asarray(draw(-1, 2, leaf.shape)), shapes)
+        assert str(jax.make_jaxpr(lambda x: step('tpu', variables, x))(x)).count('barrier') > 4
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10),
+            step('tpu', variables, x),
+            step('gpu', variables, x),
+        )
 
 
 @pytest.mark.parametrize('side', [8, 7])

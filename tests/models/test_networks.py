@@ -9,7 +9,7 @@ from fills import random_variables, shapes
 from jax.extend.core import jaxprs_in_params
 
 import drn_jax
-from drn_jax.models import layers
+from drn_jax.models import convolutions, layers
 from drn_jax.ops.phases import SpaceToBatchMap
 
 
@@ -402,6 +402,26 @@ def test_rematerialized_levels_give_the_same_numbers():
         gradients(model),
         gradients(again),
     )
+
+
+def test_what_tpus_train_gives_the_same_logits(monkeypatch):
+    """The last sum is made anew, and the average comes with the last normalization."""
+    choice = convolutions.CHOICES['tpu']._replace(anew=32)
+    monkeypatch.setitem(convolutions.CHOICES, 'tpu', choice)
+    model = tiny('drn_d_22')
+    variables = random_variables(model)
+    images = np.random.default_rng(0).standard_normal((2, 24, 40, 3)).astype(np.float32)
+
+    def train(platform):
+        run = functools.partial(model.clone(platform=platform).apply, train=True)
+        return functools.partial(run, variables, mutable=['batch_stats'])
+
+    want, found = (jax.jit(train(platform))(images) for platform in ('gpu', 'tpu'))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max()), found, want
+    )
+    counts = [str(jax.make_jaxpr(train(p))(images)).count('barrier') for p in ('gpu', 'tpu')]
+    assert counts[0] == 0 < counts[1]
 
 
 def test_levels_that_do_not_exist_cannot_be_rematerialized():
