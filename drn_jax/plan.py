@@ -10,7 +10,7 @@ Compiles the step that training runs, for devices that need not be there, with t
 what comes out: whether it fits and with how much room, estimated time (for GPUs a bound) and its
 basis, fraction of peak, what the whole schedule takes, what chips exchange, where the time goes.
 No data is read and no accelerator is used. Compiling takes a minute for GPUs, and minutes of one
-core for TPUs: on v5e a quarter of an hour for DRN-C-26 with the options that training takes, a few
+core for TPUs: on v5e a quarter of an hour for DRN-C-26 with the options that training takes, four
 minutes without: --compiler_option=xla_tpu_scoped_vmem_limit_kib=
 
 Every field of the configuration can be changed with --config.FIELD=VALUE, for example

@@ -289,12 +289,14 @@ def test_a_slice(tmp_path):
             f'--output={tmp_path}',
         ],
         cwd=ROOT,
+        env={**os.environ, 'XLA_FLAGS': ''},  # libtpu ends where it does not know one
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / 'report.json').read_text())
     assert report['fits'] and report['chips'] == 4 and report['hosts'] == 1
+    assert report['compiler_options'] == {'xla_tpu_scoped_vmem_limit_kib': '65536'}  # the table's
     assert 0 < report['augmentation_cycles'] < report['estimated_cycles']
     assert 0 < report['collective_seconds'] < report['estimated_step_seconds']
     assert report['estimated_cycles'] == sum(

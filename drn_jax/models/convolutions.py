@@ -57,7 +57,8 @@ class Choice(NamedTuple):
 
 # TPU: the compiler estimates a training step of DRN-C-26 on v5e:2x4 at 161.1 million cycles with
 # 'native', 174.4 with 'phase', and 162.1 with 'phase' for dilation 4 alone, where both are closest
-# (benchmarks/tpu_convolutions.py); without slices at 165.5.
+# (benchmarks/tpu_convolutions.py); without slices at 165.5. With 64 MiB (`OPTIONS`) at 148.5, with
+# `averages` 147.8, with `anew` too 145.1: sums of levels 5 and 6 cost nothing where they are read.
 # GPU: cuDNN dilates by itself, forwards and for the gradient of the input, but weight gradients of
 # 'native' become convolutions with kernels as large as the map; and the compiler of jax 0.10.2
 # aborts where it fuses a slice into a product (tests/planning/test_gpu_programs.py).
