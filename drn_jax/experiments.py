@@ -14,7 +14,7 @@ from drn_jax import fields, schedules, tasks
 from drn_jax.checkpoints import restore
 from drn_jax.data import batch_specs, places
 from drn_jax.distributed import memory, meshes, processes
-from drn_jax.errors import InputError, as_input_error
+from drn_jax.errors import InputError, as_input_error, some
 from drn_jax.models import convolutions
 from drn_jax.models.networks import Network
 from drn_jax.reporting import progress
@@ -110,6 +110,7 @@ def resolve(
     if schedule and devices is None:
         remarks = _check_splits(config, source)
         remarks += schedules.remarks(config, schedule.examples)
+        remarks += _other_head(config, start)
     return Experiment(
         ml_collections.FrozenConfigDict(config),
         kind,
@@ -220,6 +221,20 @@ def _trained_on(config: ml_collections.ConfigDict, source: 'Source') -> list[str
         if data.fingerprint and data.fingerprint == source.fingerprint(data.train_split):
             return split_checks.shared_remarks(source, data)
     return []
+
+
+def _other_head(config: ml_collections.ConfigDict, start: epath.Path | None) -> list[str]:
+    """Says where a run starts from a head that has learned other classes, as many."""
+    if start is None:
+        return []
+    stored, names = restore.read_config(start), config.data.class_names
+    learned = stored.data.class_names
+    if stored.task != config.task or len(learned) != len(names) or learned == names:
+        return []
+    return [
+        f'the head that config.init_from gives has learned {some(learned)}, not {some(names)}: it '
+        'is taken for these in their order'
+    ]
 
 
 def _check_training(config: ml_collections.ConfigDict, task: tasks.Task) -> None:

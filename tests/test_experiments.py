@@ -8,6 +8,7 @@ from data.number_sources import NumberSource
 from support.errors import refused
 
 from drn_jax import experiments, recipes, tasks
+from drn_jax.checkpoints import manager
 
 
 class Maps(NumberSource):
@@ -128,6 +129,20 @@ def test_images_that_a_network_was_trained_on_are_told():
         assert list(found) == remarks
     config.data.train_split, config.data.fingerprint = 'elsewhere', '16 images'
     assert experiments.resolve(config, source=source, trained=True).remarks == ()
+
+
+def test_a_head_of_other_classes_is_told(tmp_path):
+    config, names = config_of(), tuple(classes().class_names)
+    for number, (learned, told) in enumerate(
+        [(names, False), (names[::-1], True), (names[1:], False), ((), False)]
+    ):
+        stored = config_of(**{'data.class_names': learned})
+        config.init_from = str(tmp_path / str(number))
+        manager.save_variables(config.init_from, stored, {'params': {'w': np.zeros(1)}})
+        found = experiments.resolve(config, source=classes()).remarks
+        assert [remark[:68] for remark in found] == [
+            'the head that config.init_from gives has learned 15, 14, 13, 12, 11,'
+        ] * told
 
 
 def test_mean_iou_is_that_of_the_classes_that_the_data_set_has():

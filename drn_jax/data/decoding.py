@@ -78,10 +78,15 @@ def _decode_other(encoded, channels, read):
 
 
 def _is_plain_png(encoded, channels):
-    """Returns whether a file is PNG of 8 bits, gray or RGB, and neither turned nor transparent."""
+    """Returns whether a file is PNG of 8 bits, gray or RGB, and neither turned nor transparent.
+
+    Without its end, or with more behind it, it is left to Pillow, too.
+    """
     head = _PLAIN_PNG % ('' if channels == 1 else r'\x02')
     plain = tf.strings.regex_full_match(tf.strings.substr(encoded, 0, 41), head)
-    return plain & ~_holds(encoded, 'eXIf')
+    tail = tf.strings.substr(encoded, tf.maximum(tf.strings.length(encoded) - 8, 0), 8)
+    whole = tf.strings.regex_full_match(tail, r'IEND\C{4}')
+    return plain & whole & ~_holds(encoded, 'eXIf')
 
 
 def _holds(content, pattern):

@@ -143,6 +143,12 @@ def test_jpeg_files_that_are_not_turned_keep_their_fast_way():
     assert read_image(io.BytesIO(encoded)).shape == (24, 40, 3)
 
 
+def test_a_png_without_its_end_is_read_by_all():
+    for encoded in (encode(picture(0), 'PNG')[:-12], encode(picture(0), 'PNG') + b'more'):
+        np.testing.assert_array_equal(read_image(io.BytesIO(encoded)), picture(0))
+        np.testing.assert_array_equal(decoding.decode_image(encoded), picture(0))
+
+
 def test_an_orientation_behind_the_pixels_of_a_png_counts():
     exif = Image.Exif()
     exif[0x0112] = 6
