@@ -199,10 +199,11 @@ def open_report(output, device, settings):
     path = output / 'report.json'
     try:
         stored = json.loads(path.read_text())
-        stored = {key: stored[key] for key in KEPT}
+        stored = {key: dict(stored[key]) for key in KEPT}
+        stored['items'] = {name: dict(result) for name, result in stored['items'].items()}
     except FileNotFoundError:
         return report
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         sys.exit(f'error: {path} cannot be read ({error}); move it away, or give another --output')
     for key in ('device', 'settings'):
         if stored[key] != report[key]:

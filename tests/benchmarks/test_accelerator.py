@@ -137,8 +137,13 @@ def test_what_cannot_be_measured_is_one_sentence(run, flags, message):
     assert message in run(GOOD, *flags)[1]
 
 
-def test_a_report_that_is_damaged_is_named(run, tmp_path):
-    (tmp_path / 'report.json').write_text('{"items": ')
+@pytest.mark.parametrize(
+    'text',
+    ['{"items": ', '[]', '{}', '{"device": 1, "settings": {}, "items": {}}']
+    + ['{"device": {}, "settings": {}, "items": {"a": 1}}'],
+)
+def test_a_report_that_is_damaged_is_named(run, tmp_path, text):
+    (tmp_path / 'report.json').write_text(text)
     assert run(GOOD)[1].startswith(f'error: {tmp_path}/report.json cannot be read (')
 
 
