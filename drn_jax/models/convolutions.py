@@ -233,6 +233,7 @@ compile option: 'xla_cpu_no_such_option'; --config.compiler_options gives others
         if platform_of_option(name) not in ('', device.platform):
             continue
         chosen.pop(name, None)
+        text = {'true': 'True', 'false': 'False'}.get(text, text)  # as XLA_FLAGS have them
         if text and (reason := _refusal(device, name, text)):
             raise ValueError(
                 f'compiler option {option!r} cannot be used for {device.platform.upper()}s: '

@@ -53,6 +53,7 @@ def test_what_this_version_of_xla_does_not_know_is_left_out(monkeypatch):
     monkeypatch.setattr(convolutions, 'OPTIONS', table)
     assert options() == {'xla_cpu_enable_fast_math': 'True'}
     assert options('xla_cpu_enable_fast_math=False') == {'xla_cpu_enable_fast_math': 'False'}
+    assert options('xla_cpu_enable_fast_math=false') == {'xla_cpu_enable_fast_math': 'False'}
     assert options('xla_cpu_enable_fast_math=') == {}
 
 
