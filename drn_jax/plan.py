@@ -55,6 +55,8 @@ def main(argv: Sequence[str]) -> None:
         what = f'{model.variant} in {model.dtype} for {given.topology}'
         run_child = cuda_compiler.run_child if is_gpu else compiler.run_child
         return run_child(['-m', 'drn_jax.plan', *argv], what)
+    if children.is_child():
+        children.end_with_parent()
     compiler.keep_off_accelerators()
     devices = devices_of(target)
     check_options(given.compiler_option, devices[0].platform)

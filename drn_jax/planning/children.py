@@ -2,8 +2,11 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from drn_jax.errors import InputError
@@ -14,6 +17,17 @@ _IN_CHILD = 'DRN_JAX_IN_CHILD'
 def is_child() -> bool:
     """Says whether this process is one that `run` started."""
     return _IN_CHILD in os.environ
+
+
+def end_with_parent() -> None:
+    """Lets this process, which `run` started, end soon after the one that started it has ended."""
+
+    def watch() -> None:
+        while str(os.getppid()) == os.environ[_IN_CHILD]:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], compiler: str, what: str) -> None:
@@ -31,7 +45,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], compiler: str,
     """
     child = subprocess.run(
         [sys.executable, *arguments],
-        env={**os.environ, **environment, _IN_CHILD: '1'},
+        env={**os.environ, **environment, _IN_CHILD: str(os.getpid())},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -51,7 +65,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], compiler: str,
 
 
 def aborted(returncode: int, stderr: str, compiler: str, what: str) -> str:
-    """Says in a sentence that a compiler ended its process.
+    """Says in a sentence that a compiler ended its process, or that something else did.
 
     Args:
         returncode: of the process, below 0.
@@ -62,7 +76,13 @@ def aborted(returncode: int, stderr: str, compiler: str, what: str) -> str:
         >>> aborted(-6, 'F0000 tiling.cc:627] Check failed: a == b (16 vs. 32)', 'it', 'drn_c_26')
         'it ended (signal 6) while it compiled drn_c_26: Check failed: a == b (16 vs. 32); another \
 version may compile it'
+        >>> aborted(-9, '', 'it', 'drn_c_26')
+        'it was ended by SIGKILL while it compiled drn_c_26, as where memory runs out'
     """
+    if returncode == -signal.SIGKILL:
+        return f'{compiler} was ended by SIGKILL while it compiled {what}, as where memory runs out'
+    if returncode in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
+        return f'{compiler} was ended by {signal.Signals(-returncode).name}'
     reasons = re.findall(r'^F\d{4}.*?\] (.*)|(Check failed:.*)', stderr, re.MULTILINE)
     reason = f': {max(reasons[0]).strip()}' if reasons else ''
     return (

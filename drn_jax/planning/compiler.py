@@ -1,5 +1,6 @@
 """Compiling the training step for devices that need not be there."""
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from drn_jax.planning.chips import Slice
 from drn_jax.planning.dataset_sizes import PlannedSource
 from drn_jax.training import states, steps
 
+_logger = logging.getLogger(__name__)
 # The compiler shares no chip with others, so it needs none of the locks of those who use one.
 ENVIRONMENT = {
     **accelerators.NO_TPU,
@@ -140,15 +142,29 @@ def compile_step(experiment: experiments.Experiment) -> Program:
         What the compiler made of it.
     """
     lowered, platform = lower_step(experiment), experiment.mesh.devices.flat[0].platform
-    options = cuda_compiler.OPTIONS if platform == 'gpu' else None
     start = time.monotonic()
     try:
-        compiled = lowered.compile(compiler_options=options)
+        compiled = _compile(lowered, platform)
     except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' not in str(error):
             raise
         return Program('', too_large=str(error))
     return read(compiled, platform, time.monotonic() - start)
+
+
+def _compile(lowered: jax.stages.Lowered, platform: str) -> jax.stages.Compiled:
+    """Compiles a step; for GPUs once more, with products by cuBLAS, where Triton finds no tiles."""
+    options = cuda_compiler.OPTIONS if platform == 'gpu' else None
+    try:
+        return lowered.compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as error:
+        if not options or 'output tile sizes' not in str(error):
+            raise
+    _logger.warning(
+        'without a card to measure on, the compiler finds no tiles for a matrix product; so this '
+        'is a program with xla_gpu_enable_triton_gemm=False, whose products cuBLAS computes'
+    )
+    return lowered.compile(compiler_options={**options, 'xla_gpu_enable_triton_gemm': False})
 
 
 def read(

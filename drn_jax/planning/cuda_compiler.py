@@ -16,7 +16,7 @@ import jax
 from jax.experimental import topologies
 
 import drn_jax
-from drn_jax.errors import InputError
+from drn_jax.errors import InputError, one_line
 from drn_jax.planning import children, gpus
 
 FOLDER = 'DRN_JAX_CUDA_COMPILER'  # environment variable; by default the folder lies in the venv
@@ -76,13 +76,24 @@ def devices_of(cluster: gpus.Cluster) -> Sequence[jax.Device]:
 
     Returns:
         Devices for which one can compile; nothing runs on them.
+
+    Raises:
+        InputError: what is installed as the compiler is none.
     """
-    return topologies.get_topology_desc(
-        cluster.name.partition(':')[0],
-        'cuda',
-        target_config=gpus.target_config(cluster.card),
-        topology=f'1x{cluster.hosts}x{cluster.per_host}',
-    ).devices
+    try:
+        return topologies.get_topology_desc(
+            cluster.name.partition(':')[0],
+            'cuda',
+            target_config=gpus.target_config(cluster.card),
+            topology=f'1x{cluster.hosts}x{cluster.per_host}',
+        ).devices
+    except Exception as error:  # of several kinds
+        folder = find()
+        raise InputError(
+            f'the CUDA compiler{f" in {folder}" if folder else ""} cannot be used '
+            f'({one_line(error, short=True)}); {install_command()} brings it anew',
+            path=folder,
+        ) from error
 
 
 def child_environment() -> dict[str, str]:

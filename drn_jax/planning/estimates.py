@@ -205,7 +205,7 @@ def basis(target: chips.Slice | gpus.Cluster | None) -> str:
             f' or its bytes ({target.card.memory_bandwidth / 1e9:,.0f} GB/s), counted from shapes '
             'in the program, with all exchanges behind them; exchanges: '
             f'{gpus.exchange_basis(target)}; of the memory JAX takes '
-            f'{100 * gpus.memory_fraction():.0f} % (XLA_PYTHON_CLIENT_MEM_FRACTION), and what cuDNN'
+            f'{100 * gpus.memory_fraction():.0f} % (XLA_CLIENT_MEM_FRACTION), and what cuDNN'
             ' works in is not counted; starting kernels, evaluation, checkpoints and waiting for '
             'the host are not in it'
         )

@@ -96,9 +96,10 @@ CARDS = {
     ),
 }
 PER_HOST = (1, 2, 4, 8)
-# Of a card JAX takes this much unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise: JAX
-# documentation, GPU memory allocation.
+# Of a card JAX takes this much unless one of these says otherwise; the second is the older name:
+# JAX documentation, GPU memory allocation.
 MEMORY_FRACTION = 0.75
+FRACTION_NAMES = ('XLA_CLIENT_MEM_FRACTION', 'XLA_PYTHON_CLIENT_MEM_FRACTION')
 # Seconds of an exchange, of each of its steps over NVLink or PCIe, and of each between hosts:
 # NCCL, src/graph/tuning.cc, rings with the protocol for short messages (6.6, 0.6 and 2.7 us).
 START_SECONDS, HOP_SECONDS, NETWORK_HOP_SECONDS = 6.6e-6, 0.6e-6, 2.7e-6
@@ -131,8 +132,21 @@ class Cluster(NamedTuple):
 
 
 def memory_fraction() -> float:
-    """Returns how much of a card JAX takes."""
-    return float(os.environ.get('XLA_PYTHON_CLIENT_MEM_FRACTION') or MEMORY_FRACTION)
+    """Returns how much of a card JAX takes.
+
+    Raises:
+        InputError: the environment says something else than a part.
+    """
+    given = [(name, os.environ[name]) for name in FRACTION_NAMES if os.environ.get(name)]
+    if not given:
+        return MEMORY_FRACTION
+    name, text = given[0]
+    if len(given) > 1 or not re.fullmatch(r'0?\.\d*[1-9]\d*|1(\.0*)?', text, re.ASCII):
+        raise InputError(
+            f'the environment has {" and ".join(map("=".join, given))}, but JAX takes one part of '
+            f'the memory, above 0 and at most 1; set {FRACTION_NAMES[0]} alone, such as 0.9'
+        )
+    return float(text)
 
 
 def find(name: str) -> Cluster:
@@ -145,7 +159,7 @@ def find(name: str) -> Cluster:
         The `Cluster`.
 
     Raises:
-        InputError: there is no such host.
+        InputError: there is no such host, or as `memory_fraction`.
 
     Example:
         >>> find('h100:4x8').chips, find('l4:1').hosts
@@ -157,13 +171,14 @@ def find(name: str) -> Cluster:
 GPUs, and several hosts are h100:HOSTSxGPUS, such as h100:2x8
     """
     kind, _, text = name.partition(':')
-    shape = re.fullmatch(r'(?:([1-9]\d*)x)?(\d+)', text)
+    shape = re.fullmatch(r'(?:([1-9]\d*)x)?([1-9]\d*)', text, re.ASCII)
     if not shape or int(shape[2]) not in PER_HOST:
         raise InputError(
             f'--topology={name} does not exist; a host has 1, 2, 4 or 8 GPUs, and several hosts '
             f'are {kind}:HOSTSxGPUS, such as {kind}:2x8',
             field='--topology',
         )
+    memory_fraction()  # what is wrong with it is said before compiling
     return Cluster(name, CARDS[kind], int(shape[1] or 1), int(shape[2]))
 
 

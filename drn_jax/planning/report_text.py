@@ -149,10 +149,11 @@ def _memory(entries: dict[str, Any]) -> str:
             entries['free_bytes'] is not None and entries['memory_bytes'] - entries['free_bytes']
         )
         return f'does not fit: {_bytes(needed) if needed else "more"} needed, {available} there'
+    free = entries['free_bytes']
     return (
         f'{"fits" if entries["fits"] else "does not fit"}: {_bytes(entries["temporary_bytes"])} of '
         f'temporaries and {_bytes(entries["argument_bytes"])} of state and batch, in {available} '
-        f'of each {_chip(entries)}; {_bytes(entries["free_bytes"])} left'
+        f'of each {_chip(entries)}; {_bytes(abs(free))} {"too many" if free < 0 else "left"}'
     )
 
 

@@ -1,12 +1,15 @@
 """Where the CUDA compiler lies, and what is said where it ends its process."""
 
+import logging
+import os
 import sys
+import threading
 
 import jax
 import pytest
 from support.errors import refused
 
-from drn_jax.planning import children, cuda_compiler
+from drn_jax.planning import children, compiler, cuda_compiler, gpus
 
 
 def install(folder, version, parts=cuda_compiler.PARTS):
@@ -84,8 +87,12 @@ os.abort()
         ),
         (
             'import os; os.kill(os.getpid(), 9)',
-            f'the CUDA compiler of jax {jax.__version__} ended (signal 9) while it compiled '
-            'drn_c_26; another version may compile it',
+            f'the CUDA compiler of jax {jax.__version__} was ended by SIGKILL while it compiled '
+            'drn_c_26, as where memory runs out',
+        ),
+        (
+            'import os; os.kill(os.getpid(), 15)',
+            f'the CUDA compiler of jax {jax.__version__} was ended by SIGTERM',
         ),
         (
             "import jax; raise jax.errors.JaxRuntimeError('no tile sizes')",
@@ -101,6 +108,51 @@ def test_what_ends_a_child(script, message, folder, capfd):
         cuda_compiler.run_child(['-c', script], 'drn_c_26')
     assert str(error.value) == message
     assert capfd.readouterr() == ('', '')
+
+
+class Lowered:
+    """A step that the compiler refuses at first."""
+
+    def __init__(self, reason):
+        self.reason, self.options = reason, []
+
+    def compile(self, compiler_options):
+        self.options.append(compiler_options)
+        if len(self.options) == 1:
+            raise jax.errors.JaxRuntimeError(f'INTERNAL: {self.reason}')
+        return 'program'
+
+
+def test_products_by_cublas_where_triton_finds_no_tiles(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger('drn_jax'), 'propagate', True)
+    step = Lowered("Couldn't find output tile sizes that satisfy hlo: %dot.53")
+    assert compiler._compile(step, 'gpu') == 'program'
+    without = {**cuda_compiler.OPTIONS, 'xla_gpu_enable_triton_gemm': False}
+    assert step.options == [cuda_compiler.OPTIONS, without]
+    assert 'xla_gpu_enable_triton_gemm=False' in caplog.text
+    with pytest.raises(jax.errors.JaxRuntimeError, match='something else'):
+        compiler._compile(Lowered('something else'), 'gpu')
+
+
+def test_a_folder_that_holds_no_compiler(folder):
+    install(folder, jax.__version__)
+    give_assembler(folder)
+    with refused(path=folder) as error:
+        cuda_compiler.devices_of(gpus.find('h100:8'))
+    assert str(error.value).startswith(f'the CUDA compiler in {folder} cannot be used (')
+    assert str(error.value).endswith(f'); {command(folder)} brings it anew')
+
+
+def test_a_child_ends_with_what_started_it(monkeypatch):
+    """Also where that is killed, and can end nothing itself."""
+    ended, parent = threading.Event(), os.getppid()
+    monkeypatch.setattr(os, '_exit', lambda status: ended.set())
+    monkeypatch.setattr(os, 'getppid', lambda: parent)
+    monkeypatch.setenv(children._IN_CHILD, str(parent))
+    children.end_with_parent()
+    assert not ended.wait(0.1)
+    parent = 1
+    assert ended.wait(60)
 
 
 def test_a_defect_keeps_its_traceback(folder, capfd):

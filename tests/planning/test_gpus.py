@@ -38,7 +38,9 @@ def test_hosts_and_their_gpus():
     assert gpus.find('v100:8')[2:] == (1, 8)
 
 
-@pytest.mark.parametrize('name', ['h100', 'h100:', 'h100:3', 'h100:0', 'h100:0x8', 'h100:2x2x2'])
+@pytest.mark.parametrize(
+    'name', ['h100', 'h100:', 'h100:3', 'h100:0', 'h100:0x8', 'h100:08', 'h100:2x2x2']
+)
 def test_hosts_that_do_not_exist(name):
     with refused('--topology', match=f'{name} does not exist; .* such as h100:2x8$'):
         gpus.find(name)
@@ -47,8 +49,21 @@ def test_hosts_that_do_not_exist(name):
 def test_the_memory_that_jax_takes(monkeypatch):
     monkeypatch.delenv('XLA_PYTHON_CLIENT_MEM_FRACTION', raising=False)
     assert gpus.find('h100:8').memory_bytes == int(0.75 * 84942979072)
-    monkeypatch.setenv('XLA_PYTHON_CLIENT_MEM_FRACTION', '.9')
-    assert gpus.find('h100:8').memory_bytes == int(0.9 * 84942979072)
+    monkeypatch.delenv('XLA_CLIENT_MEM_FRACTION', raising=False)
+    for name in gpus.FRACTION_NAMES:
+        monkeypatch.setenv(name, '.9')
+        assert gpus.find('h100:8').memory_bytes == int(0.9 * 84942979072)
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    'texts', [('abc',), ('0',), ('0.0',), ('2',), ('nan',), ('-.5',), ('.5', '.9')]
+)
+def test_no_part_of_the_memory(texts, monkeypatch):
+    for name, text in zip(gpus.FRACTION_NAMES, texts):
+        monkeypatch.setenv(name, text)
+    with refused(match=f'XLA_CLIENT_MEM_FRACTION={texts[0]}.*above 0 and at most 1'):
+        gpus.find('h100:8')
 
 
 def test_peaks():
