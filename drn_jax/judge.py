@@ -59,15 +59,16 @@ def main(argv: list[str]) -> None:
         for streets in sets.values():
             scoring.check_sizes(streets, protocol, reading)
     scoring.read_street(sets['images'][0], rows[0], reading)  # of another kind than is meant?
-    output = paths.local(given.output, '--output')
-    outputs.make_output(output)
+    output = outputs.check_output(given.output, overwrite=True)
     network, weights = judges.open_network(given.checkpoint, given.step)
-    remarks += find_remarks(rows, network.model.variant, len(sets['images']), reading)
+    of_rows = [judges.Judge(network, protocol, given.batch_size) for protocol in rows]
+    outputs.make_output(output)
+    remarks += find_remarks(of_rows, len(sets['images']), reading)
     progress.say(*[f'warning: {remark}' for remark in remarks])
     judged = []
     with outputs.writing(output):
-        for protocol in rows:
-            judge = judges.Judge(network, protocol, given.batch_size)
+        for judge in of_rows:
+            protocol = judge.protocol
             for name, streets in sets.items():
                 path = output / f'{name}_{protocol.name}.csv'
                 images = judge_set(path, streets, judge, weights, reading)
@@ -147,6 +148,7 @@ def find_sets(given: argparse.Namespace) -> tuple[dict[str, list[Street]], list[
         InputError: files lack others, or the two sets have not the same label maps.
     """
     labels, sets, remarks = paths.directory(given.labels, '--labels'), {}, []
+    files.check_reachable(labels)
     for name in ('images', 'compare'):
         if (folder := getattr(given, name)) is not None:
             folder = paths.directory(folder, f'--{name}')
@@ -165,15 +167,19 @@ def find_sets(given: argparse.Namespace) -> tuple[dict[str, list[Street]], list[
     return sets, list(dict.fromkeys(remarks))
 
 
-def find_remarks(
-    rows: Sequence[Protocol], variant: str, number: int, reading: Reading
-) -> list[str]:
+def find_remarks(of_rows: Sequence[judges.Judge], number: int, reading: Reading) -> list[str]:
     """Says what keeps the numbers from being compared with those of papers."""
+    rows, variant = [judge.protocol for judge in of_rows], of_rows[0].network.model.variant
     remarks = [
         f'papers that use {row.name} judge by {" or ".join(row.networks)}, not by {variant}'
         for row in rows
         if row.networks and variant not in row.networks
     ]
+    if any(judge.own_statistics for judge in of_rows):
+        remarks.append(
+            'the network was trained with another config.data.mean or std than that of papers, and '
+            'sees images by its own'
+        )
     if number != VALIDATION_IMAGES:
         remarks.append(
             f'{number} images are judged; papers judge all {VALIDATION_IMAGES} of the validation '

@@ -10,6 +10,7 @@ from support.errors import refused
 from support.street_network import WEIGHTS, color_checkpoint, paint
 
 from drn_jax import cityscapes, judge
+from drn_jax.errors import InputError
 from drn_jax.judging import judges, protocols
 from drn_jax.judging.judges import Judge
 
@@ -172,6 +173,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_judged(place, tmp_path,
         judge.main(['--checkpoint=a', '--images=', labels, f'--output={output}'])
     with refused('--label_kind', None, match='colors that are none of'):
         judge.main(flags(place, output, '--protocol=oasis', '--label_kind=colors'))
+
+    def damaged(*_):
+        raise InputError('no checkpoint')
+
+    monkeypatch.setattr(judges, 'open_network', damaged)
+    with refused(match='no checkpoint'):
+        judge.main(flags(place, output, '--protocol=oasis'))
     assert not output.exists()
 
 

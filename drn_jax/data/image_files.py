@@ -84,6 +84,21 @@ def has_colors(file: str | os.PathLike[str] | BinaryIO) -> bool:
         return len(image.getbands()) >= 3
 
 
+def read_palette(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray | None:
+    """Reads the colors of an image with a palette, from the head of its file; None without one.
+
+    Args, Raises: see `read_image`.
+
+    Returns:
+        uint8 [256, 3], black where the palette is shorter.
+    """
+    with _opened(file) as image:
+        if image.mode != 'P':
+            return None
+        colors = np.array(image.getpalette() or (), np.uint8).reshape(-1, 3)
+        return np.pad(colors, [(0, 256 - len(colors)), (0, 0)])
+
+
 def read_label_map(
     file: str | os.PathLike[str] | BinaryIO, image: str | os.PathLike[str] | None = None
 ) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from etils import epath
 
+from drn_jax import paths
 from drn_jax.data.image_folders import SUFFIXES, find_images
 from drn_jax.errors import InputError, some
 from drn_jax.files import read_text
@@ -14,7 +15,7 @@ _GENERATED = ('_fake_B', '_synthesized_image')
 # Ends of the names of label maps, the best first; the last are what generators write beside images.
 _LABELS = (
     ('_gtFine_labelTrainIds', '_gtFine_trainIds', '_gtFine_labelIds', '_gtFine_color')
-    + ('_labelTrainIds', '_trainIds', '_labelIds')
+    + ('_labelTrainIds', '_trainIds', '_labelIds', '_color')
     + ('_real_A', '_input_label')
 )
 _ENDS = (*_GENERATED, *_LABELS, '_leftImg8bit')
@@ -56,19 +57,22 @@ def pair_streets(
         Pairs, sorted by name, and sentences on what is left out.
 
     Raises:
-        InputError: a folder or the table cannot be used, or an image has no label map, or several.
+        InputError: a folder or the table cannot be used, an image has no label map or several, or
+            several images have one.
 
     Source: names as generators write them; the table is that of mit-han-lab/gan-compression.
     """
     images, remarks = _images(images_dir)
     label_of = _ByTable(table, labels_dir) if table else _ByName(labels_dir, images_dir, images)
-    pairs, alone, used = [], [], set()
+    pairs, alone, twice = [], [], []
+    image_of: dict[str, str] = {}
     for key, path in images.items():
         label = label_of(key)
         if label is None:
             alone.append(path)
         else:
-            used.add(label)
+            if (first := image_of.setdefault(label, path)) != path:
+                twice.append(f'{path} (that of {first})')
             pairs.append(StreetPair(_stem(path), *_joined(images_dir, path, labels_dir, label)))
     if alone:
         raise InputError(
@@ -77,7 +81,13 @@ def pair_streets(
             'same names, or --table',
             path=images_dir,
         )
-    if unused := sorted(label_of.known - used):
+    if twice:
+        raise InputError(
+            f'{len(twice)} of the {len(images)} images in {os.fspath(images_dir)!r} have the label '
+            f'map of another: {some(twice)}; give one image of each',
+            path=images_dir,
+        )
+    if unused := sorted(label_of.known - set(image_of)):
         remarks.append(
             f'{len(unused)} label maps in {os.fspath(labels_dir)!r} have no image, and are left '
             f'out: {some(unused)}'
@@ -131,6 +141,7 @@ class _ByTable:
     """Finds label maps in a table; attributes as in `_ByName`."""
 
     def __init__(self, table, labels_dir):
+        self._table, table = os.fspath(table), paths.local(table, '--table')
         try:
             lines = read_text(epath.Path(table)).splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -152,32 +163,41 @@ class _ByTable:
         self.known = {row[1] for row in self._rows}
 
     def __call__(self, key):
-        """Returns the path of a label map, or None; the first line that fits is taken."""
+        """Returns the path of a label map, or None."""
         base = os.path.basename(key)
-        for name, label, *image in self._rows:
-            if base == name or any(base == os.path.basename(_scene(path)) for path in image):
-                return label
-        return None
+        found = {
+            label: None
+            for name, label, *image in self._rows
+            if base == name or any(base == os.path.basename(_scene(path)) for path in image)
+        }
+        if len(found) > 1:
+            raise InputError(
+                f'--table={self._table} gives {base} {len(found)} label maps: {some(found)}; keep '
+                'one',
+                field='--table',
+                path=self._table,
+            )
+        return next(iter(found), None)
 
 
 def _images(folder):
     """Finds the generated images of a folder, {scene: path}, and says what is left out."""
     found = _files(folder)
     generated = [path for path in found.images if _stem(path).endswith(_GENERATED)]
-    remarks, paths = list(found.remarks), generated or found.images
-    if others := sorted(set(found.images) - set(paths)):
+    remarks, chosen = list(found.remarks), generated or found.images
+    if others := sorted(set(found.images) - set(chosen)):
         remarks.append(
             f'{len(others)} images in {os.fspath(folder)!r} are left out, since others end in '
             f'{" or ".join(_GENERATED)}: {some(others)}'
         )
-    if not paths:
+    if not chosen:
         raise InputError(
             f'{os.fspath(folder)!r} holds no images; allowed are files that end in '
             f'{", ".join(SUFFIXES)}, in folders inside it too',
             path=folder,
         )
     images: dict[str, str] = {}
-    for path in paths:
+    for path in chosen:
         if other := images.get(_scene(path)):
             raise InputError(
                 f'{other} and {path} in {os.fspath(folder)!r} would have the same label map; '

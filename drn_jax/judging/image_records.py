@@ -12,7 +12,8 @@ from drn_jax.files import replacing
 from drn_jax.judging.verdicts import CLASSES, ImageCounts
 
 _SHOWN = ('mean_iou', 'pixel_accuracy', 'pixel_accuracy_with_void', 'mean_class_accuracy')
-_HEAD = ('name', *_SHOWN, 'digest', 'confusion')
+# The digest is last, so that nothing is missing of a line whose digest is whole.
+_HEAD = ('name', *_SHOWN, 'confusion', 'digest')
 
 
 def read(path: pathlib.Path) -> dict[str, ImageCounts]:
@@ -35,10 +36,10 @@ def read(path: pathlib.Path) -> dict[str, ImageCounts]:
             )
         found = {}
         for line in lines:
-            counts = line[-1].split()
-            if len(line) == len(_HEAD) and len(counts) == CLASSES * (CLASSES + 1):
-                confusion = np.array(counts, np.int64).reshape(-1, CLASSES)
-                found[line[-2]] = ImageCounts(line[0], line[-2], confusion)
+            with contextlib.suppress(ValueError):  # cut off
+                name, *_, counts, digest = line
+                confusion = np.array(counts.split(), np.int64).reshape(CLASSES + 1, CLASSES)
+                found[digest] = ImageCounts(name, digest, confusion)
         return found
 
 
@@ -78,5 +79,5 @@ class RecordFile:
         metrics = image.metrics
         shown = ['' if np.isnan(metrics[name]) else f'{metrics[name]:.6f}' for name in _SHOWN]
         confusion = ' '.join(map(str, image.confusion.ravel()))
-        self._writer.writerow([image.name, *shown, image.digest, confusion])
+        self._writer.writerow([image.name, *shown, confusion, image.digest])
         self._file.flush()

@@ -20,6 +20,7 @@ from drn_jax.models import convolutions
 from drn_jax.ops import pillow
 from drn_jax.prediction import checkpoint as prediction
 from drn_jax.prediction.inputs import resize
+from drn_jax.reporting import reports
 from drn_jax.tasks import preprocessing
 
 BATCH_SIZE = 1  # images at a time, for each device
@@ -50,6 +51,13 @@ class Judge:
 
     Raises:
         InputError: the devices do not divide the batch.
+
+    Attributes:
+        network, protocol, batch_size: as given.
+        statistics: mean and standard deviation of the channels: the protocol's, but for a network
+            that was trained with others.
+        own_statistics: whether it was.
+        settings: a text of all that its answers depend on, but for the weights.
     """
 
     def __init__(
@@ -60,8 +68,14 @@ class Judge:
     ):
         devices = network.mesh.devices.size
         self.network, self.protocol = network, protocol
+        trained, wanted = (network.config.data.mean, network.config.data.std), protocol.statistics
+        self.own_statistics = wanted is not None and not np.allclose(trained, wanted, 0, 1e-3)
+        self.statistics = trained if wanted is None or self.own_statistics else wanted
         self.batch_size = batch_size or BATCH_SIZE * devices
         meshes.check_batch_size(self.batch_size, devices, '--batch_size')
+        self.settings = repr(
+            (protocol, self.statistics, network.config.model.to_json(), reports.versions())
+        )
         self._axes = functools.lru_cache(maxsize=None)(self._find_axes)
         self._run = jax.jit(
             self._forward,
@@ -88,6 +102,12 @@ class Judge:
         with memory.explain_out_of_memory(memory.images(copies.shape[:1] + size), ADVICE):
             fed = jax.device_put(copies, meshes.batch_sharding(self.network.mesh))
             labels, close, maps = map(np.array, self._run(self.network.variables, fed))
+        if not np.isfinite(maps).all():
+            raise InputError(
+                'scores of the network are not finite, so its weights are damaged; give another '
+                'checkpoint',
+                field='--checkpoint',
+            )
         for label, unsure, scores in zip(labels[: len(images)], close, maps):
             y, x = np.nonzero(unsure)
             if len(y):
@@ -96,10 +116,8 @@ class Judge:
 
     def _forward(self, variables, images):
         """uint8 [B, S, h, w, 3] -> labels and whether they are close, [B, H, W]; class maps."""
-        config, model = self.network.config, self.network.model
-        mean, std = self.protocol.statistics or (config.data.mean, config.data.std)
-        seen = preprocessing.normalize(images.reshape(-1, *images.shape[2:]), mean, std)
-        maps = jnp.asarray(model.apply(variables, seen, method='class_maps'))
+        seen = preprocessing.normalize(images.reshape(-1, *images.shape[2:]), *self.statistics)
+        maps = jnp.asarray(self.network.model.apply(variables, seen, method='class_maps'))
         maps = maps.reshape(*images.shape[:2], *maps.shape[1:])
         # The logarithm of the sum over classes is the same for all of them, and what follows is
         # linear: it changes no order, and sums over scales may be taken before.

@@ -185,3 +185,18 @@ def chosen(name: str) -> list[Protocol]:
             field='--protocol',
         )
     return list(_ROWS) if name == ALL else [PROTOCOLS[name]]
+
+
+def one(given: str | Protocol) -> Protocol:
+    """Returns the protocol of a name, or the given row.
+
+    Raises:
+        InputError: there is none of this name, or several are meant.
+    """
+    if isinstance(given, Protocol):
+        return given
+    if given not in tuple(PROTOCOLS):
+        raise InputError(
+            f'protocol={given!r} is none; give one of {", ".join(PROTOCOLS)}', field='--protocol'
+        )
+    return PROTOCOLS[given]

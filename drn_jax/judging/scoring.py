@@ -3,19 +3,20 @@
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epath
 
+from drn_jax import paths
 from drn_jax.data import street_labels, street_pairs
 from drn_jax.data.image_files import read_image, read_size
 from drn_jax.data.threads import in_threads
 from drn_jax.errors import InputError
-from drn_jax.judging import judges, verdicts
+from drn_jax.judging import judges, protocols, verdicts
 from drn_jax.judging.judges import Judge, Weights
-from drn_jax.judging.protocols import Protocol, Size, chosen
+from drn_jax.judging.protocols import Protocol, Size
 from drn_jax.judging.verdicts import ImageCounts, Verdict
 from drn_jax.prediction.inputs import resize
 
@@ -26,7 +27,7 @@ class Street(NamedTuple):
     Attributes:
         name: what results call it.
         image: its file, or uint8 [H, W, 3].
-        label: the file of the label map, or train ids, integers [H, W].
+        label: the file of the label map, or integers [H, W].
     """
 
     name: str
@@ -39,7 +40,7 @@ class Reading(NamedTuple):
 
     Attributes:
         resize: whether images and label maps of other sizes than the protocol's are resized.
-        label_kind: one of `street_labels.KINDS`; '': what each label map says.
+        label_kind: one of `street_labels.KINDS`; '': what each file says, train ids of arrays.
     """
 
     resize: bool = False
@@ -65,7 +66,8 @@ def judge(
     Args:
         images: generated images: a folder, or arrays uint8 [H, W, 3] (RGB), or one [N, H, W, 3].
         labels: the label maps that they were made from: a folder, or arrays [H, W] of train ids,
-            integers 0 to 18, and 255 where there is no class.
+            integers 0 to 18, and 255 where there is no class; or of label ids, where `label_kind`
+            says so.
         checkpoint, step: the network that judges; see `checkpoints.restore.find`.
         protocol: a name of `protocols.PROTOCOLS`, or a row like those.
         table: see `street_pairs.pair_streets`; for folders.
@@ -82,8 +84,14 @@ def judge(
         verdict = drn_jax.judge(fakes, label_maps, 'drn-d-105_ms_cityscapes.pth', 'oasis')
         print(verdict.numbers, verdict.intervals['mean_iou'])
     """
-    row = chosen(protocol)[0] if isinstance(protocol, str) else protocol
+    row = protocols.one(protocol)
     streets, _ = streets_of(images, labels, table)
+    kinds = street_labels.KINDS if isinstance(streets[0].label, str) else street_labels.KINDS[:2]
+    if label_kind not in ('', *kinds):
+        raise InputError(
+            f'label_kind={label_kind!r} is none of these label maps; give {" or ".join(kinds)}',
+            field='--label_kind',
+        )
     reading = Reading(resize, label_kind)
     check_sizes(streets, row, reading)
     judge, weights = _judge(os.fspath(checkpoint), step, row)
@@ -113,17 +121,21 @@ def streets_of(
     Raises:
         InputError: they do not fit each other, or an array is no image or no label map.
     """
-    folders = [isinstance(each, str | os.PathLike) for each in (images, labels)]
-    if all(folders):
-        pairs, remarks = street_pairs.pair_streets(images, labels, table)
+    given: list[Any] = [
+        paths.directory(each)
+        if isinstance(each, str | os.PathLike)
+        else (list(each) if isinstance(each, Iterable) else [])
+        for each in (images, labels)
+    ]
+    arrays = [each for each in given if isinstance(each, list)]
+    if not arrays:
+        pairs, remarks = street_pairs.pair_streets(given[0], given[1], table)
         return [Street(*pair) for pair in pairs], remarks
-    if any(folders) or len(images) != len(labels) or not len(images):
-        given = [
-            os.fspath(each) if folder else f'{len(each)} arrays'
-            for each, folder in zip((images, labels), folders)
-        ]
+    images, labels = given
+    if len(arrays) == 1 or len(images) != len(labels) or not images:
+        said = [f'{len(each)} arrays' if isinstance(each, list) else 'a folder' for each in given]
         raise InputError(
-            f'images are {given[0]} and label maps {given[1]}; give two folders, or as many arrays '
+            f'images are {said[0]} and label maps {said[1]}; give two folders, or as many arrays '
             'of the one as of the other'
         )
     streets = [
@@ -131,12 +143,12 @@ def streets_of(
         for number, (image, label) in enumerate(zip(images, labels))
     ]
     for name, image, label in streets:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
             raise InputError(
                 f'{name} is an array {list(image.shape)} of {image.dtype}; give [height, width, 3] '
                 'of uint8, RGB'
             )
-        if not np.issubdtype(label.dtype, np.integer) or label.ndim != 2:
+        if not np.issubdtype(label.dtype, np.integer) or label.ndim != 2 or not label.size:
             raise InputError(
                 f'the label map of {name} is an array {list(label.shape)} of {label.dtype}; give '
                 '[height, width] of integers'
@@ -213,7 +225,7 @@ def score(
     Raises:
         InputError: a file cannot be read, or is of another kind.
     """
-    settings = repr((judge.protocol, weights.sha256, reading))
+    settings = repr((judge.settings, weights.sha256, reading))
     digests = list(in_threads(lambda street: _digest(street, settings), streets))
     found: dict[int, ImageCounts] = {}
     waiting: dict[tuple[int, ...], list[_Loaded]] = {}
@@ -260,8 +272,8 @@ def read_street(
         labels = street_labels.read_street_labels(street.label, reading.label_kind)
     else:
         image, labels = street.image, street.label
-        street_labels.check_train_ids(labels, f'the label map of {street.name}')
-        labels = labels.astype(np.uint8)
+        kind = reading.label_kind or 'train_ids'
+        labels = street_labels.to_train_ids(labels, kind, f'the label map of {street.name}')
     height, width = image.shape[:2]
     image = resize(image, protocol.seen_size((height, width)), protocol.image_filter)
     return image, resize(labels, protocol.scored, protocol.label_filter or 'nearest')

@@ -115,8 +115,8 @@ def _items(judged, reading, shown, differences) -> Iterator[page.Item]:
     for protocol in {each.verdict.protocol: None for each in judged}:
         yield page.Item(f'Protocol {protocol.name}', [], describe(protocol))
     for title, each in zip(titles, judged):
-        iou = [image.metrics['mean_iou'] for image in each.verdict.images]
-        order = np.argsort(np.nan_to_num(iou, nan=-1), kind='stable')
+        iou = np.array([image.metrics['mean_iou'] for image in each.verdict.images])
+        order = np.argsort(iou, kind='stable')[: (~np.isnan(iou)).sum()]  # others are void only
         for section, places in (('Worst', order), ('Best', order[::-1])):
             for place in places[:shown]:
                 yield _street(each, place, reading, f'{section} by mean IoU: {title}')
@@ -159,10 +159,7 @@ def _street(judged, place, reading, section) -> page.Item:
             page.Picture('image', image),
             page.Picture('prediction', _colors(predicted), photograph=False),
         ],
-        [
-            (name, reports.cell(None if np.isnan(metrics[name]) else metrics[name]))
-            for name in ('mean_iou', 'pixel_accuracy')
-        ],
+        [(name, reports.cell(metrics[name])) for name in ('mean_iou', 'pixel_accuracy')],
         section,
     )
 

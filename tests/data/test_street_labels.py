@@ -42,6 +42,22 @@ def test_each_form_gives_train_ids(name, values, kind, tmp_path):
     assert found.dtype == np.uint8
 
 
+@pytest.mark.parametrize('name', ['a.png', 'a_gtFine_color.png', 'a_color.png'])
+def test_colors_in_a_palette(name, tmp_path):
+    """Their indices say nothing, but for train ids that are shown in the colors."""
+    Image.fromarray(COLORS).convert('P', palette=Image.Palette.ADAPTIVE).save(tmp_path / name)
+    np.testing.assert_array_equal(read_street_labels(tmp_path / name), TRAIN_IDS)
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a_trainIds.png'])
+@pytest.mark.parametrize('palette', [cityscapes.PALETTE, [(i, 9, 9) for i in range(19)]])
+def test_train_ids_with_a_palette(name, palette, tmp_path):
+    image = Image.fromarray(TRAIN_IDS)
+    image.putpalette(np.array(palette).ravel().tolist())
+    image.save(tmp_path / name)
+    np.testing.assert_array_equal(read_street_labels(tmp_path / name), TRAIN_IDS)
+
+
 def test_colors_with_alpha_and_all_of_the_palette(tmp_path):
     opaque = np.dstack([COLORS, np.full(COLORS.shape[:2], 255, np.uint8)])
     found = read_street_labels(save(tmp_path, 'a_gtFine_color.png', opaque))

@@ -24,7 +24,7 @@ def touch(folder, *names):
 )  # fmt: skip
 @pytest.mark.parametrize(
     'label', ['{}_gtFine_labelIds.png', '{}_gtFine_trainIds.png', '{}_gtFine_labelTrainIds.png',
-              '{}_gtFine_color.png', '{}.png', '{}_leftImg8bit.png'],
+              '{}_gtFine_color.png', '{}_color.png', '{}.png', '{}_leftImg8bit.png'],
 )  # fmt: skip
 def test_names_of_generators_and_of_cityscapes(image, label, tmp_path):
     images = touch(tmp_path / 'images', *[image.format(scene) for scene in SCENES])
@@ -88,6 +88,11 @@ def test_what_cannot_be_paired_is_refused(tmp_path):
     touch(images, 'b_synthesized_image.png')
     with refused(path=images, match='would have the same label map'):
         pair_streets(images, labels)
+    (images / 'b_synthesized_image.png').unlink()
+    (labels / 'x/b_gtFine_labelIds.png').unlink()
+    touch(images, 'epoch_2/b_fake_B.png')
+    with refused(path=images, match=r'1 of the 3 .* epoch_2/b_fake_B.png \(that of b_fake_B'):
+        pair_streets(images, labels)
     with refused(path=tmp_path / 'nothing', match='no directory'):
         pair_streets(tmp_path / 'nothing', labels)
     (tmp_path / 'empty').mkdir()
@@ -101,6 +106,7 @@ def test_what_cannot_be_paired_is_refused(tmp_path):
         ('', 'no line'),
         ('a b c d', "'a b c d'"),
         ('a x/a.png', '1 of the 1 label maps .* do not exist'),
+        ('a x\na x\na y z/a_leftImg8bit.png', 'gives a 2 label maps: x, y; keep one'),
     ],
 )
 def test_a_table_that_cannot_be_used(text, match, tmp_path):
@@ -111,3 +117,5 @@ def test_a_table_that_cannot_be_used(text, match, tmp_path):
         pair_streets(images, tmp_path, table)
     with refused('--table', tmp_path / 'other.txt', match='cannot be read'):
         pair_streets(images, tmp_path, tmp_path / 'other.txt')
+    with refused('--table', 'https://host/table', match='not local'):
+        pair_streets(images, tmp_path, 'https://host/table')

@@ -121,6 +121,26 @@ def test_scales_are_copies_reduced_or_enlarged_and_brought_back():
     np.testing.assert_array_equal(labels[0], total.argmax(-1))
 
 
+def test_a_network_sees_images_by_the_statistics_that_it_was_trained_with():
+    network = color_checkpoint()
+    release, own = Judge(network, PROTOCOLS['oasis']), Judge(network, PROTOCOLS['cut'])
+    assert release.statistics == PROTOCOLS['oasis'].statistics and not release.own_statistics
+    network.config.data.mean = (0.485, 0.456, 0.406)
+    for before, name in ((release, 'oasis'), (own, 'cut')):
+        judge = Judge(network, PROTOCOLS[name])
+        assert judge.statistics[0] == (0.485, 0.456, 0.406)
+        assert judge.settings != before.settings  # nothing is taken from an earlier call
+        assert judge.own_statistics == (name == 'oasis')
+
+
+def test_scores_that_are_not_finite_are_refused():
+    network = color_checkpoint()
+    image = paint(np.full((2, 4), CAR))
+    network.model.apply = lambda *_, **__: np.full((1, 2, 4, 19), np.nan, np.float32)
+    with refused('--checkpoint', match='not finite'):
+        Judge(network, SMALL['oasis']).predict([image])
+
+
 @pytest.fixture(scope='module')
 def narrow(tmp_path_factory):
     """A file of weights, DRN-D-22 with a sixteenth of its channels."""

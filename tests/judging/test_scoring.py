@@ -86,9 +86,11 @@ def test_other_sizes_are_resized_where_asked_for():
     'images, labels, match',
     [
         ([paint(LABELS[0])], LABELS[:2], 'images are 1 arrays and label maps 2 arrays'),
-        ('folder', LABELS, 'images are folder and label maps 3 arrays'),
+        ('folder', LABELS, 'images are a folder and label maps 3 arrays'),
+        (None, iter(LABELS), 'images are 0 arrays and label maps 3 arrays'),
         ([paint(LABELS[0]) / 255], LABELS[:1], r'\[8, 16, 3\] of float64; give .* uint8'),
         ([paint(LABELS[0])], [LABELS[0] / 1], r'\[8, 16\] of float64; give .* integers'),
+        ([paint(LABELS[0])], [LABELS[0][:0]], r'\[0, 16\] of int64; give .* integers'),
     ],
 )
 def test_arrays_that_do_not_fit(images, labels, match):
@@ -101,6 +103,14 @@ def test_labels_of_arrays_are_train_ids():
         judge([paint(LABELS[0])], [np.full((8, 16), 26)])
 
 
-def test_an_unknown_protocol_is_refused():
-    with refused('--protocol'):
-        judge([paint(LABELS[0])], LABELS[:1], protocol='drn')
+def test_label_ids_of_arrays():
+    ids = np.array(cityscapes.LABEL_ID_OF_CLASS)[LABELS[0]]
+    assert judge([paint(LABELS[0])], [ids], label_kind='label_ids').numbers['mIoU'] == 100
+    with refused('--label_kind', match="'colors' is none of these .* give train_ids or label_ids"):
+        judge([paint(LABELS[0])], [ids], label_kind='colors')
+
+
+@pytest.mark.parametrize('name', ['drn', 'all', None, ['oasis']])
+def test_what_is_not_one_protocol_is_refused(name):
+    with refused('--protocol', match='give one of gan_compression, spade'):
+        judge([paint(LABELS[0])], LABELS[:1], protocol=name)
