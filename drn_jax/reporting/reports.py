@@ -10,6 +10,7 @@ import ml_collections
 from etils import epath
 
 from drn_jax import files
+from drn_jax.errors import InputError
 
 PACKAGES = (
     'drn_jax',
@@ -67,27 +68,32 @@ def write_report(
         The path of the file, which the first process writes.
 
     Raises:
-        OSError: it cannot be written.
+        InputError: it cannot be written.
     """
     path = epath.Path(directory) / 'report.json'
     if jax.process_index() == 0:
-        files.write_json(
-            path,
-            {
-                'command': command,
-                'metrics': metrics,
-                'published': published,
-                'data': data,
-                **more,
-                'config': config.to_dict(),
-                'versions': versions(),
-                'devices': {
-                    'kind': jax.devices()[0].device_kind,
-                    'count': jax.device_count(),
-                    'processes': jax.process_count(),
-                },
+        content = {
+            'command': command,
+            'metrics': metrics,
+            'published': published,
+            'data': data,
+            **more,
+            'config': config.to_dict(),
+            'versions': versions(),
+            'devices': {
+                'kind': jax.devices()[0].device_kind,
+                'count': jax.device_count(),
+                'processes': jax.process_count(),
             },
-        )
+        }
+        try:
+            files.write_json(path, content)
+        except OSError as error:
+            raise InputError(
+                f'{path} cannot be written ({error.strerror or error}); see that there is room, or '
+                'name another directory',
+                path=path,
+            ) from error
     return path
 
 

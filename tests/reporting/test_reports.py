@@ -206,3 +206,12 @@ def test_an_update_that_was_left_out_is_named(tmp_path, capsys):
         logger.add(2, {'loss': np.float32(np.nan), 'parameter_norm': np.float32(np.nan)})
         with pytest.raises(FloatingPointError, match='the loss of step 2 is nan'):
             logger.flush()
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / 'file').touch()
+    path, none = tmp_path / 'file' / 'report.json', recipes.classification()
+    with refused(path=path, match='report.json cannot be written .*; see that there is room, or'):
+        reports.write_report(
+            path.parent, command='', config=none, data={}, metrics={}, published={}
+        )
