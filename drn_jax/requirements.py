@@ -6,39 +6,50 @@ import sys
 
 from packaging.requirements import Requirement
 
-TOGETHER = ('jax', 'flax', 'optax', 'orbax-checkpoint')
+TOGETHER = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint')
 
 
 def check() -> None:
-    """Refuses versions of the libraries of `TOGETHER` that the package does not declare.
+    """Refuses versions of libraries of `TOGETHER` that the package or one of them does not take.
 
-    A checkout that is not installed declares none.
+    A checkout that is not installed takes all.
 
     Raises:
         ImportError: there are some; it names them, and the command that installs others.
         SystemExit: the same, where the process is a command, which prints it without a traceback.
     """
-    try:
-        declared = importlib.metadata.requires('drn_jax') or []
-    except importlib.metadata.PackageNotFoundError:
-        return
-    wanted = [each for each in map(Requirement, declared) if each.name in TOGETHER]
-    wrong = [each for each in wanted if _is_unmet(each)]
-    if not wrong:
+    for owner in ('drn_jax', *TOGETHER):
+        wrong = [each for each in _required_by(owner) if _is_unmet(each)]
+        if wrong:
+            break
+    else:
         return
     others = ' '.join(f"'{each.name}{each.specifier}'" for each in wrong)
     message = (
         f'the installed {" and ".join(_found(each.name) for each in wrong)} '
-        f'{"do" if wrong[1:] else "does"} not fit drn_jax; pip install {others}'
+        f'{"do" if wrong[1:] else "does"} not fit '
+        f'{owner if owner == "drn_jax" else _found(owner)}; pip install {others}'
     )
     if sys.argv[0] == '-m' or pathlib.Path(sys.argv[0]).name == 'drn-jax':  # a command begins
         sys.exit(f'error: {message}')
     raise ImportError(message)
 
 
+def _required_by(owner: str) -> list[Requirement]:
+    """Reads what a package, with none of its extras, asks of the libraries of `TOGETHER`."""
+    try:
+        declared = importlib.metadata.requires(owner) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    wanted = [Requirement(each) for each in declared if each.startswith(TOGETHER)]
+    return [
+        each
+        for each in wanted
+        if each.name in TOGETHER and (not each.marker or each.marker.evaluate({'extra': ''}))
+    ]
+
+
 def _is_unmet(wanted: Requirement) -> bool:
-    if wanted.marker and not wanted.marker.evaluate({'extra': ''}):
-        return False
     version = _version(wanted.name)
     return not version or not wanted.specifier.contains(version, prereleases=True)
 

@@ -26,14 +26,18 @@ def installed(monkeypatch):
     monkeypatch.setattr(
         importlib.metadata,
         'requires',
-        lambda _: [
-            'absl-py>=3',
-            'flax>=3; python_version < "3"',
-            'flax>=1.4,<2; python_version >= "3"',
-            'jax>=1,<2',
-            'jax[tpu]>=7; extra == "tpu"',
-            'orbax-checkpoint<2',
-        ],
+        lambda owner: {
+            'drn_jax': [
+                'absl-py>=3',
+                'flax>=3; python_version < "3"',
+                'flax>=1.4,<2; python_version >= "3"',
+                'jax>=1,<2',
+                'jax[tpu]>=7; extra == "tpu"',
+                'orbax-checkpoint<2',
+            ],
+            'jax': ['jaxlib<=1.5,>=1.4', 'jaxlib==1.4; extra == "ci"', 'numpy>=9'],
+            'optax': ['jax>=1.5', 'jaxlib'],
+        }.get(owner),
     )
     return versions
 
@@ -58,6 +62,20 @@ def test_what_does_not_fit_is_named(installed, monkeypatch):
         with pytest.raises(SystemExit) as ended:
             requirements.check()
         assert ended.value.code == f'error: {message}'
+
+
+@pytest.mark.parametrize(
+    'name, version, message',
+    [
+        ('jaxlib', '1.6', "jaxlib 1.6 does not fit jax 1.5; pip install 'jaxlib<=1.5,>=1.4'"),
+        ('jax', '1.4', "jax 1.4 does not fit optax 1.5; pip install 'jax>=1.5'"),
+    ],
+)
+def test_what_does_not_fit_another_library_is_named(installed, name, version, message):
+    installed[name] = version
+    with pytest.raises(ImportError) as error:
+        requirements.check()
+    assert str(error.value) == f'the installed {message}'
 
 
 def test_what_is_missing_is_named(installed):
@@ -87,4 +105,5 @@ def test_setup_bounds_them_above_for_every_python():
             and (not each.marker or each.marker.evaluate({'python_version': python}))
             and any(one.operator == '<' for one in each.specifier)
         ]
-        assert sorted(found) == sorted(requirements.TOGETHER)
+        assert {*found, 'jaxlib'} == {*requirements.TOGETHER}  # jaxlib is bounded by jax
+        assert len(found) == len({*found})
