@@ -46,6 +46,13 @@ def read_street_labels(file: str | os.PathLike[str], kind: str = '') -> np.ndarr
         colors = palette[labels]
         if (_known(colors)[1] == _codes(colors)).all():
             return _of_colors(colors, file)
+    if kind == 'label_ids' and not given and 6 < labels.max() < _CLASSES:
+        raise InputError(
+            f'{file} is called label ids, but has only values below {_CLASSES}, as train ids do; '
+            'say by --label_kind which they are',
+            field='--label_kind',
+            path=file,
+        )
     return to_train_ids(labels, kind, file)
 
 
@@ -80,7 +87,7 @@ def _check_train_ids(labels, name):
     wrong = present[((present < 0) | (present >= _CLASSES)) & (present != IGNORE_LABEL)]
     if not len(wrong):
         return
-    if wrong.min() >= 0 and wrong.max() < _LABEL_IDS:
+    if wrong.min() >= -1 and 0 <= wrong.max() < _LABEL_IDS:
         raise InputError(
             f'{name} is read as train ids, but has the values {some(wrong)}, which look like label '
             'ids; give --label_kind=label_ids, or files of train ids',

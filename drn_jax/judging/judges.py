@@ -86,21 +86,18 @@ class Judge:
         """Finds the class of every scored pixel.
 
         Args:
-            images: uint8 [h, w, 3], up to `batch_size` of one size, which the network sees.
+            images: uint8 [S, h, w, 3], see `copies`, up to `batch_size` of one shape.
 
         Returns:
             uint8 [B, H, W].
 
         Raises:
-            InputError: the memory does not suffice.
+            InputError: the memory does not suffice, or scores are not finite.
         """
-        size = images[0].shape[:2]
-        rows = [*images, *[images[-1]] * (self.batch_size - len(images))]
-        copies = np.stack(
-            [[_copy(image, scale) for scale in self.protocol.scales] for image in rows]
-        )
-        with memory.explain_out_of_memory(memory.images(copies.shape[:1] + size), ADVICE):
-            fed = jax.device_put(copies, meshes.batch_sharding(self.network.mesh))
+        size = images[0].shape[1:3]
+        rows = np.stack([*images, *[images[-1]] * (self.batch_size - len(images))])
+        with memory.explain_out_of_memory(memory.images(rows.shape[:1] + size), ADVICE):
+            fed = jax.device_put(rows, meshes.batch_sharding(self.network.mesh))
             labels, close, maps = map(np.array, self._run(self.network.variables, fed))
         if not np.isfinite(maps).all():
             raise InputError(
@@ -182,10 +179,22 @@ def _weights(reference: str | os.PathLike, variables: Any) -> Weights:
     return Weights(digest.hexdigest(), 'the variables')
 
 
-def _copy(image: np.ndarray, scale: float) -> np.ndarray:
-    """Resizes an image by a scale and back, as its multi-scale copy; 1 leaves it as it is."""
-    if scale == 1:
-        return image
+def copies(image: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Makes what the network sees of an image.
+
+    Args:
+        image: uint8 [H, W, 3].
+        protocol: the row of the table.
+
+    Returns:
+        uint8 [S, h, w, 3], the image at each of the scales.
+
+    Source: `SegListMS` of the release's segment.py.
+    """
     height, width = image.shape[:2]
-    scaled = int(height * scale), int(width * scale)
-    return resize(resize(image, scaled, 'bicubic'), (height, width), 'bilinear')
+    size = protocol.seen_size((height, width))
+    scaled = [
+        resize(image, (max(int(height * scale), 1), max(int(width * scale), 1)), 'bicubic')
+        for scale in protocol.scales
+    ]
+    return np.stack([resize(each, size, protocol.image_filter) for each in scaled])

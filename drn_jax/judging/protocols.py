@@ -37,8 +37,8 @@ class Protocol(NamedTuple):
         image_filter: resizes images to `seen`, and with --resize to one of `image_sizes`.
         label_filter: resizes label maps to `scored`; '': they must have that size.
         score_filter: resizes log-probabilities to `scored`; '': they have that size.
-        scales: the network sees the image, for each of them resized to it (bicubic) and back to
-            `seen` (bilinear), and log-probabilities are added.
+        scales: the network sees the image at each of them, resized by it (bicubic) before it is
+            resized to `seen`, and log-probabilities are added.
         statistics: mean and standard deviation of the channels; None: the checkpoint's.
         numbers: what papers report: pairs of their name and ours.
     """

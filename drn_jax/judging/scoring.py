@@ -250,10 +250,10 @@ def score(
         if known and digest in known:
             keep(place, known[digest]._replace(name=streets[place].name))
     for each in in_threads(load, [place for place in range(len(streets)) if place not in found]):
-        group = waiting.setdefault(each.image.shape[:2], [])
+        group = waiting.setdefault(each.image.shape, [])
         group.append(each)
         if len(group) == judge.batch_size:
-            finish(waiting.pop(each.image.shape[:2]))
+            finish(waiting.pop(each.image.shape))
     for batch in waiting.values():
         finish(batch)
     return [found[place] for place in range(len(streets))]
@@ -262,7 +262,7 @@ def score(
 def read_street(
     street: Street, protocol: Protocol, reading: Reading
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reads an image as the network sees it, and its label map as it is scored.
+    """Reads an image as the network sees it, see `judges.copies`, and its label map as scored.
 
     Raises:
         InputError: a file cannot be read, or a label map is of another kind.
@@ -274,9 +274,9 @@ def read_street(
         image, labels = street.image, street.label
         kind = reading.label_kind or 'train_ids'
         labels = street_labels.to_train_ids(labels, kind, f'the label map of {street.name}')
-    height, width = image.shape[:2]
-    image = resize(image, protocol.seen_size((height, width)), protocol.image_filter)
-    return image, resize(labels, protocol.scored, protocol.label_filter or 'nearest')
+    return judges.copies(image, protocol), resize(
+        labels, protocol.scored, protocol.label_filter or 'nearest'
+    )
 
 
 def _digest(street: Street, settings: str) -> str:

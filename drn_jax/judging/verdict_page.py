@@ -149,14 +149,14 @@ def describe(protocol: Protocol) -> list[tuple[str, str]]:
 def _street(judged, place, reading, section) -> page.Item:
     """Shows label map, image and prediction of one image, which is judged once more."""
     counts, judge = judged.verdict.images[place], judged.judge
-    image, labels = read_street(judged.streets[place], judge.protocol, reading)
-    (predicted,) = judge.predict([image])
+    images, labels = read_street(judged.streets[place], judge.protocol, reading)
+    (predicted,) = judge.predict([images])
     metrics = counts.metrics
     return page.Item(
         counts.name,
         [
             page.Picture('label map', _colors(labels), photograph=False),
-            page.Picture('image', image),
+            page.Picture('image', images[0]),
             page.Picture('prediction', _colors(predicted), photograph=False),
         ],
         [(name, reports.cell(metrics[name])) for name in ('mean_iou', 'pixel_accuracy')],

@@ -73,6 +73,7 @@ def test_colors_with_alpha_and_all_of_the_palette(tmp_path):
         ('a.png', LABEL_IDS, 'values 23, 26, 33, which look like label ids'),
         ('a_trainIds.png', LABEL_IDS, 'which look like label ids; give --label_kind=label_ids'),
         ('a_labelIds.png', TRAIN_IDS, 'which look like train ids; give --label_kind=train_ids'),
+        ('a_labelIds.png', [[0, 7, 18]], 'only values below 19, as train ids do; say by'),
         ('a.png', [[0, 77]], 'the values 77; allowed are 0 to 18'),
         ('a_labelIds.png', [[7, 26, 77]], 'the values 77; allowed are 0 to 33'),
         ('a.png', COLORS + np.uint8(3), "8 pixels of colors that are none of Cityscapes', such as"),

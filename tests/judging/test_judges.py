@@ -100,23 +100,24 @@ def test_what_the_network_sees_is_what_pillow_gives(name):
     size = row.seen or (256, 512)
     filters = {name: getattr(Image, name.upper()) for name in ('nearest', 'bilinear', 'bicubic')}
     right = Image.fromarray(image).resize(size[::-1], filters[row.image_filter])
-    np.testing.assert_array_equal(seen, right)
+    np.testing.assert_array_equal(seen[0], right)
     right = Image.fromarray(labels).resize(row.scored[::-1], filters[row.label_filter or 'nearest'])
     np.testing.assert_array_equal(scored, right)
 
 
-def test_scales_are_copies_reduced_or_enlarged_and_brought_back():
+@pytest.mark.parametrize('height, width', [(8, 12), (16, 24)])
+def test_scales_are_copies_reduced_or_enlarged_and_brought_back(height, width):
     rng = np.random.default_rng(1)
     protocol = PROTOCOLS['negcut']._replace(seen=(8, 12), scored=(8, 12))
-    image, network = rng.integers(0, 256, (8, 12, 3), np.uint8), color_checkpoint()
+    image, network = rng.integers(0, 256, (height, width, 3), np.uint8), color_checkpoint()
     total = 0
     for scale in (1, 0.5, 0.75, 1.25, 1.5, 1.75):
-        size = int(12 * scale), int(8 * scale)
+        size = int(width * scale), int(height * scale)
         copy = Image.fromarray(image).resize(size, Image.BICUBIC).resize((12, 8), Image.BILINEAR)
-        seen = (np.asarray(copy if scale != 1 else image) / 255 - MEAN) / STD
+        seen = (np.asarray(copy) / 255 - MEAN) / STD
         maps = np.asarray(network.model.apply({}, seen[None].astype(np.float32), 'class_maps'))[0]
         total = total + street_scripts.log_softmax(maps)
-    labels = Judge(network, protocol).predict([image])
+    labels = Judge(network, protocol).predict([judges.copies(image, protocol)])
     assert len(np.unique(labels)) > 3
     np.testing.assert_array_equal(labels[0], total.argmax(-1))
 
@@ -138,7 +139,7 @@ def test_scores_that_are_not_finite_are_refused():
     image = paint(np.full((2, 4), CAR))
     network.model.apply = lambda *_, **__: np.full((1, 2, 4, 19), np.nan, np.float32)
     with refused('--checkpoint', match='not finite'):
-        Judge(network, SMALL['oasis']).predict([image])
+        Judge(network, SMALL['oasis']).predict([image[None]])
 
 
 @pytest.fixture(scope='module')
@@ -163,8 +164,8 @@ def compare_with_the_scripts(network, protocol, images, labels):
     """Judges images, and with the scripts; returns both mean IoUs after comparing label maps."""
     judge, counted, sums = Judge(network, protocol), [], 0
     for number, (image, label) in enumerate(zip(images, labels)):
-        (predicted,) = judge.predict([image])
-        copies = np.stack([judges._copy(image, scale) for scale in protocol.scales])
+        copies = judges.copies(image, protocol)
+        (predicted,) = judge.predict([copies])
         maps = np.asarray(judge._run(judge.network.variables, jax.device_put(copies[None]))[2][0])
         right = street_scripts.label_map(maps, protocol.scored)
         np.testing.assert_array_equal(predicted, right)
