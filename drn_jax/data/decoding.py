@@ -16,6 +16,7 @@ _TURNING_EXIF = (
 )
 # A PNG file of 8 bits, gray (0) or RGB (2), whose pixels come first: no color stands for nothing.
 _PLAIN_PNG = r'\CPNG\r\n\x1a\n\x00\x00\x00\rIHDR\C{8}\x08[\x00%s]\C{11}IDAT'
+_PNG_END = b'IEND\xaeB`\x82'
 # Outside of a graph, NumPy would cut zeros off the end of a file's bytes.
 _in_graph = tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 
@@ -31,7 +32,7 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
         uint8 [H, W, 3], RGB.
     """
     image = tf.cond(
-        is_plain_jpeg(encoded),
+        is_upright_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT),
         lambda: _decode_other(encoded, 3, image_files.read_image),
     )
@@ -52,18 +53,9 @@ def decode_map(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(label, [None, None, 1])[..., 0]
 
 
-def is_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns whether a file is a JPEG file that EXIF data do not turn, and not CMYK, bool [].
-
-    Without a marker of Adobe's, TensorFlow would take CMYK for the inverse of what viewers take it
-    for.
-    """
-    head = tf.strings.substr(encoded, 0, _HEAD)
-    return tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: ~_holds(head, _TURNING_EXIF) & (tf.io.extract_jpeg_shape(encoded)[2] < 4),
-        lambda: False,
-    )
+def is_upright_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns whether a file is a JPEG file whose EXIF data do not turn it, bool []."""
+    return tf.io.is_jpeg(encoded) & ~_holds(tf.strings.substr(encoded, 0, _HEAD), _TURNING_EXIF)
 
 
 def _decode_other(encoded, channels, read):
@@ -85,8 +77,7 @@ def _is_plain_png(encoded, channels):
     head = _PLAIN_PNG % ('' if channels == 1 else r'\x02')
     plain = tf.strings.regex_full_match(tf.strings.substr(encoded, 0, 41), head)
     tail = tf.strings.substr(encoded, tf.maximum(tf.strings.length(encoded) - 8, 0), 8)
-    whole = tf.strings.regex_full_match(tail, r'IEND\C{4}')
-    return plain & whole & ~_holds(encoded, 'eXIf')
+    return plain & (tail == _PNG_END) & ~_holds(encoded, 'eXIf')
 
 
 def _holds(content, pattern):

@@ -38,7 +38,8 @@ def read_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
 
     It is turned as the orientation in its EXIF data, or TIFF tag, says. Transparent parts are laid
     over white. Gray of 16 bits is divided by 257, so 65535 becomes 255. CMYK becomes
-    (255 - ink) * (255 - black) / 255, rounded down. Palettes and other color spaces are converted
+    (255 - ink) * (255 - black) / 255, rounded down; in JPEG files without Adobe's marker values are
+    ink, as the standard has it, and else paper. Palettes and other color spaces are converted
     by Pillow; color profiles are ignored. Of several frames the first is read. This is the rule for
     all of the package; `decoding.decode_image` is its fast form.
 
@@ -63,7 +64,10 @@ def read_image(file: str | os.PathLike[str] | BinaryIO) -> np.ndarray:
     """
     with _opened(file) as image:
         image.load()
-        return _rgb(_turned(image, _orientation(image)), file)
+        # Pillow takes CMYK in JPEG for inverted, as Adobe writes it, also where the marker says
+        # nothing of it; TensorFlow, whose way is the fast one, then does not.
+        inverted = image.format in ('JPEG', 'MPO') and 'adobe' not in image.info
+        return _rgb(_turned(image, _orientation(image)), file, inverted)
 
 
 def read_size(file: str | os.PathLike[str] | BinaryIO) -> tuple[int, int]:
@@ -237,8 +241,8 @@ def _turned(image, orientation):
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def _rgb(image, file):
-    """Returns the pixels of a loaded image as uint8 RGB."""
+def _rgb(image, file, inverted):
+    """Returns the pixels of a loaded image as uint8 RGB; `inverted`: of CMYK, ink is paper."""
     if image.mode == 'F':
         raise InputError(
             f'{file} holds floating-point pixels, whose white is unknown; save it with 8 or 16 '
@@ -249,7 +253,8 @@ def _rgb(image, file):
         gray = np.asarray(image).astype(np.int64).clip(0, 65535)
         return np.repeat(np.round(gray / 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode == 'CMYK':  # Pillow would round to the nearest, where TensorFlow rounds down
-        paper = 255 - np.asarray(image).astype(np.uint16)
+        ink = np.asarray(image).astype(np.uint16)
+        paper = ink if inverted else 255 - ink
         return (paper[..., :3] * paper[..., 3:] // 255).astype(np.uint8)
     if image.mode in _ALPHA_MODES or 'transparency' in image.info:
         image = image.convert('RGBA')

@@ -99,7 +99,7 @@ def training_image(
     area: tuple[float, float],
     ratio: tuple[float, float],
 ) -> tf.Tensor:
-    """Decodes a random crop of an image, and only that where `decoding.is_plain_jpeg`.
+    """Decodes a random crop of an image, and only that where it is a JPEG file and not turned.
 
     Args:
         encoded: of any kind, tf.string [].
@@ -119,7 +119,7 @@ def training_image(
         y, x, height, width = tf.unstack(random_crop(tf.shape(image), seed, area=area, ratio=ratio))
         return image[y : y + height, x : x + width]
 
-    image = tf.cond(decoding.is_plain_jpeg(encoded), from_jpeg, from_other)
+    image = tf.cond(decoding.is_upright_jpeg(encoded), from_jpeg, from_other)
     # Resizing is faster from float32 than from uint8.
     return to_uint8(tf.image.resize(tf.cast(image, tf.float32), [size, size]))
 

@@ -7,7 +7,7 @@ import ml_collections
 
 from drn_jax.data import batch_specs, imagenet, map_crops
 from drn_jax.data.cpu_tensorflow import tf
-from drn_jax.data.decoding import decode_image, is_plain_jpeg
+from drn_jax.data.decoding import decode_image, is_upright_jpeg
 from drn_jax.data.source import Record, Source
 from drn_jax.errors import InputError
 from drn_jax.geometry import Geometry
@@ -181,14 +181,14 @@ def _boxes_and_maps(source, data, record, image, whole_maps):
 def _add_map_size(source, data):
     """Returns the function that adds to a record the size of the whole image that maps are made of.
 
-    Only the head of a plain JPEG file is read for it. What cannot be read joins the square
+    Only the head of an upright JPEG file is read for it. What cannot be read joins the square
     images, and is left out where these are decoded.
     """
 
     def size(record):
         encoded = source.read(record)
         shape = tf.cond(
-            is_plain_jpeg(encoded),
+            is_upright_jpeg(encoded),
             lambda: tf.io.extract_jpeg_shape(encoded),
             lambda: tf.shape(decode_image(encoded)),
         )

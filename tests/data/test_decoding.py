@@ -105,9 +105,11 @@ def test_cmyk():
         wanted = stored[..., :3] * stored[..., 3:] // 255
         np.testing.assert_array_equal(read_image(io.BytesIO(encoded)), wanted)
         np.testing.assert_array_equal(decoding.decode_image(encoded), wanted)
-    start = encoded.index(b'\xff\xee')  # Adobe's marker, without which viewers see the same
+    start = encoded.index(b'\xff\xee')  # Adobe's marker, without which ink is not inverted
     end = start + 2 + int.from_bytes(encoded[start + 2 : start + 4], 'big')
     encoded = encoded[:start] + encoded[end:]
+    stored = 255 - stored
+    wanted = stored[..., :3] * stored[..., 3:] // 255
     np.testing.assert_array_equal(read_image(io.BytesIO(encoded)), wanted)
     np.testing.assert_array_equal(decoding.decode_image(encoded), wanted)
     seed, plain = tf.constant([7, 1], tf.int64), encode(wanted.astype(np.uint8), 'PNG')
@@ -126,7 +128,7 @@ def test_a_jpeg_is_turned_whatever_the_form_of_its_tag(order, kind, size):
     pixels = picture(1)
     options = {'quality': 100, 'subsampling': 0}
     encoded = encode(ORIENTATIONS[6](pixels), 'JPEG', exif=exif, **options)
-    assert not decoding.is_plain_jpeg(encoded)
+    assert not decoding.is_upright_jpeg(encoded)
     found = decoding.decode_image(encoded).numpy()
     np.testing.assert_array_equal(found, read_image(io.BytesIO(encoded)))
     np.testing.assert_array_equal(found, decoding.decode_image(encode(pixels, 'JPEG', **options)))
@@ -136,10 +138,10 @@ def test_jpeg_files_that_are_not_turned_keep_their_fast_way():
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 1, 'A camera'
     for options in ({}, {'exif': exif}, {'icc_profile': bytes(9000)}, {'progressive': True}):
-        assert decoding.is_plain_jpeg(encode(picture(0), 'JPEG', **options)), options
+        assert decoding.is_upright_jpeg(encode(picture(0), 'JPEG', **options)), options
     xmp = b'<x:xmpmeta tiff:Orientation="6"/>'  # which viewers do not look at
     encoded = encode(picture(0), 'JPEG', xmp=xmp)
-    assert decoding.is_plain_jpeg(encoded)
+    assert decoding.is_upright_jpeg(encoded)
     assert read_image(io.BytesIO(encoded)).shape == (24, 40, 3)
 
 
