@@ -149,7 +149,7 @@ def open_network(
         InputError: there is no such checkpoint, or it does not segment Cityscapes' 19 classes.
     """
     loaded = prediction.load_checkpoint(reference, step, ['--config.model.dtype=float32'])
-    task, names = loaded.config.task, tuple(loaded.config.data.class_names)
+    task = loaded.config.task
     if task != 'segmentation':
         raise InputError(
             f'{os.fspath(reference)} holds a network for {task}, but streets are judged by one for '
@@ -157,11 +157,10 @@ def open_network(
             field='--checkpoint',
             path=reference,
         )
-    classes = loaded.model.num_classes
-    if classes != len(cityscapes.CLASS_NAMES) or names not in ((), cityscapes.CLASS_NAMES):
+    if tuple(loaded.class_names) != cityscapes.CLASS_NAMES:
         raise InputError(
-            f'{os.fspath(reference)} has {classes} classes that are not the 19 of Cityscapes; give '
-            'a checkpoint of a network that was trained on these',
+            f'{os.fspath(reference)} has {len(loaded.class_names)} classes that are not the 19 of '
+            'Cityscapes; give a checkpoint of a network that was trained on these',
             field='--checkpoint',
             path=reference,
         )

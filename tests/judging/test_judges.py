@@ -239,11 +239,14 @@ def test_weights_of_a_checkpoint_have_a_digest_too(network, narrow, tmp_path):
 
 @pytest.mark.parametrize(
     'task, classes, match',
-    [('classification', 10, 'a network for classification'), ('segmentation', 5, '5 classes')],
+    [
+        ('classification', 10, 'a network for classification'),
+        ('segmentation', 19, '19 classes that are not'),
+    ],
 )
 def test_other_networks_are_refused(task, classes, match, tmp_path):
     config = recipes.segmentation() if task == 'segmentation' else recipes.classification()
-    config.model.num_classes, config.model.width = classes, 1 / 16
+    config.model.num_classes, config.model.width, config.data.name = classes, 1 / 16, 'folder'
     variables = random_variables(tasks.create_network(config))
     manager.save_variables(tmp_path / 'other', config, variables)
     with refused('--checkpoint', tmp_path / 'other', match=match):
