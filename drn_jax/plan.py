@@ -113,7 +113,8 @@ def main(argv: Sequence[str]) -> None:
         progress.say(f'report: {path}')
     if not entries['fits']:
         largest = entries['largest_batch']
-        instead = f'{largest} would, by an estimate' if largest else 'use a smaller one'
+        how = '' if entries['largest_batch_is_compiled'] else ', by an estimate'
+        instead = f'{largest} would{how}' if largest else 'use a smaller one'
         raise InputError(
             f'config.batch_size {experiment.config.batch_size} does not fit into '
             f'{given.topology}; {instead}',

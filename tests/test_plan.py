@@ -127,7 +127,8 @@ def test_a_data_set_that_is_not_known(capsys):
         (
             ['--topology=v5p:3x3x3'],
             '--topology',
-            'v5p has 2x2x1, 2x2x2, 2x2x4, 2x4x4, and AxBxC with A <= B <= C, all multiples of 4$',
+            'v5p has 2x2x1, 2x2x2, 2x2x4, 2x4x4, and AxBxC with A <= B <= C, all multiples of 4, '
+            'of at most 6,144 chips$',
         ),
         (
             ['--topology=gpu'],

@@ -18,9 +18,10 @@ class Chip(NamedTuple):
         clock_hz: cycles a second in which the compiler counts; the matrix units' at `peak_flops`.
         memory_bytes: of HBM that a program may take.
         link_bandwidth: bytes a second that one link carries in one direction.
-        shapes: slices that can be had; () where every axis of 4, 8, ... chips is possible.
+        shapes: slices that can be had, besides cuboids of multiples of 4 where `most` is not 0.
         ring_axis: axes of a multiple of so many chips are closed to rings.
         chip_config: how the compiler is told to see its cores, where that is not the default.
+        most: chips of a slice, where `shapes` are not all.
     """
 
     kinds: tuple[str, ...]
@@ -31,6 +32,7 @@ class Chip(NamedTuple):
     shapes: tuple[str, ...]
     ring_axis: int
     chip_config: str = ''
+    most: int = 0
 
 
 _FLAT = ('1x1', '2x2', '2x4', '4x4', '4x8', '8x8', '8x16', '16x16')
@@ -45,11 +47,18 @@ _SMALL_CUBOIDS = ('2x2x1', '2x2x2', '2x2x4', '2x4x4')
 # read what comes out (as_text: 'async-update instruction should have 1 operands but sees 2').
 CHIPS = {
     'v4': Chip(
-        ('TPU v4',), 275e12, 1.05e9, int(30.75 * 2**30), 50e9, _SMALL_CUBOIDS, 4, 'megacore'
+        ('TPU v4',), 275e12, 1.05e9, int(30.75 * 2**30), 50e9, _SMALL_CUBOIDS, 4, 'megacore', 4096
     ),
     'v5e': Chip(('TPU v5 lite', 'TPU v5e'), 197e12, 1.5e9, int(15.75 * 2**30), 50e9, _FLAT, 16),
     'v5p': Chip(
-        ('TPU v5', 'TPU v5p'), 459e12, 1.75e9, int(95.73 * 2**30), 100e9, _SMALL_CUBOIDS, 4
+        ('TPU v5', 'TPU v5p'),
+        459e12,
+        1.75e9,
+        int(95.73 * 2**30),
+        100e9,
+        _SMALL_CUBOIDS,
+        4,
+        most=6144,
     ),
     'v6e': Chip(('TPU v6 lite', 'TPU v6e'), 918e12, 1.75e9, int(31.24 * 2**30), 100e9, _FLAT, 16),
 }
@@ -117,12 +126,16 @@ def find(name: str) -> Slice:
     chip = CHIPS[generation]
     axes = tuple(map(int, re.findall(r'\d+', text)))
     is_cuboid = (
-        re.fullmatch(r'\d+x\d+x\d+', text)
-        and chip.shapes is _SMALL_CUBOIDS
-        and (list(axes) == sorted(axes) and all(axis and axis % 4 == 0 for axis in axes))
+        re.fullmatch('x'.join([r'[1-9]\d*'] * 3), text, re.ASCII)
+        and math.prod(axes) <= chip.most
+        and (list(axes) == sorted(axes) and all(axis % 4 == 0 for axis in axes))
     )
     if text not in chip.shapes and not is_cuboid:
-        more = ', and AxBxC with A <= B <= C, all multiples of 4' * (chip.shapes is _SMALL_CUBOIDS)
+        more = (
+            f', and AxBxC with A <= B <= C, all multiples of 4, of at most {chip.most:,} chips'
+            if chip.most
+            else ''
+        )
         raise InputError(
             f'--topology={name} does not exist; {generation} has {", ".join(chip.shapes)}{more}',
             field='--topology',

@@ -168,14 +168,14 @@ def find(name: str) -> Cluster:
         Traceback (most recent call last):
         ...
         drn_jax.errors.InputError: --topology=h100:16 does not exist; a host has 1, 2, 4 or 8 \
-GPUs, and several hosts are h100:HOSTSxGPUS, such as h100:2x8
+GPUs, and several hosts, at most 9999, are h100:HOSTSxGPUS, such as h100:2x8
     """
     kind, _, text = name.partition(':')
-    shape = re.fullmatch(r'(?:([1-9]\d*)x)?([1-9]\d*)', text, re.ASCII)
+    shape = re.fullmatch(r'(?:([1-9]\d{0,3})x)?([1-9]\d*)', text, re.ASCII)
     if not shape or int(shape[2]) not in PER_HOST:
         raise InputError(
-            f'--topology={name} does not exist; a host has 1, 2, 4 or 8 GPUs, and several hosts '
-            f'are {kind}:HOSTSxGPUS, such as {kind}:2x8',
+            f'--topology={name} does not exist; a host has 1, 2, 4 or 8 GPUs, and several hosts, '
+            f'at most 9999, are {kind}:HOSTSxGPUS, such as {kind}:2x8',
             field='--topology',
         )
     memory_fraction()  # what is wrong with it is said before compiling

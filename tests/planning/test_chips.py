@@ -1,6 +1,7 @@
 """Slices, and times of exchanges: literal answers, by hand from bandwidth and hops."""
 
 import pytest
+from support.errors import refused
 
 from drn_jax.planning import chips
 from drn_jax.planning.hlo import Collective
@@ -36,3 +37,15 @@ def test_slices_and_their_sizes():
         chips.find(name).chips for name in ('v5e:1x1', 'v6e:16x16', 'v4:2x2x1', 'v5p:4x8x8')
     ] == [1, 256, 4, 256]
     assert [chips.find('v5e:8x16').is_ring(axis) for axis in (0, 1)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    'name', ['v5p:4x4x04', 'v5p:0x4x4', 'v5p:16x24x24', 'v4:16x16x20', 'v5e:4x4x4']
+)
+def test_slices_that_do_not_exist(name):
+    with refused('--topology', match=f'{name} does not exist; '):
+        chips.find(name)
+
+
+def test_the_largest_slices():
+    assert [chips.find(name).chips for name in ('v4:16x16x16', 'v5p:16x16x24')] == [4096, 6144]

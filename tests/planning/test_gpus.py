@@ -39,7 +39,8 @@ def test_hosts_and_their_gpus():
 
 
 @pytest.mark.parametrize(
-    'name', ['h100', 'h100:', 'h100:3', 'h100:0', 'h100:0x8', 'h100:08', 'h100:2x2x2']
+    'name',
+    ['h100', 'h100:', 'h100:3', 'h100:0', 'h100:0x8', 'h100:08', 'h100:10000x8', 'h100:2x2x2'],
 )
 def test_hosts_that_do_not_exist(name):
     with refused('--topology', match=f'{name} does not exist; .* such as h100:2x8$'):
