@@ -80,6 +80,7 @@ def read(path: Any) -> tuple[Callable, dict[str, Any]]:
             card = json.loads(file.read(CARD))
             check_card(path, card, 'stablehlo')
             program = bytearray(file.read(PROGRAM))
+        writer, built, step = card['versions']['jax'], card['versions']['jaxlib'], card['step']
     except InputError:
         raise
     except Exception as error:  # zipfile and JSON raise many kinds
@@ -91,12 +92,11 @@ def read(path: Any) -> tuple[Callable, dict[str, Any]]:
     try:
         return deserialize(program).call, card
     except Exception as error:  # JAX raises many kinds; the bytes are those that were written
-        writer = card['versions']['jax']
         raise InputError(
-            f'{path} is for {readers(card["versions"]["jaxlib"])}; jax {jax.__version__} does not '
+            f'{path} is for {readers(built)}; jax {jax.__version__} does not '
             f'read it ({one_line(error, short=True)}); use jax {writer}, or write it anew: '
             'python -m drn_jax.export --checkpoint=DIR '
-            f'--step={card["step"]} --output={path} --overwrite',
+            f'--step={step} --output={path} --overwrite',
             path=path,
         ) from error
 

@@ -179,6 +179,13 @@ def test_files_of_another_version_are_named(copy):
         drn_jax.load_exported(copy)
 
 
+def test_a_card_that_lacks_something_is_damaged(copy):
+    for versions in ({'jax': '0.10.2'}, None):
+        narrow.change_card(copy, versions=versions)
+        with refused(path=copy, match=r'or a damaged one \(.*\); export it again$'):
+            drn_jax.load_exported(copy)
+
+
 def test_damaged_files_are_named(tmp_path, copy):
     whole = copy.read_bytes()
     middle = len(whole) // 2
