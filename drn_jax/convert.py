@@ -22,7 +22,7 @@ from typing import Any
 import jax
 
 from drn_jax import checkpoints, commands, paths, tasks
-from drn_jax.checkpoints import conversion, manager, pretrained, restore, weight_files
+from drn_jax.checkpoints import archives, conversion, manager, pretrained, restore, weight_files
 from drn_jax.models.networks import Network
 from drn_jax.reporting import progress
 
@@ -107,7 +107,7 @@ def parse_flags(argv: list[str]) -> argparse.Namespace:
         paths.run_directory(given.output, '--output')  # raises now, not after reading weights
         if given.step is not None:
             parser.error('--step goes with --checkpoint, not with --input')
-        if given.output.lower().endswith(weight_files.WRITTEN):
+        if given.output.lower().endswith(archives.SUFFIXES):
             parser.error(
                 f'--output={given.output} looks like a file, but --input gives a '
                 'checkpoint, a directory'

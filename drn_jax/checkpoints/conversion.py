@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from drn_jax import cityscapes, imagenet_classes, paths, tasks
-from drn_jax.checkpoints import keras_files, pretrained, weight_files
+from drn_jax.checkpoints import archives, keras_files, pretrained, weight_files
 from drn_jax.errors import InputError, as_input_error, some
 from drn_jax.models import torch_names, variants, weights
 from drn_jax.reporting import progress
@@ -113,7 +113,7 @@ def convert(
 
 def _published(file: pathlib.Path) -> pretrained.Pretrained | None:
     """Returns the row of a file whose content is one of `pretrained`."""
-    with weight_files.unpacked(file) as weights_file:
+    with archives.unpacked(file) as weights_file:
         rows = pretrained.by_digest(weight_files.digests(weights_file))
     if not rows:
         return None

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from drn_jax.errors import InputError
-from drn_jax.models import layers
+from drn_jax.models import normalization
 
 SUFFIXES = ('.h5', '.hdf5', '.keras')
 MEAN = tuple(each / 255 for each in (123.68, 116.779, 103.939))  # RGB, white being 1
@@ -73,7 +73,7 @@ def _state(file: pathlib.Path, found: Iterator[_Layer]) -> dict[str, np.ndarray]
         elif len(values) == len(_NORM):
             state |= {f'{target}.{key}': value for key, value in zip(_NORM, values)}
             epsilon = config.get('epsilon', _OLD_EPSILON if name.startswith('bn') else _EPSILON)
-            state[f'{target}.running_var'] += np.float32(epsilon - layers.EPSILON)
+            state[f'{target}.running_var'] += np.float32(epsilon - normalization.EPSILON)
         else:
             state[f'{target}.weight'] = values[0].transpose(3, 2, 0, 1)
             biases |= {_norm_of(target): value for value in values[1:]}

@@ -19,7 +19,16 @@ import filelock
 from etils import epath
 
 from drn_jax import paths
-from drn_jax.checkpoints import conversion, downloads, hub, pretrained, weight_files, weight_folders
+from drn_jax.checkpoints import (
+    archives,
+    conversion,
+    downloads,
+    hub,
+    pretrained,
+    torch_files,
+    weight_files,
+    weight_folders,
+)
 from drn_jax.errors import InputError, one_line
 from drn_jax.reporting import progress
 
@@ -67,8 +76,8 @@ def _named(name: str) -> epath.Path:
     @contextlib.contextmanager
     def convert() -> Iterator[conversion.Converted]:
         if '.pth' in row.url:
-            weight_files.import_torch(row.url)  # raises now, not after the download
-        with _downloaded(row.url) as file, weight_files.unpacked(file) as weights:
+            torch_files.import_torch(row.url)  # raises now, not after the download
+        with _downloaded(row.url) as file, archives.unpacked(file) as weights:
             found = weight_files.digests(weights)
             if row not in pretrained.by_digest(found):
                 raise InputError(
@@ -86,7 +95,7 @@ def _of_url(url: str, entry: str) -> epath.Path:
     @contextlib.contextmanager
     def convert() -> Iterator[conversion.Converted]:
         with _downloaded(url) as file:
-            with weight_files.unpacked(file) as weights:
+            with archives.unpacked(file) as weights:
                 problem = weight_files.misnamed(weights)
             if problem:
                 raise InputError(problem, path=url)
@@ -102,7 +111,7 @@ def _of_url(url: str, entry: str) -> epath.Path:
 
 
 def _of_file(file: pathlib.Path, entry: str) -> epath.Path:
-    weight_files.check_readable(file)
+    archives.check_readable(file)
     digest = weight_files.digests(file)[1]
     name = f'{_plain(file.stem)}-{digest[:12]}'
 

@@ -12,7 +12,7 @@ import numpy as np
 from etils import epath
 
 from drn_jax import copies, fields, tasks
-from drn_jax.checkpoints import manifests, references, weight_files, weight_folders
+from drn_jax.checkpoints import archives, manifests, references, weight_folders
 from drn_jax.errors import InputError, one_line
 from drn_jax.models.networks import Network
 
@@ -81,7 +81,7 @@ def find(directory: epath.PathLike, step: int | None = None) -> epath.Path:
     below = root / FOLDER if (here / FOLDER).exists() else root
     known = steps(below)
     if not known:
-        files = [each.name for each in here.iterdir() if each.suffix in weight_files.WRITTEN]
+        files = [each.name for each in here.iterdir() if each.suffix in archives.SUFFIXES]
         weights = f', or the file {min(files)} in it' if files else ''
         raise InputError(
             f'{directory} holds no finished checkpoint; give the working directory '

@@ -3,22 +3,13 @@
 PyTorch is needed for `.pth` only, and imported only then.
 """
 
-import argparse
-import contextlib
 import hashlib
 import logging
 import pathlib
-import pickle
-import pickletools
 import re
-import shutil
-import tempfile
-import warnings
-import zipfile
-import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp  # its import also teaches NumPy the type bfloat16
 import numpy as np
@@ -26,26 +17,13 @@ import safetensors
 import safetensors.numpy
 
 from drn_jax import files, paths
+from drn_jax.checkpoints import torch_files
+from drn_jax.checkpoints.archives import SAFETENSORS, SUFFIXES, file_error, unpacked
+from drn_jax.checkpoints.torch_files import ADVICE
 from drn_jax.errors import InputError
 from drn_jax.models import torch_names
 from drn_jax.reporting import progress
 
-SAFETENSORS = '.safetensors'
-WRITTEN = ('.pth', '.pt', SAFETENSORS)  # suffixes that `write` knows
-# In zip archives that are themselves files of weights: of torch.save, TorchScript and Keras.
-_INSIDE = ('/data.pkl', '/constants.pkl', 'model.weights.h5')
-# What training code puts beside a state dict: flags, paths, and numbers of NumPy, by all names.
-_SCALAR = np.float64(0).__reduce__()[0]
-_HARMLESS = (
-    argparse.Namespace,
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ('float64', 'float32', 'int64')),
-    *((_SCALAR, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
-    *((pathlib.PurePosixPath, f'pathlib{module}.PosixPath') for module in ('', '._local')),
-)
-# More bytes than all networks have, and more of them for one of the archive than weights give.
-_LARGE, _RATIO = 1 << 30, 4
-_ADVICE = 'save it again with torch.save(model.state_dict(), FILE) where you can'
 _logger = logging.getLogger(__name__)
 
 
@@ -77,7 +55,7 @@ def read(path: str, entry: str = '') -> dict[str, np.ndarray]:
     with unpacked(file) as inner:
         if problem := misnamed(inner):
             _logger.warning('%s', problem)
-        content = _read_safetensors(inner) if _is_safetensors(inner) else _read_torch(inner)
+        content = _read_safetensors(inner) if _is_safetensors(inner) else torch_files.read(inner)
         return _arrays(file, _entry(file, content, entry))
 
 
@@ -101,7 +79,7 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
         {'fc.bias': array([0., 0., 0.], dtype=float32)}
     """
     file = check_new(path)
-    torch = None if file.suffix.lower() == SAFETENSORS else import_torch(file)
+    torch = None if file.suffix.lower() == SAFETENSORS else torch_files.import_torch(file)
     # safetensors writes an array's memory as it lies, whatever its strides.
     arrays = {name: np.asarray(value, order='C') for name, value in state_dict.items()}
     try:
@@ -112,67 +90,7 @@ def write(path: str, state_dict: Mapping[str, np.ndarray]) -> None:
                 tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
                 torch.save(OrderedDict(tensors), stream)
     except OSError as error:
-        raise _problem(file, f'cannot be written: {error.strerror}') from error
-
-
-@contextlib.contextmanager
-def unpacked(file: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Unpacks the one file of weights in a zip archive, for as long as the block runs.
-
-    Args:
-        file: an archive, or a file of weights, such as the zip archives that `torch.save` writes.
-
-    Yields:
-        The file of weights.
-
-    Raises:
-        InputError: the file is missing, empty or a web page; the archive is damaged, or holds
-            no file of weights, several, or one outside of its folder.
-    """
-    check_readable(file)
-    names = _names_in_zip(file)
-    if names is None or any(name.endswith(_INSIDE) for name in names):
-        yield file
-        return
-    inside = [
-        name
-        for name in names
-        if name.lower().endswith(WRITTEN) and not name.startswith('__MACOSX/')
-    ]
-    if len(inside) != 1:
-        found = f'{len(inside)} files of weights' if inside else 'no file of weights'
-        raise _problem(
-            file,
-            f'is a zip archive that torch.save did not write, with {found}; '
-            'unpack it and give one file',
-        )
-    (name,) = inside
-    if name.startswith(('/', '\\')) or '..' in re.split(r'[/\\]', name):
-        raise _problem(file, f'holds {name!r}, which lies outside of it; do not trust it')
-    with tempfile.TemporaryDirectory(prefix='drn_jax_') as folder:
-        target = pathlib.Path(folder, pathlib.PurePosixPath(name).name)
-        try:
-            with zipfile.ZipFile(file) as archive, archive.open(name) as source:
-                size = archive.getinfo(name).file_size
-                if size > max(_LARGE, _RATIO * file.stat().st_size):
-                    raise _problem(
-                        file,
-                        f'would unpack to {size:,} bytes; do not trust it',
-                    )
-                with target.open('wb') as stream:
-                    shutil.copyfileobj(source, stream)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as e:
-            raise _problem(
-                file, f'is a damaged or locked zip archive ({e}); download or copy it again'
-            ) from e
-        except OSError as error:
-            raise InputError(
-                f'{file} cannot be unpacked in {folder} ({error.strerror}); let TMPDIR name a '
-                'directory with room',
-                field='TMPDIR',
-                path=folder,
-            ) from error
-        yield target
+        raise file_error(file, f'cannot be written: {error.strerror}') from error
 
 
 def digests(file: pathlib.Path) -> tuple[str, str]:
@@ -185,55 +103,22 @@ def digests(file: pathlib.Path) -> tuple[str, str]:
     return sums[0].hexdigest(), sums[1].hexdigest()
 
 
-def _problem(file: str | pathlib.Path, text: str) -> InputError:
-    """Returns the error that says something of a file."""
-    return InputError(f'{file} {text}', path=file)
-
-
 def check_new(path: str) -> pathlib.Path:
     """Refuses a file that `write` would refuse for its name, and returns its path.
 
     Raises:
-        InputError: the file exists or is not local, or its name ends in none of `WRITTEN`.
+        InputError: the file exists or is not local, or its name ends in none of `SUFFIXES`.
     """
     file = paths.local(path, '--output')
-    if file.suffix.lower() not in WRITTEN:
-        raise _problem(
+    if file.suffix.lower() not in SUFFIXES:
+        raise file_error(
             path,
-            f'does not end in {", ".join(WRITTEN[:-1])} or {WRITTEN[-1]}, '
+            f'does not end in {", ".join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, '
             'which choose the format; name the file so',
         )
     if file.exists():
-        raise _problem(path, 'exists and is not overwritten; remove it or name another file')
+        raise file_error(path, 'exists and is not overwritten; remove it or name another file')
     return file
-
-
-def check_readable(file: pathlib.Path) -> None:
-    """Refuses what holds no weights whatever its format.
-
-    Raises:
-        InputError: it is missing, a directory, empty, not to be opened, a pointer of git-lfs, or a
-            web page.
-    """
-    if file.is_dir():
-        raise _problem(file, 'is a directory; give one file, .pth or .safetensors')
-    if not file.exists():
-        raise _problem(file, 'does not exist; give a file of weights, .pth or .safetensors')
-    try:
-        with file.open('rb') as stream:
-            start = stream.read(1024)
-    except OSError as error:
-        raise _problem(file, f'cannot be opened: {error.strerror}') from error
-    if not start:
-        raise _problem(file, 'is empty; download or copy it again')
-    if start.startswith(b'version https://git-lfs.github.com/'):
-        raise _problem(file, 'is a pointer of git-lfs and not the file; fetch it with git lfs pull')
-    if re.match(rb'(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)', start, re.IGNORECASE):
-        raise _problem(
-            file,
-            'is a web page and no file of weights; open it in a browser to '
-            'see what the server answered, and download the file itself',
-        )
 
 
 def misnamed(file: pathlib.Path) -> str | None:
@@ -268,118 +153,16 @@ def _read_safetensors(file: pathlib.Path) -> Mapping[str, Any]:
     try:
         return safetensors.numpy.load_file(file)
     except safetensors.SafetensorError as error:
-        raise _problem(
+        raise file_error(
             file,
             f'is incomplete, damaged or no safetensors file ({error}); download or copy it again',
         ) from error
     except (AttributeError, TypeError) as error:  # an element type that NumPy does not have
-        raise _problem(
+        raise file_error(
             file,
             f'holds a type of numbers that NumPy does not have ({error}); '
             'save it as float32, float16 or bfloat16',
         ) from error
-
-
-def _read_torch(file: pathlib.Path) -> Any:
-    torch = import_torch(file)
-    if any(name.endswith('/constants.pkl') for name in _names_in_zip(file) or ()):
-        raise _problem(file, f'is a TorchScript program and no state dict; {_ADVICE}')
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # whatever they warn of ends in an error below
-            # By its name torch.load would choose a format too.
-            with file.open('rb') as stream, torch.serialization.safe_globals(_HARMLESS):
-                return torch.load(stream, map_location='cpu', weights_only=True)
-    except Exception as error:  # damaged files raise anything: KeyError, EOFError, OSError, ...
-        names = _refused(file, error) if isinstance(error, pickle.UnpicklingError) else []
-        if names:
-            raise _problem(
-                file,
-                f'is refused, because to read it PyTorch would have to load and call '
-                f'{" and ".join(map(repr, names))}; nothing was run; {_ADVICE}',
-            ) from error
-        raise _problem(
-            file, 'is incomplete, damaged or not what torch.save writes; download or copy it again'
-        ) from error
-
-
-def import_torch(file: str | pathlib.Path) -> Any:
-    """Returns PyTorch.
-
-    Args:
-        file: that needs it, for errors.
-
-    Raises:
-        InputError: it is missing, or too old to read without running what files hold.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise _problem(
-            file,
-            'needs PyTorch, which is not installed: pip install '
-            "'drn_jax[torch]', or use a .safetensors file",
-        ) from error
-    if torch.__version__ < (2, 6):
-        raise _problem(
-            file,
-            f'needs PyTorch 2.6 or newer, where weights_only keeps files from '
-            f'running code, not {torch.__version__}: pip install -U torch',
-        )
-    return torch
-
-
-def _names_in_zip(file: pathlib.Path) -> list[str] | None:
-    """Names what a zip archive holds; None where the file is none."""
-    with file.open('rb') as stream:
-        if stream.read(4) != b'PK\x03\x04':
-            return None
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise _problem(
-            file, 'is an incomplete or damaged zip archive; download or copy it again'
-        ) from error
-
-
-def _refused(file: pathlib.Path, error: pickle.UnpicklingError) -> list[str]:
-    """Names functions and classes for which PyTorch refused a file, up to five."""
-    found = re.search(r'GLOBAL (\S+) w', str(error))
-    # PyTorch does not get as far as a name in pickles of a protocol that it does not read.
-    return [found[1]] if found else list(dict.fromkeys(_names_in_pickles(file)))[:5]
-
-
-def _names_in_pickles(file: pathlib.Path) -> Iterator[str]:
-    try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                for name in archive.namelist():
-                    if name.endswith('/data.pkl'):
-                        yield from _globals(archive.open(name))
-        else:
-            with file.open('rb') as stream:
-                for _ in range(5):  # a 2017 file: two numbers, the system, the content, its keys
-                    yield from _globals(stream)
-    except (ValueError, RuntimeError, zipfile.BadZipFile):
-        return  # the file ends early or is damaged
-
-
-def _globals(stream: IO[bytes]) -> Iterator[str]:
-    """Yields the functions and classes that a pickle names, found without running it."""
-    strings: list[str] = []
-    memo: dict[Any, str] = {}
-    for code, argument, _ in pickletools.genops(stream):
-        if code.name in ('GLOBAL', 'INST'):
-            yield str(argument).replace(' ', '.')
-        elif code.name == 'STACK_GLOBAL':  # takes the last two strings
-            yield '.'.join(strings[-2:])
-        elif code.name == 'MEMOIZE':
-            memo[len(memo)] = strings[-1] if strings else ''
-        elif code.name in ('BINGET', 'LONG_BINGET'):
-            strings.append(memo.get(argument, ''))
-        elif isinstance(argument, str):
-            strings.append(argument)
 
 
 def _entry(file: pathlib.Path, content: Any, entry: str) -> Any:
@@ -418,7 +201,9 @@ def _is_state_dict(value: Any) -> bool:
 def _arrays(file: pathlib.Path, content: Any) -> dict[str, np.ndarray]:
     """Returns a state dict of a file as arrays."""
     if not isinstance(content, Mapping):
-        raise _problem(file, f'holds a {type(content).__name__} instead of a state dict; {_ADVICE}')
+        raise file_error(
+            file, f'holds a {type(content).__name__} instead of a state dict; {ADVICE}'
+        )
     arrays = {
         name: _array(value)
         for name, value in content.items()
@@ -431,11 +216,11 @@ def _arrays(file: pathlib.Path, content: Any) -> dict[str, np.ndarray]:
     ]
     if others:
         more = ', ...' if others[3:] else ''
-        raise _problem(
+        raise file_error(
             file,
             f'is no state dict: {len(others)} of its {len(arrays)} entries are '
             f'not a name with an array of floating-point numbers '
-            f'({", ".join(others[:3])}{more}); {_ADVICE}',
+            f'({", ".join(others[:3])}{more}); {ADVICE}',
         )
     return {name: value for name, value in arrays.items() if value is not None}
 

@@ -183,7 +183,9 @@ def pair_lists(root: str | os.PathLike[str], images_list: str, labels_list: str)
             'belong together',
             path=os.path.join(root, images_list),
         )
-    return _existing(root, {images_list: images, labels_list: labels})
+    _check_there(root, images_list, images)
+    _check_there(root, labels_list, labels)
+    return _pairs(root, images, labels)
 
 
 def pair_table(root: str | os.PathLike[str], table: str) -> list[Pair]:
@@ -224,7 +226,8 @@ def pair_table(root: str | os.PathLike[str], table: str) -> list[Pair]:
     images, labels = (['/'.join(path[above:]) for path in paths] for paths in (images, labels))
     for paths in (images, labels):
         _check_inside(paths, file)
-    return _existing(root, {table: [*images, *labels]})
+    _check_there(root, table, [*images, *labels])
+    return _pairs(root, images, labels)
 
 
 def _find(root):
@@ -234,22 +237,22 @@ def _find(root):
     return find_images(root)
 
 
-def _existing(root, lists):
-    """Makes pairs of the lines of files, {name of the file: paths}, the second half label maps."""
-    for name, paths in lists.items():
-        there = in_threads(lambda path: tf.io.gfile.exists(os.path.join(root, path)), paths)
-        missing = [path for path, exists in zip(paths, there) if not exists]
-        if missing:
-            raise InputError(
-                f'{len(missing)} of the {len(paths)} files in {name} do not exist in '
-                f'{os.fspath(root)!r}: {some(missing)}; correct the list',
-                path=os.path.join(root, name),
-            )
-    every = [path for paths in lists.values() for path in paths]
-    half = len(every) // 2
+def _check_there(root, name, paths):
+    """Refuses paths of a list file, by its name, where there is no file."""
+    there = in_threads(lambda path: tf.io.gfile.exists(os.path.join(root, path)), paths)
+    missing = [path for path, exists in zip(paths, there) if not exists]
+    if missing:
+        raise InputError(
+            f'{len(missing)} of the {len(paths)} files in {name} do not exist in '
+            f'{os.fspath(root)!r}: {some(missing)}; correct the list',
+            path=os.path.join(root, name),
+        )
+
+
+def _pairs(root, images, labels):
     return [
         Pair(_stem(image), os.path.join(root, image), os.path.join(root, label))
-        for image, label in zip(every[:half], every[half:])
+        for image, label in zip(images, labels)
     ]
 
 

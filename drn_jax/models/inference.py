@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from drn_jax.models import layers
+from drn_jax.models import normalization
 from drn_jax.models.networks import Network
 from drn_jax.ops import winograd
 
@@ -57,7 +57,15 @@ def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dic
 
 
 def fold(model: Network, variables: Any) -> tuple[Network, dict[str, Any]]:
-    """Does what `optimize_for_inference` does with variables that are known to be the model's."""
+    """Does what `optimize_for_inference` does, with variables that are known to be the model's.
+
+    Args:
+        model: as `create_model` or `load` gives it.
+        variables: its variables, {'params', 'batch_stats'}; others fail as they may.
+
+    Returns:
+        As `optimize_for_inference`.
+    """
     fast = model.clone(platform=model.platform or jax.default_backend(), bn_folded=True)
     return fast, _fold(fast, variables)
 
@@ -105,7 +113,7 @@ def _fold_block(block, options, params, stats):
 
 
 def _fold_conv(conv, options, params, norm, stats):
-    factor = norm['scale'] / jnp.sqrt(stats['var'] + layers.EPSILON)
+    factor = norm['scale'] / jnp.sqrt(stats['var'] + normalization.EPSILON)
     kernel = params['kernel'] * factor
     if options.algorithm(conv) == 'winograd':
         kernel = winograd.transform_kernel(kernel)

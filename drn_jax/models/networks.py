@@ -110,7 +110,15 @@ class Network(nn.Module):
     def levels_and_class_maps(
         self, images: jax.Array, train: bool = False
     ) -> tuple[dict[str, jax.Array], jax.Array]:
-        """Returns what `levels` and `class_maps` return, and is traced in half the time of both."""
+        """Returns what `levels` and `class_maps` return, and is traced in half the time of both.
+
+        Args:
+            images: [B, H, W, 3], float, normalized; any H and W.
+            train: as in `__call__`.
+
+        Raises:
+            ValueError: as `class_maps`.
+        """
         if not self.num_classes:
             raise ValueError(
                 'class_maps needs classes and num_classes is 0; '

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 
 
 def recipe_of(x: jax.Array) -> Partial:
-    """Returns the recipe of a map that is read from memory."""
+    """Returns the recipe of a map, of any shape and dtype, that is read from memory."""
     return Partial(_same, x)
 
 
@@ -39,6 +39,9 @@ def apply(
         maps: what the recipes make. They are not read, so that XLA leaves them out where nobody
             else reads them, but they take the gradient.
         others: the function's further arguments.
+
+    Returns:
+        What the function returns.
 
     Example:
         >>> import jax.numpy as jnp

@@ -19,7 +19,7 @@ from models.fills import random_variables
 from support.errors import refused
 
 import drn_jax
-from drn_jax.checkpoints import weight_files
+from drn_jax.checkpoints import torch_files, weight_files
 
 ARRAYS = {
     'fc.weight': np.arange(6, dtype=np.float32).reshape(2, 3) + 0.1,
@@ -331,10 +331,10 @@ def test_what_training_code_puts_beside_a_state_dict_is_passed_over(tmp_path):
 
 def test_names_in_pickles_are_found_through_the_memo():
     content = [OrderedDict(), Payload('a'), OrderedDict(), Payload('b'), os.getcwd]
-    names = list(weight_files._globals(io.BytesIO(pickle.dumps(content, 4))))
+    names = list(torch_files._globals(io.BytesIO(pickle.dumps(content, 4))))
     module = os.system.__module__
     assert names == ['collections.OrderedDict', f'{module}.system', f'{module}.getcwd']
-    names = list(weight_files._globals(io.BytesIO(pickle.dumps(content, 2))))
+    names = list(torch_files._globals(io.BytesIO(pickle.dumps(content, 2))))
     assert names == ['collections.OrderedDict', f'{module}.system', f'{module}.getcwd']
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from drn_jax.models import convolutions, layers, variants
+from drn_jax.models import convolutions, layers, normalization, variants
 from drn_jax.ops.phases import SpaceToBatchMap
 
 POINT = variants.Block('layer0', (variants.Conv('conv', 1, 1, 2),))
@@ -28,7 +28,7 @@ def test_convolution_starts_as_he_and_others_say():
 
 def test_normalization_by_hand():
     x = jnp.asarray([1.0, 3.0, 5.0, 7.0]).reshape(1, 2, 2, 1)  # mean 4, variance 5
-    norm = layers.batch_norm('bn', jnp.float32, train=True)
+    norm = normalization.batch_norm('bn', jnp.float32, train=True)
     variables = norm.init(jax.random.key(0), x)
     y, new = norm.apply(variables, x, mutable=['batch_stats'])
     np.testing.assert_allclose(
@@ -37,7 +37,7 @@ def test_normalization_by_hand():
     stats = new['batch_stats']
     assert stats['mean'].item() == pytest.approx(0.9 * 0 + 0.1 * 4)
     assert stats['var'].item() == pytest.approx(0.9 * 1 + 0.1 * 5)  # the biased variance
-    running = layers.batch_norm('bn', jnp.float32, train=False)
+    running = normalization.batch_norm('bn', jnp.float32, train=False)
     y = running.apply({**variables, 'batch_stats': stats}, x)
     np.testing.assert_allclose(
         y.ravel(), (np.array([1, 3, 5, 7]) - 0.4) / np.sqrt(1.4 + 1e-5), rtol=1e-6
@@ -46,7 +46,7 @@ def test_normalization_by_hand():
 
 def test_normalization_is_accurate_far_from_zero():
     x = np.random.default_rng(0).normal(30, 1, (8, 32, 32, 4)).astype(np.float32)
-    norm = layers.batch_norm('bn', jnp.float32, train=True)
+    norm = normalization.batch_norm('bn', jnp.float32, train=True)
     variables = norm.init(jax.random.key(0), x)
     y, _ = jax.jit(lambda v, x: norm.apply(v, x, mutable=['batch_stats']))(variables, x)
     exact = x.astype(np.float64)
