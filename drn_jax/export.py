@@ -17,20 +17,45 @@ What was written is read back and must answer random images as the network does;
 difference is printed, and where it is above its bound there is no file. Platforms that this machine
 lacks are written, not run.
 
+ONNX files in fewer bits, for CPUs int8, are made of the one in float32 and compared with it:
+
+  python -m drn_jax.export --checkpoint=runs/drn_c_26 --output=drn_c_26.onnx --size=224 \
+      --precision=int8 --calibrate=FOLDER --evaluate
+
+FOLDER holds photographs like those that the network will see, 8 at least, 128 are used; `train` in
+its place is the training images of the checkpoint's data set. --evaluate measures top-1 error or
+mean IoU of both on the validation split of that data set, for the card too.
+
 Fields of the stored configuration, except those of the network, change with --config.FIELD=VALUE.
 """
 
 import argparse
+import math
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from drn_jax import commands, flag_types
-from drn_jax.exporting import artifacts, checks, forward, onnx, signatures, stablehlo
+from drn_jax.errors import InputError
+from drn_jax.exporting import (
+    artifacts,
+    calibration,
+    checks,
+    forward,
+    losses,
+    onnx,
+    precisions,
+    signatures,
+    stablehlo,
+)
 from drn_jax.ops import conv
 from drn_jax.reporting import progress
 
 FORMS = ('stablehlo', 'onnx')
+TOLERANCE = 1.0  # points
 
 
 def main(argv: list[str]) -> None:
@@ -38,15 +63,25 @@ def main(argv: list[str]) -> None:
     given, overrides = parse_flags(argv)
     output = artifacts.check_output(given.output, given.overwrite)
     if given.format == 'onnx':
-        for name in onnx.LIBRARIES:  # before the checkpoint is read, which takes longer
+        # Before the checkpoint is read, which takes longer.
+        for name in (*onnx.LIBRARIES, *filter(None, [precisions.LIBRARIES.get(given.precision)])):
             onnx.library(name)
     source = forward.read_source(given.checkpoint, given.step, overrides)
     signature = signatures.make_signature(source.model, given.input, given.answers, given.size)
     card = signatures.make_card(source, signature, given.format, given.platforms)
+    images = calibration.read(given.calibrate, source, signature) if given.calibrate else None
     with artifacts.writing(output) as partial:
-        write(partial, source, signature, card)
-        outcomes = [] if given.no_check else checks.check(partial, source, signature)
+        if given.precision == 'float32':
+            write(partial, source, signature, card)
+            outcomes = [] if given.no_check else checks.check(partial, source, signature)
+        else:
+            outcomes = write_precision(partial, source, signature, card, given, images)
     tell(given, card, outcomes)
+    if given.precision == 'int8' and precisions.is_slow_here():
+        progress.say(
+            'this CPU lacks instructions for int8 (VNNI): the file answers right here, but slower '
+            'than where they are'
+        )
 
 
 def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -92,11 +127,13 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         help='StableHLO: algorithm of the 3x3 convolutions (default: native, for\n'
         'any size); phase and winograd, faster on some devices, need --size',
     )
+    add_precision_flags(parser)
     parser.add_argument('--no_check', action='store_true', help='do not compare the file')
     given, overrides = parser.parse_overridable_args(argv)
     if any(flag.startswith('--config.model.convolution') for flag in overrides):
         parser.error('--config.model.convolution is for training; give --convolution')
     given.format = given.format or FORMS[given.output.lower().endswith('.onnx')]
+    check_precision(given, parser)
     if given.format == 'onnx':
         check_onnx(given, parser)
     elif given.convolution != 'native' and given.size is None:
@@ -109,6 +146,65 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     overrides += [f'--config.model.convolution={given.convolution}']
     overrides += [f'--config.model.dtype={given.dtype}'] * bool(given.dtype)
     return given, overrides
+
+
+def add_precision_flags(parser: commands.Parser) -> None:
+    """Adds the flags of ONNX files in fewer bits."""
+    parser.add_argument(
+        '--precision',
+        choices=(*precisions.PRECISIONS, 'bfloat16'),
+        default='float32',
+        help='ONNX: float32 (default); int8, fast on CPUs, which needs --calibrate;\n'
+        'float16, half the size; bfloat16 is refused, as no CPU could check it',
+    )
+    parser.add_argument(
+        '--calibrate',
+        metavar='FOLDER|train',
+        help='int8: photographs that show which numbers it meets',
+    )
+    parser.add_argument(
+        '--evaluate',
+        action='store_true',
+        help="int8 and float16: measure what is lost, on the data set's validation split",
+    )
+    parser.add_argument(
+        '--tolerance',
+        type=tolerance,
+        metavar='POINTS',
+        help=f'of --evaluate: no file where more is lost (default: {TOLERANCE:g})',
+    )
+
+
+def check_precision(given: argparse.Namespace, parser: commands.Parser) -> None:
+    """Refuses flags of precision that do not go together.
+
+    Raises:
+        InputError: there are some.
+    """
+    if given.precision == 'bfloat16':
+        parser.error(
+            '--precision=bfloat16 is not written, because ONNX Runtime has no convolution in '
+            'bfloat16 on CPUs to check it with; give float16, or StableHLO with --dtype=bfloat16'
+        )
+    if given.precision != 'float32' and given.format != 'onnx':
+        parser.error(
+            f'--precision={given.precision} is for ONNX; let the name of --output end in .onnx, '
+            'or for StableHLO give --dtype=bfloat16'
+        )
+    if given.precision == 'int8' and not given.calibrate:
+        parser.error(
+            '--calibrate is missing, and int8 needs to see images; give a folder of photographs, '
+            f"or {calibration.TRAIN} for the training images of the checkpoint's data set"
+        )
+    if given.calibrate is not None and given.precision != 'int8':
+        parser.error('--calibrate is for --precision=int8; add that, or leave it out')
+    if given.evaluate and given.precision == 'float32':
+        parser.error(
+            '--evaluate is for --precision=int8 or float16; add one, or evaluate the checkpoint '
+            'with python -m drn_jax.evaluate'
+        )
+    if given.tolerance is not None and not given.evaluate:
+        parser.error('--tolerance is of what --evaluate measures; add --evaluate')
 
 
 def check_onnx(given: argparse.Namespace, parser: commands.Parser) -> None:
@@ -151,6 +247,24 @@ def platforms(text: str) -> tuple[str, ...]:
     return names
 
 
+def tolerance(text: str) -> float:
+    """Reads a number of points.
+
+    Example:
+        >>> tolerance('0.5')
+        0.5
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is given, but it is a number of points, from 0 to 100'
+        )
+    return number
+
+
 def write(
     path: pathlib.Path,
     source: forward.ExportSource,
@@ -169,6 +283,71 @@ def write(
         stablehlo.write(path, function, signature, card)
 
 
+def write_precision(
+    path: pathlib.Path,
+    source: forward.ExportSource,
+    signature: signatures.Signature,
+    card: dict[str, Any],
+    given: argparse.Namespace,
+    images: np.ndarray | None,
+) -> list[checks.Outcome]:
+    """Writes a file in fewer bits by way of one in float32, which is checked first.
+
+    Args:
+        path: the file.
+        source: the network.
+        signature: what goes in and comes out.
+        card: the card, which is completed.
+        given: the flags.
+        images: to calibrate with, for int8.
+
+    Returns:
+        What the check of both files found.
+
+    Raises:
+        InputError: the file answers otherwise, or loses more than --tolerance.
+    """
+    outcomes = []
+    with tempfile.TemporaryDirectory() as folder:
+        whole = pathlib.Path(folder) / 'float32.onnx'
+        write(whole, source, signature, card)
+        if not given.no_check:
+            outcomes += checks.check(whole, source, signature)
+        card['compute_dtype'] = given.precision
+        if images is None:
+            precisions.write_float16(path, whole)
+        else:
+            precisions.write_int8(path, whole, card['input']['name'], images)
+            card['calibration_images'] = len(images)
+        onnx.write_card(path, card)
+        if not given.no_check:
+            outcomes += checks.check_precision(path, whole, signature, given.precision, images)
+        if given.evaluate:
+            files = {'float32': whole, given.precision: path}
+            loaded = {name: artifacts.load_exported(file) for name, file in files.items()}
+            card['evaluation'] = losses.measure(loaded, source, signature)
+            check_loss(card['evaluation'], given)
+            onnx.write_card(path, card)
+    return outcomes
+
+
+def check_loss(measured: dict[str, Any], given: argparse.Namespace) -> None:
+    """Refuses a file that loses more than --tolerance.
+
+    Raises:
+        InputError: it does.
+    """
+    allowed = TOLERANCE if given.tolerance is None else given.tolerance
+    lost = losses.points(measured, given.precision)
+    if not lost <= allowed:
+        raise InputError(
+            f'{losses.text(measured)}: {lost:.2f} points are lost where --tolerance={allowed:g} '
+            'allows less, and the file was not kept; give --calibrate more images or others, '
+            'another --precision, or a higher --tolerance',
+            field='--tolerance',
+        )
+
+
 def tell(
     given: argparse.Namespace, card: dict[str, Any], outcomes: Sequence[checks.Outcome]
 ) -> None:
@@ -184,10 +363,13 @@ def tell(
             if answer['name'] == 'labels'
             else f'answers up to {outcome.largest:.3g}, largest difference'
         )
+        same = f'; {100 * outcome.same:.1f} % of the classes are the same' * bool(outcome.against)
         progress.say(
-            f'checked on {outcome.platform}: {what} {outcome.difference:.2g}, allowed '
-            f'{outcome.bound:.2g}'
+            f'checked on {outcome.platform}{outcome.against}: {what} {outcome.difference:.2g}, '
+            f'allowed {outcome.bound:.2g}{same}'
         )
+    if 'evaluation' in card:
+        progress.say(losses.text(card['evaluation']))
     checked = [outcome.platform for outcome in outcomes]
     if unchecked := [name for name in card['platforms'] if name not in checked]:
         why = 'asked for with --no_check' if given.no_check else 'this machine has none'

@@ -59,7 +59,7 @@ def _block(x, spec, params):
 def _conv(x, spec, conv):
     kernel = conv['kernel'].transpose(3, 2, 0, 1)  # NumPy's: now, and not in the program
     reach = spec.dilation * (spec.kernel_size // 2)
-    return conv['bias'][:, None, None] + lax.conv_general_dilated(
+    y = lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(spec.stride,) * 2,
@@ -67,6 +67,7 @@ def _conv(x, spec, conv):
         rhs_dilation=(spec.dilation,) * 2,
         dimension_numbers=('NCHW', 'OIHW', 'NCHW'),
     )
+    return y + conv['bias'][:, None, None]  # in this order ONNX Runtime takes both for one
 
 
 def _max_pool(x: jax.Array) -> jax.Array:

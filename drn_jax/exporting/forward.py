@@ -149,13 +149,25 @@ def _compose(network, source, signature, platform=''):
         scores = network(images, method='class_maps' if maps else '__call__')
         if signature.answers != 'labels':
             return scores
-        scores = resize.upsample(
-            scores,
-            *signature.shape[1:3],
-            stride=source.model.table.stride,
-            border=source.config.model.upsample_border,
-            platform=platform,
-        )
-        return jnp.argmax(scores, -1).astype(jnp.uint8)
+        return label_maps(scores, source, signature.size, platform)
 
     return answer
+
+
+def label_maps(
+    scores: jax.Array, source: ExportSource, size: tuple[int, int], platform: str = ''
+) -> jax.Array:
+    """Finds the class of every pixel of images.
+
+    Args:
+        scores: of the classes, [B, h, w, C], float32.
+        source: the network.
+        size: height and width of the images in pixels.
+        platform: see `resize.upsample`.
+
+    Returns:
+        uint8 [B, height, width].
+    """
+    stride, border = source.model.table.stride, source.config.model.upsample_border
+    scores = resize.upsample(scores, *size, stride=stride, border=border, platform=platform)
+    return jnp.argmax(scores, -1).astype(jnp.uint8)

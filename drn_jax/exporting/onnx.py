@@ -18,10 +18,10 @@ CARD = 'drn_jax'  # key of the file's metadata
 
 
 def library(name: str) -> ModuleType:
-    """Imports one of the two libraries that this module needs.
+    """Imports a library that ONNX files need.
 
     Args:
-        name: one of `LIBRARIES`.
+        name: one of `LIBRARIES`, or one of their modules.
 
     Returns:
         The module.
@@ -56,9 +56,23 @@ def write(
         input_names=[card['input']['name']],
         output_names=[card['output']['name']],
     )
+    _save(path, graph, card)
+
+
+def write_card(path: pathlib.Path, card: dict[str, Any]) -> None:
+    """Writes a file again with this card, and with nothing else that is no part of the program.
+
+    Args:
+        path: the file.
+        card: the card.
+    """
+    _save(path, library('onnx').load(path), card)
+
+
+def _save(path, graph, card):
+    del graph.metadata_props[:]
     graph.metadata_props.add(key=CARD, value=json.dumps(card))
-    with open(path, 'wb') as file:
-        file.write(graph.SerializeToString())
+    path.write_bytes(graph.SerializeToString())
 
 
 def read(path: Any) -> tuple[Callable, dict[str, Any]]:
@@ -75,8 +89,13 @@ def read(path: Any) -> tuple[Callable, dict[str, Any]]:
             is missing.
     """
     onnxruntime = library('onnxruntime')
+    options = onnxruntime.SessionOptions()
+    # CPUs without VNNI would add up int8 products in 16 bits, which overflow; others ignore this.
+    options.add_session_config_entry('session.x64quantprecision', '1')
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=['CPUExecutionProvider']
+        )
         card = json.loads(session.get_modelmeta().custom_metadata_map[CARD])
     except Exception as error:  # ONNX Runtime raises many kinds
         raise InputError(

@@ -1,0 +1,111 @@
+"""ONNX files that compute in int8 or in float16, made of those in float32.
+
+int8 is ONNX Runtime's static quantization: weights by output channel, activations by the range that
+they have in photographs. Convolutions, the sums of blocks and what lies between are int8;
+normalization before them and the classifier behind them stay float32, which costs next to no time.
+Dilated convolutions are as fast as others there, so they stay as they are.
+"""
+
+import contextlib
+import logging
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterator
+
+import numpy as np
+
+from drn_jax.exporting import onnx
+
+LIBRARIES = {  # ONNX Runtime's, by what they make
+    'int8': 'onnxruntime.quantization.shape_inference',
+    'float16': 'onnxruntime.transformers.float16',
+}
+PRECISIONS = ('float32', *LIBRARIES)
+_QUANTIZED = ('Conv', 'Relu', 'Add', 'MaxPool')
+_LARGE = 1 << 18  # pixels of an image: a histogram of all its activations takes too long
+
+
+def write_float16(path: pathlib.Path, whole: pathlib.Path) -> None:
+    """Writes a file in float16; images and answers keep their types.
+
+    Args:
+        path: the file.
+        whole: the file in float32.
+    """
+    convert = onnx.library(LIBRARIES['float16']).convert_float_to_float16
+    path.write_bytes(
+        convert(onnx.library('onnx').load(whole), keep_io_types=True).SerializeToString()
+    )
+
+
+def write_int8(path: pathlib.Path, whole: pathlib.Path, name: str, images: np.ndarray) -> None:
+    """Writes a file in int8.
+
+    Args:
+        path: the file.
+        whole: the file in float32.
+        name: of its input.
+        images: to calibrate with, of the input's shape and dtype.
+    """
+    quantization = onnx.library('onnxruntime.quantization')
+    if images[0, ..., 0].size > _LARGE:
+        method, options = 'MinMax', {}
+    else:  # a range without 1 number in 100,000, which loses less
+        method, options = 'Percentile', {'CalibStridedMinMax': 1}  # images that are held at once
+    with _quiet(), tempfile.TemporaryDirectory() as folder:
+        fused = pathlib.Path(folder) / 'fused.onnx'  # bias and convolution are one
+        onnx.library(LIBRARIES['int8']).quant_pre_process(whole, fused, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            fused,
+            path,
+            _Reader(name, images),
+            per_channel=True,
+            op_types_to_quantize=list(_QUANTIZED),
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod[method],
+            extra_options=options,
+        )
+
+
+class _Reader:
+    """What the quantizer asks for images, one at a time."""
+
+    def __init__(self, name: str, images: np.ndarray):
+        self._name, self._images = name, images
+        self.set_range(0, len(images))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._places = iter(range(start_index, end_index))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        place = next(self._places, None)
+        return None if place is None else {self._name: self._images[place : place + 1]}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the quantizer from printing what it does."""
+    with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def is_slow_here(cpu: pathlib.Path = pathlib.Path('/proc/cpuinfo')) -> bool:
+    """Returns whether this CPU is known to lack instructions that multiply int8 fast.
+
+    Args:
+        cpu: where the system says what it has.
+    """
+    text = cpu.read_text() if cpu.exists() else ''
+    flags = re.search(r'^(?:flags|Features)\s*:(.*)', text, re.MULTILINE)
+    fast = {'avx512_vnni', 'avx_vnni', 'asimddp'}  # the last one of Arm
+    return flags is not None and not fast & set(flags[1].split())
