@@ -4,8 +4,8 @@
   python benchmarks/against_pytorch.py --only=drn_c_26 --only=training --rounds=9
   python benchmarks/against_pytorch.py --only=scaling
 
-Needs Linux, PyTorch with a C++ compiler and, for the third, `pip install onnx onnxscript
-onnxruntime`. Random weights go through `drn_jax.to_torch` into a network of PyTorch modules, made
+Needs Linux, PyTorch with a C++ compiler and, for ONNX Runtime, `pip install 'drn_jax[onnx]'
+onnxscript`. Random weights go through `drn_jax.to_torch` into a network of PyTorch modules, made
 from the same table (`torch_networks.py`). The contestants are
 
   ours         drn_jax.optimize_for_inference, compiled by jax.jit with
@@ -16,14 +16,18 @@ from the same table (`torch_networks.py`). The contestants are
                folded (`folded`), the same frozen by TorchScript (`frozen`), the same by
                torch.compile with constant weights (`compiled`); in training only torch.compile
   onnxruntime  PyTorch's network, exported
+  int8         ours, as `python -m drn_jax.export --precision=int8` writes it, in ONNX Runtime
+  onnxruntime_int8
+               PyTorch's network, exported and made int8 in the same way
 
 Every contestant is a process of its own that sleeps while it is not its turn
 (`contestants.py`); all share two cores, two threads each. Their answers are compared with eager's
 first: logits to 1e-4 of the largest, labels to 1 in 1000 pixels, the losses of two training steps
-to 1e-3; where they differ the benchmark fails. Then they take turns, round after round. A row is
-printed for each workload: images per second and the ratios of speeds, the median over the rounds
-and (smallest-largest), beside the ratio wanted; and the peak of the memory that calls take above
-weights and inputs. `scaling` is ours alone at several batch sizes, the cost of an image compared.
+to 1e-3, in int8 all to a half; where they differ the benchmark fails. Then they take turns, round
+after round. A row is printed for each workload: images per second and the ratios of speeds, the
+median over the rounds and (smallest-largest), beside the ratio wanted; and the peak of the memory
+that calls take above weights and inputs. `scaling` is ours alone at several batch sizes, the cost
+of an image compared.
 
 All of it takes about 20 minutes on two cores.
 """
@@ -47,8 +51,12 @@ import drn_jax
 from drn_jax import cityscapes
 from drn_jax.models import torch_names, variants
 
-THIRD = 'onnxruntime'
-OTHERS = (THIRD, *FOLDED_FORMS)  # may be missing
+NAMED = {  # contestant -> what its column is called
+    'onnxruntime': 'ONNX Runtime',
+    'int8': 'ONNX Runtime int8, our file',
+    'onnxruntime_int8': "ONNX Runtime int8 of PyTorch's export",
+}
+OTHERS = (*NAMED, *FOLDED_FORMS)  # may be missing
 CAN_TRAIN = ('ours', 'eager', 'compiled')
 SCALING_BATCHES = (4, 8, 16, 32)
 SCALING_BOUND = 1.1  # dearest image / cheapest image
@@ -351,6 +359,7 @@ def compare_answers(folder, names, job):
         else:
             error = np.abs(found - wanted).max() / np.abs(wanted).max()
             bound = 1e-3 if job == 'training' else 1e-4
+        bound = 0.5 if name.endswith('int8') else bound
         progress(f'  {name} differs from eager by {error:.1e}')
         if not error <= bound:
             raise RuntimeError(f'{name} differs from eager by {error:.1e}, allowed is {bound:.0e}')
@@ -373,13 +382,13 @@ def choose_best(race, workload):
 def cells(workload, race, best):
     """Returns the row of one workload, {column: text}."""
     ours, ratios = race.seconds['ours'], {}
-    for column, name in (('eager', 'eager'), ('best', best), (THIRD, THIRD)):
+    for column, name in (('eager', 'eager'), ('best', best), *zip(NAMED, NAMED)):
         if race.seconds.get(name):
             ratios[column] = [theirs / own for theirs, own in zip(race.seconds[name], ours)]
     speed = summary([workload.batch / seconds for seconds in ours])
     peaks = {
         name: race.peak_bytes[name] / 2**20
-        for name in ('ours', 'eager', best, THIRD)
+        for name in ('ours', 'eager', best, *NAMED)
         if name in race.peak_bytes
     }
     progress(f'  a waiting contestant used at most {race.waiting_share:.1%} of a core')
@@ -396,7 +405,7 @@ def cells(workload, race, best):
         'images/s': speed,
         'to eager': summary(ratios.get('eager')),
         'to best': summary(ratios.get('best')) + (f' {best}' if best else ''),
-        'to ONNX Runtime': summary(ratios.get(THIRD)),
+        **{f'to {title}': summary(ratios.get(name)) for name, title in NAMED.items()},
         'wanted': ', '.join(wanted),
         'met': 'yes' if met else 'no',
         'peak MiB': ', '.join(f'{name} {peak:.0f}' for name, peak in peaks.items()),

@@ -128,7 +128,11 @@ def prepare(name, folder):
     if name == 'ours':
         return ours(work, state, images)
     if name == 'onnxruntime':
-        return onnxruntime_session(work, state, images, folder)
+        return onnxruntime_session(work, *torch_onnx(work, state, images, folder))
+    if name == 'onnxruntime_int8':
+        return onnxruntime_session(work, *int8(*torch_onnx(work, state, images, folder)))
+    if name == 'int8':
+        return onnxruntime_session(work, *int8(*our_onnx(work, state, images, folder)))
     return in_torch(name, work, state, images)
 
 
@@ -356,20 +360,52 @@ def torch_images(images):
     return torch.tensor(images).permute(0, 3, 1, 2)
 
 
-def onnxruntime_session(work, state, images, folder):
-    """ONNX Runtime on what PyTorch exports."""
-    import onnxruntime
+def torch_onnx(work, state, images, folder):
+    """PyTorch's network as a file, its name for images, and the images as it takes them."""
+    import onnx
     import torch
 
-    path, images = folder / 'network.onnx', torch_images(images).contiguous()
-    torch.onnx.export(torch_network(work, state), (images,), path, dynamo=True, verbose=False)
+    path, images = folder / 'torch.onnx', torch_images(images).contiguous()
+    network = torch_network(work, state)
+    torch.onnx.export(network, (images,), path, dynamo=True, verbose=False, external_data=False)
+    return path, onnx.load(path).graph.input[0].name, images.numpy()
+
+
+def our_onnx(work, state, images, folder):
+    """The same of our network, as `drn_jax.export` writes it."""
+    import drn_jax
+    from drn_jax import tasks
+    from drn_jax.exporting import forward, onnx, signatures
+
+    config = tasks.TASKS[work.task].recipe()
+    variables = drn_jax.from_torch(work.variant, state)
+    source = forward.ExportSource(our_model(work), variables, config, 0)
+    answers = 'labels' if work.job == 'segmentation' else 'logits'
+    signature = signatures.Signature('normalized', answers, images.shape[1:3])
+    path, card = folder / 'ours.onnx', signatures.make_card(source, signature, 'onnx')
+    onnx.write(path, forward.for_onnx(source, signature), signature, card)
+    return path, card['input']['name'], images
+
+
+def int8(path, name, images):
+    """A file in int8, calibrated with the images that are timed."""
+    from drn_jax.exporting import precisions
+
+    smaller = path.with_suffix('.int8.onnx')
+    precisions.write_int8(smaller, path, name, [images])
+    return smaller, name, images
+
+
+def onnxruntime_session(work, path, name, images):
+    """ONNX Runtime on a file."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = work.threads, 1
     # Threads spin inside a call, which is fastest, and stop where it returns.
     options.add_session_config_entry('session.force_spinning_stop', '1')
     session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-    inputs = {session.get_inputs()[0].name: images.numpy()}
-    return lambda: session.run(None, inputs)[0]
+    return lambda: session.run(None, {name: images})[0]
 
 
 if __name__ == '__main__':

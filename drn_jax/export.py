@@ -317,7 +317,7 @@ def write_precision(
         if images is None:
             precisions.write_float16(path, whole)
         else:
-            precisions.write_int8(path, whole, card['input']['name'], images)
+            precisions.write_int8(path, whole, card['input']['name'], list(images[:, None]))
             card['calibration_images'] = len(images)
         onnx.write_card(path, card)
         if not given.no_check:

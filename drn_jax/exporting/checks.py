@@ -81,7 +81,7 @@ def check_precision(
         InputError: they differ by more than the bound.
     """
     artifact, network = artifacts.load_exported(path), artifacts.load_exported(whole)
-    batches = None if images is None else np.split(images, len(images))
+    batches = None if images is None else list(images[:, None])
     against = f' against float32, {"random" if images is None else len(images)} images'
     outcomes = [
         compare(artifact, network.__call__, signature, device, precision, batches)._replace(

@@ -12,7 +12,7 @@ import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ LIBRARIES = {  # ONNX Runtime's, by what they make
 }
 PRECISIONS = ('float32', *LIBRARIES)
 _QUANTIZED = ('Conv', 'Relu', 'Add', 'MaxPool')
-_LARGE = 1 << 18  # pixels of an image: a histogram of all its activations takes too long
+_LARGE = 1 << 18  # pixels of a batch: histograms of its activations take too long
 
 
 def write_float16(path: pathlib.Path, whole: pathlib.Path) -> None:
@@ -40,27 +40,29 @@ def write_float16(path: pathlib.Path, whole: pathlib.Path) -> None:
     )
 
 
-def write_int8(path: pathlib.Path, whole: pathlib.Path, name: str, images: np.ndarray) -> None:
+def write_int8(
+    path: pathlib.Path, whole: pathlib.Path, name: str, batches: Sequence[np.ndarray]
+) -> None:
     """Writes a file in int8.
 
     Args:
         path: the file.
         whole: the file in float32.
         name: of its input.
-        images: to calibrate with, of the input's shape and dtype.
+        batches: of images to calibrate with, of the input's shape and dtype, and of one size.
     """
     quantization = onnx.library('onnxruntime.quantization')
-    if images[0, ..., 0].size > _LARGE:
+    if batches[0].size > 3 * _LARGE:
         method, options = 'MinMax', {}
     else:  # a range without 1 number in 100,000, which loses less
-        method, options = 'Percentile', {'CalibStridedMinMax': 1}  # images that are held at once
+        method, options = 'Percentile', {'CalibStridedMinMax': 1}  # batches that are held at once
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         fused = pathlib.Path(folder) / 'fused.onnx'  # bias and convolution are one
         onnx.library(LIBRARIES['int8']).quant_pre_process(whole, fused, skip_symbolic_shape=True)
         quantization.quantize_static(
             fused,
             path,
-            _Reader(name, images),
+            _Reader(name, batches),
             per_channel=True,
             op_types_to_quantize=list(_QUANTIZED),
             activation_type=quantization.QuantType.QUInt8,
@@ -71,21 +73,21 @@ def write_int8(path: pathlib.Path, whole: pathlib.Path, name: str, images: np.nd
 
 
 class _Reader:
-    """What the quantizer asks for images, one at a time."""
+    """What the quantizer asks for images."""
 
-    def __init__(self, name: str, images: np.ndarray):
-        self._name, self._images = name, images
-        self.set_range(0, len(images))
+    def __init__(self, name: str, batches: Sequence[np.ndarray]):
+        self._name, self._batches = name, batches
+        self.set_range(0, len(batches))
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._batches)
 
     def set_range(self, start_index: int, end_index: int) -> None:
         self._places = iter(range(start_index, end_index))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         place = next(self._places, None)
-        return None if place is None else {self._name: self._images[place : place + 1]}
+        return None if place is None else {self._name: self._batches[place]}
 
 
 @contextlib.contextmanager

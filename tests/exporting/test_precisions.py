@@ -116,7 +116,7 @@ def write(folder, source, precision, images=None, **settings):
     card = narrow.card(source, signature, 'onnx')
     onnx_files.write(whole, forward.for_onnx(source, signature), signature, card)
     if precision == 'int8':
-        precisions.write_int8(path, whole, 'images', images(signature))
+        precisions.write_int8(path, whole, 'images', list(images(signature)[:, None]))
     else:
         precisions.write_float16(path, whole)
     onnx_files.write_card(path, card)
