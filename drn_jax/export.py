@@ -19,7 +19,7 @@ lacks are written, not run.
 
 ONNX files in fewer bits, for CPUs int8, are made of the one in float32 and compared with it:
 
-  python -m drn_jax.export --checkpoint=runs/drn_c_26 --output=drn_c_26.onnx --size=224 \
+  python -m drn_jax.export --checkpoint=runs/drn_c_26 --output=drn_c_26.onnx --size=224 \\
       --precision=int8 --calibrate=FOLDER --evaluate
 
 FOLDER holds photographs like those that the network will see, 8 at least, 128 are used; `train` in
