@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from drn_jax import commands, flag_types
+from drn_jax import commands, experiments, flag_types
 from drn_jax.errors import InputError
 from drn_jax.exporting import (
     artifacts,
@@ -69,13 +69,14 @@ def main(argv: list[str]) -> None:
     source = forward.read_source(given.checkpoint, given.step, overrides)
     signature = signatures.make_signature(source.model, given.input, given.answers, given.size)
     card = signatures.make_card(source, signature, given.format, given.platforms)
+    experiment = losses.resolve(source, signature) if given.evaluate else None
     images = calibration.read(given.calibrate, source, signature) if given.calibrate else None
     with artifacts.writing(output) as partial:
         if given.precision == 'float32':
             write(partial, source, signature, card)
             outcomes = [] if given.no_check else checks.check(partial, source, signature)
         else:
-            outcomes = write_precision(partial, source, signature, card, given, images)
+            outcomes = write_precision(partial, source, signature, card, given, images, experiment)
     tell(given, card, outcomes)
     if given.precision == 'int8' and precisions.is_slow_here():
         progress.say(
@@ -290,6 +291,7 @@ def write_precision(
     card: dict[str, Any],
     given: argparse.Namespace,
     images: np.ndarray | None,
+    experiment: experiments.Experiment | None,
 ) -> list[checks.Outcome]:
     """Writes a file in fewer bits by way of one in float32, which is checked first.
 
@@ -300,6 +302,7 @@ def write_precision(
         card: the card, which is completed.
         given: the flags.
         images: to calibrate with, for int8.
+        experiment: of `losses.resolve`, to evaluate with; None: nothing is evaluated.
 
     Returns:
         What the check of both files found.
@@ -322,10 +325,10 @@ def write_precision(
         onnx.write_card(path, card)
         if not given.no_check:
             outcomes += checks.check_precision(path, whole, signature, given.precision, images)
-        if given.evaluate:
+        if experiment:
             files = {'float32': whole, given.precision: path}
             loaded = {name: artifacts.load_exported(file) for name, file in files.items()}
-            card['evaluation'] = losses.measure(loaded, source, signature)
+            card['evaluation'] = losses.measure(loaded, source, signature, experiment)
             check_loss(card['evaluation'], given)
             onnx.write_card(path, card)
     return outcomes

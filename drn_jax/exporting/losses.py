@@ -17,30 +17,63 @@ METRICS = {'classification': 'top1_error', 'segmentation': 'mean_iou'}
 BATCH = 8
 
 
+def resolve(source: forward.ExportSource, signature: Signature) -> experiments.Experiment:
+    """Opens the data set of a checkpoint, to be evaluated at the size of a file.
+
+    Args:
+        source: the checkpoint.
+        signature: what goes in and comes out; it has a size.
+
+    Raises:
+        InputError: there is no such data, or the file has another size or other answers.
+    """
+    config = ml_collections.ConfigDict(source.config.to_dict())
+    config.evaluation.batch_size = BATCH
+    if signature.answers == 'features':
+        raise InputError(
+            '--evaluate needs a classifier, but the checkpoint has none; leave it out',
+            field='--evaluate',
+        )
+    if source.model.task == 'segmentation':
+        config.data.evaluation_size = signature.size
+    elif signature.size != (config.data.image_size,) * 2:
+        raise InputError(
+            '--evaluate takes images as the checkpoint is evaluated, of config.data.image_size '
+            f'{config.data.image_size}; give --size={config.data.image_size}, or change both',
+            field='--size',
+        )
+    else:
+        config.evaluation.crops = 1
+    return experiments.resolve(config, trained=True)
+
+
 def measure(
-    files: Mapping[str, artifacts.Artifact], source: forward.ExportSource, signature: Signature
+    files: Mapping[str, artifacts.Artifact],
+    source: forward.ExportSource,
+    signature: Signature,
+    experiment: experiments.Experiment,
 ) -> dict[str, Any]:
     """Evaluates files on the validation split of the checkpoint's data set.
 
     Args:
         files: by precision.
         source: the checkpoint.
-        signature: what goes in and comes out; it has a size.
+        signature: what goes in and comes out.
+        experiment: as `resolve` gives it.
 
     Returns:
         A dict for the card: `data`, `split`, `images`, how many; `metric`, its name; and its value
         for every one of `files`, a fraction.
 
     Raises:
-        InputError: there are no such images, none of them has a label, or the file has another
-            size or other answers.
+        InputError: too many images cannot be read, or none has a label.
     """
     from drn_jax import data  # it imports TensorFlow, which takes seconds
     from drn_jax.training import evaluation
 
-    experiment = experiments.resolve(_config(source, signature), trained=True)
     config, task = experiment.config, experiment.task
     batches = data.evaluation_batches(experiment.source, config.data, batch_size=BATCH)
+    progress.say(*[f'warning: {remark}' for remark in experiment.remarks])
     counts: dict[str, list[Any]] = {name: [] for name in files}
     with progress.Progress(evaluation.batch_count(experiment), what='batch') as bar:
         for batch in bar(batches):
@@ -92,28 +125,6 @@ def text(measured: Mapping[str, Any]) -> str:
         if name in precisions.PRECISIONS
     ]
     return f'{metric} on {images} images of {", ".join(of)}: {", ".join(found)}'
-
-
-def _config(source: forward.ExportSource, signature: Signature) -> ml_collections.ConfigDict:
-    """Makes the configuration that evaluates at the file's size."""
-    config = ml_collections.ConfigDict(source.config.to_dict())
-    config.evaluation.batch_size = BATCH
-    if signature.answers == 'features':
-        raise InputError(
-            '--evaluate needs a classifier, but the checkpoint has none; leave it out',
-            field='--evaluate',
-        )
-    if source.model.task == 'segmentation':
-        config.data.evaluation_size = signature.size
-    elif signature.size != (config.data.image_size,) * 2:
-        raise InputError(
-            '--evaluate takes images as the checkpoint is evaluated, of config.data.image_size '
-            f'{config.data.image_size}; give --size={config.data.image_size}, or change both',
-            field='--size',
-        )
-    else:
-        config.evaluation.crops = 1
-    return config
 
 
 def _predictions(answers: np.ndarray, source: forward.ExportSource, signature: Signature) -> Any:

@@ -219,7 +219,7 @@ def test_segmentation_is_measured_at_the_size_of_the_file(tmp_path, libraries, a
     source.config.data.name, source.config.data.data_dir = 'label_maps', str(tmp_path / 'data')
     whole, path, signature = write(tmp_path, source, 'float16', answers=answers)
     files = {'float32': drn_jax.load_exported(whole), 'float16': drn_jax.load_exported(path)}
-    measured = losses.measure(files, source, signature)
+    measured = losses.measure(files, source, signature, losses.resolve(source, signature))
     assert (measured['metric'], measured['images']) == ('mean_iou', 3)
     assert 0 < measured['float32'] < 1
     assert losses.points(measured, 'float16') == pytest.approx(0, abs=5)
