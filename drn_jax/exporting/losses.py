@@ -73,7 +73,8 @@ def measure(
 
     config, task = experiment.config, experiment.task
     batches = data.evaluation_batches(experiment.source, config.data, batch_size=BATCH)
-    progress.say(*[f'warning: {remark}' for remark in experiment.remarks])
+    for remark in experiment.remarks:
+        progress.say(f'warning: {remark}')
     counts: dict[str, list[Any]] = {name: [] for name in files}
     with progress.Progress(evaluation.batch_count(experiment), what='batch') as bar:
         for batch in bar(batches):
