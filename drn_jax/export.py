@@ -78,10 +78,10 @@ def main(argv: list[str]) -> None:
         else:
             outcomes = write_precision(partial, source, signature, card, given, images, experiment)
     tell(given, card, outcomes)
-    if given.precision == 'int8' and precisions.is_slow_here():
+    if given.precision == 'int8' and onnx.lacks_vnni():
         progress.say(
-            'this CPU lacks instructions for int8 (VNNI): the file answers right here, but slower '
-            'than where they are'
+            'this CPU has no instructions for int8 (VNNI): load_exported answers right here, '
+            'only slower than where they are'
         )
 
 

@@ -3,6 +3,7 @@
 import importlib
 import json
 import pathlib
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -90,8 +91,8 @@ def read(path: Any) -> tuple[Callable, dict[str, Any]]:
     """
     onnxruntime = library('onnxruntime')
     options = onnxruntime.SessionOptions()
-    # CPUs without VNNI would add up int8 products in 16 bits, which overflow; others ignore this.
-    options.add_session_config_entry('session.x64quantprecision', '1')
+    if lacks_vnni():  # and would add up products of int8 in 16 bits, which overflow
+        options.add_session_config_entry('session.x64quantprecision', '1')
     try:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=['CPUExecutionProvider']
@@ -104,3 +105,13 @@ def read(path: Any) -> tuple[Callable, dict[str, Any]]:
         ) from error
     check_card(path, card, 'onnx')
     return lambda images: session.run(None, {card['input']['name']: images})[0], card
+
+
+def lacks_vnni(cpu: pathlib.Path = pathlib.Path('/proc/cpuinfo')) -> bool:
+    """Returns whether this is known to be a CPU of x86-64 without the instructions for int8.
+
+    Args:
+        cpu: where the system says what it has.
+    """
+    flags = re.search(r'^flags\s*:(.*)', cpu.read_text() if cpu.exists() else '', re.MULTILINE)
+    return flags is not None and not {'avx512_vnni', 'avx_vnni'} & set(flags[1].split())

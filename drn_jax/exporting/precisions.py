@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import pathlib
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 
@@ -99,15 +98,3 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             logging.disable(logging.NOTSET)
-
-
-def is_slow_here(cpu: pathlib.Path = pathlib.Path('/proc/cpuinfo')) -> bool:
-    """Returns whether this CPU is known to lack instructions that multiply int8 fast.
-
-    Args:
-        cpu: where the system says what it has.
-    """
-    text = cpu.read_text() if cpu.exists() else ''
-    flags = re.search(r'^(?:flags|Features)\s*:(.*)', text, re.MULTILINE)
-    fast = {'avx512_vnni', 'avx_vnni', 'asimddp'}  # the last one of Arm
-    return flags is not None and not fast & set(flags[1].split())

@@ -88,16 +88,15 @@ def test_flags_that_do_not_go_together(flags, field, message):
 
 def test_a_cpu_without_instructions_is_known_by_its_flags(tmp_path):
     cpu = tmp_path / 'cpuinfo'
-    assert not precisions.is_slow_here(cpu)  # the system does not say
+    assert not onnx_files.lacks_vnni(cpu)  # the system does not say
     for flags, slow in (
         ('flags\t\t: fpu avx2 avx512f', True),
         ('flags\t\t: fpu avx2 avx512_vnni', False),
-        ('Features\t: fp asimd asimddp', False),
-        ('Features\t: fp asimd', True),
-        ('isa : rv64', False),
+        ('flags\t\t: fpu avx2 avx_vnni', False),
+        ('Features\t: fp asimd', False),  # Arm
     ):
         cpu.write_text(f'processor\t: 0\n{flags}\n')
-        assert precisions.is_slow_here(cpu) == slow, flags
+        assert onnx_files.lacks_vnni(cpu) == slow, flags
 
 
 # -------------------------------------------------------------------------------------------- files
@@ -223,3 +222,13 @@ def test_segmentation_is_measured_at_the_size_of_the_file(tmp_path, libraries, a
     assert (measured['metric'], measured['images']) == ('mean_iou', 3)
     assert 0 < measured['float32'] < 1
     assert losses.points(measured, 'float16') == pytest.approx(0, abs=5)
+
+
+def test_a_cpu_without_vnni_answers_right(tmp_path, monkeypatch, libraries):
+    source = narrow.source('drn_d_22')
+    folder = write_photographs(tmp_path / 'photos', 8)
+    path = write(tmp_path, source, 'int8', lambda given: calibration.read(folder, source, given))[1]
+    images = calibration.read(folder, source, signatures.Signature('uint8', '', (SIDE, SIDE)))
+    fast = drn_jax.load_exported(path)(images)
+    monkeypatch.setattr(onnx_files, 'lacks_vnni', lambda: True)
+    np.testing.assert_allclose(drn_jax.load_exported(path)(images), fast, atol=1e-3)
