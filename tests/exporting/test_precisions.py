@@ -191,9 +191,10 @@ def test_a_classifier_in_int8_is_evaluated(tmp_path, capsys, monkeypatch, librar
     flags = [f'--checkpoint={tmp_path}/run', f'--output={tmp_path}/a.onnx', f'--size={SIDE}']
     flags += ['--precision=int8', '--calibrate=train']
     export.main([*flags, '--evaluate', '--tolerance=100'])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-3].startswith('checked on cpu against float32, 9 images: answers up to ')
-    assert lines[-2].startswith('top1_error on 12 images of folder, validation: float32 ')
+    said = capsys.readouterr().out
+    assert '\nchecked on cpu against float32, 9 images: answers up to ' in said
+    assert '\ntop1_error on 12 images of folder, validation: float32 ' in said
+    assert onnx_files.lacks_vnni() == ('\nthis CPU has no instructions for int8 (VNNI): ' in said)
     card = drn_jax.load_exported(f'{tmp_path}/a.onnx').card
     assert (card['compute_dtype'], card['calibration_images']) == ('int8', 9)
     assert card['evaluation']['images'] == 12
