@@ -104,6 +104,19 @@ def digit_scenes() -> ml_collections.ConfigDict:
     return config
 
 
+def digit_scenes_192() -> ml_collections.ConfigDict:
+    """Returns the same for scenes of 192 pixels, whose maps have 24 x 24 cells.
+
+    Example:
+        >>> digit_scenes_192().data.name, digit_scenes_192().data.resize_px
+        ('digit_scenes/192', 192)
+    """
+    config = digit_scenes()
+    config.data.name = 'digit_scenes/192'
+    config.data.image_size = 192
+    return config
+
+
 def digit_scenes_segmentation() -> ml_collections.ConfigDict:
     """Returns the configuration for segmenting the embedded data set: background and ten digits.
 
@@ -123,4 +136,17 @@ def digit_scenes_segmentation() -> ml_collections.ConfigDict:
     config.data.crop_px = classifier.data.image_size
     config.evaluation.every_epochs = classifier.evaluation.every_epochs
     config.evaluation.batch_size = classifier.evaluation.batch_size
+    return config
+
+
+def digit_scenes_192_segmentation() -> ml_collections.ConfigDict:
+    """Returns the same for scenes of 192 pixels.
+
+    Example:
+        >>> digit_scenes_192_segmentation().data.crop_px
+        192
+    """
+    config = digit_scenes_segmentation()
+    config.data.name = 'digit_scenes/192'
+    config.data.crop_px = digit_scenes_192().data.image_size
     return config

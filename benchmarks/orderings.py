@@ -1,0 +1,203 @@
+"""Says which of the paper's orderings of networks hold, with intervals over images and over seeds.
+
+  python benchmarks/comparison.py --config=digit_scenes_192 --workers=2
+  python benchmarks/orderings.py --config=digit_scenes_192
+
+Takes the networks that `comparison.py` trained, and counts right and wrong for every validation
+image by itself (a minute for each network; kept in `--runs`). The first interval of a metric is
+over images: 95 % of 2,000 resamples of the images, the same ones for all networks, of the mean over
+the seeds. The second is over seeds: Student's, and Welch's for differences. An ordering holds, or
+is contradicted, where both intervals of the difference lie on one side of 0; else it is undecided.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import pathlib
+from typing import NamedTuple
+
+import comparison
+import jax
+import numpy as np
+import results
+import tables
+import verdicts
+
+from drn_jax import checkpoints, experiments, files
+from drn_jax.distributed import meshes
+from drn_jax.errors import InputError
+from drn_jax.reporting import reports
+from drn_jax.training import evaluation
+
+RESAMPLES = 2000
+
+
+def main():
+    """Runs the benchmark with the flags of this process."""
+    flags = parse_flags()
+    measured = {
+        network: [measure(flags, network, seed) for seed in flags.seeds]
+        for network in tables.NETWORKS
+    }
+    data = comparison.DATA[flags.config]
+    results.add(results.file_of(data), rows_of(measured, data))
+    print(tables.intervals(data))
+    print(f'\n{tables.orderings(data)}')
+
+
+def parse_flags():
+    """Reads the flags of this process."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--runs', type=pathlib.Path, default=pathlib.Path('runs/comparison'), metavar='DIR'
+    )
+    parser.add_argument('--config', default='digit_scenes_192', choices=tuple(comparison.DATA))
+    parser.add_argument('--seeds', type=int, nargs='+', default=(0, 1, 2), metavar='N')
+    return parser.parse_args()
+
+
+class Measured(NamedTuple):
+    """The metrics of one network and seed.
+
+    Attributes:
+        metrics: {name: number}, of all images.
+        resampled: {name: [RESAMPLES]}, of images drawn anew.
+    """
+
+    metrics: dict[str, float]
+    resampled: dict[str, np.ndarray]
+
+
+def measure(flags, network, seed):
+    """Returns the metrics of one trained network, with those of resampled images."""
+    metrics, resampled = {}, {}
+    for stage, task in (('classification', 'localization'), ('segmentation', 'segmentation')):
+        folder = comparison.run_folder(flags.runs / flags.config, stage, network, seed)
+        if not (folder / 'report.json').exists():
+            raise InputError(
+                f'{folder} has no report; first run benchmarks/comparison.py '
+                f'--config={flags.config} --runs={flags.runs}',
+                path=folder,
+            )
+        report, counts = image_counts(folder, task)
+        metrics |= report({name: values.sum(0) for name, values in counts.items()})
+        drawn = resample(report, counts)
+        resampled |= {
+            name: np.array([each.get(name, np.nan) for each in drawn]) for name in drawn[0]
+        }
+    return Measured(metrics, resampled)
+
+
+def image_counts(folder, task_name):
+    """Counts what a task counts, for every validation image by itself.
+
+    Args:
+        folder: of a run; the counts are kept there, in `image_counts.npz`.
+        task_name: 'localization' of a classifier, or 'segmentation'.
+
+    Returns:
+        `Task.report` of the evaluated task, and {name: [N] or [N, ...], int64}.
+    """
+    checkpoint = checkpoints.open(folder, overrides=['--config.mesh.devices=1'])
+    checkpoint.config.task = task_name
+    experiment = experiments.resolve(checkpoint.config, trained=True)
+    checkpoint = checkpoint._replace(model=experiment.task.model)
+    variables = checkpoint.read_variables(meshes.replicated(experiment.mesh))
+    experiment, _ = evaluation.calibrate(experiment, variables)
+    task, path = experiment.task, folder / 'image_counts.npz'
+    if path.exists():
+        return task.report, dict(np.load(path))
+    count, found = jax.jit(task.counts), []
+
+    def take(batch, predictions):
+        for row in np.flatnonzero(batch['mask']):
+            one = {name: values[row : row + 1] for name, values in batch.items() if name in wanted}
+            predicted = jax.tree.map(lambda values, row=row: values[row : row + 1], predictions)
+            counts = dict(count(predicted, one))
+            if task.host_counts:
+                needed = {key: predicted[key] for key in task.host_keys}
+                counts |= task.host_counts(needed, {**one, 'image': batch['image'][row : row + 1]})
+            found.append(jax.tree.map(np.asarray, counts))
+
+    wanted = {*task.batch_keys, *task.optional_keys, 'mask'} - {'image'}
+    # Here every image counts by itself, so all of them need not be counted together on the host.
+    result = evaluation.evaluator(
+        dataclasses.replace(experiment, task=task._replace(host_counts=None)), take=take
+    )(variables)
+    counts = {name: np.stack([each[name] for each in found]).astype(np.int64) for name in found[0]}
+    for name, total in result.counts.items():
+        assert np.array_equal(counts[name].sum(0), total), name
+    with files.replacing(path) as partial, open(partial, 'wb') as file:
+        np.savez(file, **counts)
+    return task.report, counts
+
+
+def resample(report, counts, number=RESAMPLES):
+    """Makes the metrics of images that are drawn anew, with replacement.
+
+    Args:
+        report: {name: sum} -> metrics.
+        counts: {name: [N, ...]}, of every image.
+        number: of draws; draw k takes the same images for equal N.
+
+    Returns:
+        A list of `number` dicts of metrics.
+
+    Example:
+        >>> draws = resample(lambda summed: {'rate': summed['right'] / summed['examples']},
+        ...                  {'examples': np.ones(4, int), 'right': np.array([1, 1, 1, 0])}, 500)
+        >>> rates = [draw['rate'] for draw in draws]
+        >>> sorted(set(rates)), abs(float(np.mean(rates)) - .75) < .05
+        ([0.0, 0.25, 0.5, 0.75, 1.0], True)
+    """
+    images = len(counts['examples'])
+    times = np.random.RandomState(0).multinomial(images, np.full(images, 1 / images), number)
+    flat = {name: values.reshape(images, -1) for name, values in counts.items()}
+    sums = {name: times @ values for name, values in flat.items()}
+    return [
+        report(
+            {
+                name: sums[name][draw].reshape(counts[name].shape[1:])
+                if counts[name].ndim > 1
+                else int(sums[name][draw, 0])
+                for name in counts
+            }
+        )
+        for draw in range(number)
+    ]
+
+
+def rows_of(measured, data):
+    """Returns the bounds of 95 % intervals over images: of means over the seeds, and differences.
+
+    Args:
+        measured: {network: list of `Measured`, one for each seed}.
+        data: for the rows.
+    """
+    origin = results.commit(), results.versions_of(reports.versions()), '1 x cpu'
+    draws = {
+        network: {
+            metric: np.mean([run.resampled[metric] for run in runs], 0)
+            for metric in runs[0].resampled
+        }
+        for network, runs in measured.items()
+    }
+    for first, second in itertools.permutations(measured, 2):
+        draws[verdicts.pair_of(first, second)] = {
+            metric: draws[first][metric] - draws[second][metric]
+            for metric in draws[first]
+            if metric in draws[second]
+        }
+    return [
+        results.Row(name, data, verdicts.ALL, metric + end, float(f'{bound:.6g}'), *origin)
+        for name, metrics in draws.items()
+        for metric, values in metrics.items()
+        if metric in tables.COLUMNS.values()
+        for end, bound in zip((verdicts.LOW, verdicts.HIGH), np.percentile(values, [2.5, 97.5]))
+    ]
+
+
+if __name__ == '__main__':
+    main()
