@@ -1,23 +1,26 @@
 """Dilated residual networks (Yu, Koltun and Funkhouser, CVPR 2017) in JAX and Flax."""
 
 import configparser
+import importlib
 import importlib.metadata
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drn_jax import requirements
 
-requirements.check()  # before what may not fit is imported
+if TYPE_CHECKING:
+    from drn_jax import judge
+    from drn_jax.checkpoints.pretrained import list_pretrained
+    from drn_jax.checkpoints.restore import load
+    from drn_jax.exporting.artifacts import load_exported
+    from drn_jax.models.descriptions import describe
+    from drn_jax.models.inference import optimize_for_inference
+    from drn_jax.models.networks import create_model
+    from drn_jax.models.variants import list_models
+    from drn_jax.models.weights import from_torch, to_torch
+    from drn_jax.prediction.predictor import Predictor
 
-from drn_jax.checkpoints.pretrained import list_pretrained
-from drn_jax.checkpoints.restore import load
-from drn_jax.exporting.artifacts import load_exported
-from drn_jax.models.descriptions import describe
-from drn_jax.models.inference import optimize_for_inference
-from drn_jax.models.networks import create_model
-from drn_jax.models.variants import list_models
-from drn_jax.models.weights import from_torch, to_torch
-from drn_jax.prediction.predictor import Predictor
+requirements.check()  # before what may not fit is imported
 
 __all__ = [
     'Predictor',
@@ -32,6 +35,20 @@ __all__ = [
     'optimize_for_inference',
     'to_torch',
 ]
+# Where the names lie. They are imported where they are first used: JAX takes most of a second, and
+# Python warns of a command, as `judge` is, that the package imports before it runs it.
+_MODULES = {
+    'Predictor': 'prediction.predictor',
+    'create_model': 'models.networks',
+    'describe': 'models.descriptions',
+    'from_torch': 'models.weights',
+    'list_models': 'models.variants',
+    'list_pretrained': 'checkpoints.pretrained',
+    'load': 'checkpoints.restore',
+    'load_exported': 'exporting.artifacts',
+    'optimize_for_inference': 'models.inference',
+    'to_torch': 'models.weights',
+}
 
 
 def _version() -> str:
@@ -48,10 +65,16 @@ __version__ = _version()
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the command `judge`, which can be called, where it is first used.
-
-    Not above: Python warns of a command that the package imports before it runs it.
-    """
+    """Imports a public name where it is first used."""
     if name == 'judge':
         return importlib.import_module('drn_jax.judge')
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    if name not in _MODULES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = getattr(importlib.import_module(f'drn_jax.{_MODULES[name]}'), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, whether they were used or not."""
+    return sorted({*globals(), *__all__})

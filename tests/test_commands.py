@@ -236,9 +236,24 @@ def test_errors_are_one_line_with_status_1(tmp_path):
     assert not (tmp_path / 'run').exists()
 
 
-def test_importing_the_package_does_not_import_tensorflow():
-    code = "import sys, drn_jax; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60).returncode == 0
+def test_the_package_and_the_command_for_training_come_without_jax_until_it_is_used():
+    code = (
+        'import sys, drn_jax, drn_jax.main, drn_jax.prepare\n'
+        "print([name for name in ('jax', 'flax', 'orbax', 'tensorflow') if name in sys.modules])\n"
+        'drn_jax.create_model\n'
+        "print('jax' in sys.modules, 'tensorflow' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, timeout=60, capture_output=True, text=True
+    )
+    assert ended.stdout.splitlines() == ['[]', 'True False'], ended.stderr
+
+
+def test_every_public_name_is_there_and_listed():
+    assert set(drn_jax.__all__) <= set(dir(drn_jax))
+    assert all(getattr(drn_jax, name) for name in drn_jax.__all__)
+    with pytest.raises(AttributeError, match="module 'drn_jax' has no attribute 'nonsense'"):
+        _ = drn_jax.nonsense
 
 
 def test_preparing_says_what_there_is(digit_scenes_dir, capsys):

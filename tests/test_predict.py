@@ -22,6 +22,7 @@ import drn_jax
 from drn_jax import predict, recipes
 from drn_jax.checkpoints import manager
 from drn_jax.data.image_files import read_image
+from drn_jax.ops import resize
 from drn_jax.pictures import page
 from drn_jax.prediction import checkpoint, classification, inputs, run, segmentation
 
@@ -296,7 +297,7 @@ def test_label_maps_have_the_size_of_the_photograph(segmenter, photographs, tmp_
         image = (photograph / 255 - np.array(data.mean)) / np.array(data.std)
         maps = np.asarray(jax.jit(model.apply)(variables, image[None].astype(np.float32)))
         assert maps.shape == (1, 3, 4, 4) and labels.shape == (20, 30)
-        large = drn_jax.ops.resize.upsample(jnp.asarray(maps), 20, 30)[0]
+        large = resize.upsample(jnp.asarray(maps), 20, 30)[0]
         first, second = np.moveaxis(np.sort(np.asarray(large), -1)[..., :-3:-1], -1, 0)
         clear = first - second > 1e-3
         assert clear.mean() > 0.9
