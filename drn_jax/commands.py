@@ -265,7 +265,8 @@ def run(main: Callable[[list[str]], Any]) -> None:
     logging.get_absl_logger().addFilter(lambda record: '/orbax/' not in record.pathname)
     sys.unraisablehook = _tell_of_unraisable
     show_warnings()
-    keep_compiled()
+    if not {'--help', '-h'} & {*sys.argv}:
+        keep_compiled()  # which imports JAX
     accelerators.keep_missing_quiet()
     try:
         for given in sys.argv[1:]:

@@ -1,0 +1,162 @@
+"""Measures the seconds from a command to its first answer, and what they go into.
+
+  python benchmarks/startup.py
+  python benchmarks/startup.py --variant=drn_d_22 --rounds=3
+  python benchmarks/startup.py --checkpoint=runs/drn_c_26 photograph.jpg
+
+Runs `python -m drn_jax.predict` on one photograph, by default one of scikit-learn's with random
+weights. Cold, nothing is kept from earlier runs (DRN_JAX_CACHE is an empty directory) and programs
+are compiled; warm, they are found there. Then the parts, each in the same process after the one
+above it: Python with the package's imports, opening the checkpoint, the first answer, which
+compiles or reads the program, and the next answer. Medians over the rounds, with the smallest and
+the largest, of wall seconds and of processor seconds.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+PARTS = ('imports', 'checkpoint', 'first answer', 'next answer')
+
+
+def main():
+    """Runs the benchmark with the flags of this process."""
+    flags = parse_flags()
+    if flags.parts:
+        print(json.dumps(parts(flags.checkpoint, flags.photograph)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        checkpoint = flags.checkpoint or write_checkpoint(folder, flags.variant)
+        photograph = flags.photograph or write_photograph(folder / 'photograph.png')
+        print(f'{"":24}{"seconds":>24}{"processor seconds":>24}')
+        for state in ('cold', 'warm'):
+            command = [
+                '-m', 'drn_jax.predict', f'--checkpoint={checkpoint}', str(photograph),
+                f'--output={folder / "predictions"}', '--overwrite',
+            ]  # fmt: skip
+            runs = [run(folder, state, command)[1:] for _ in range(flags.rounds)]
+            tell(f'predict, {state}', *zip(*runs))
+            command = [__file__, '--parts', f'--checkpoint={checkpoint}', str(photograph)]
+            found = [json.loads(run(folder, state, command)[0]) for _ in range(flags.rounds)]
+            for part in PARTS:
+                tell(f'  {part}', *zip(*[each[part] for each in found]))
+
+
+def parse_flags():
+    """Reads the flags of this process."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--variant', default='drn_c_26', metavar='NAME', help='of random weights')
+    parser.add_argument('--checkpoint', metavar='DIR', help='another network')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--parts', action='store_true', help=argparse.SUPPRESS)
+    parser.add_argument('photograph', nargs='?')
+    return parser.parse_args()
+
+
+def run(folder, state, command):
+    """Runs Python in a process of its own; gives what it prints, its seconds, wall and processor.
+
+    Args:
+        folder: has the cache.
+        state: 'cold' begins with an empty cache.
+        command: what follows `python`.
+    """
+    cache = folder / 'cache'
+    if state == 'cold':
+        shutil.rmtree(cache, ignore_errors=True)
+    before, started = processor_seconds(resource.RUSAGE_CHILDREN), time.perf_counter()
+    ended = subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, 'DRN_JAX_CACHE': str(cache)},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    seconds = time.perf_counter() - started
+    spent = processor_seconds(resource.RUSAGE_CHILDREN) - before
+    return ended.stdout.strip().rpartition('\n')[2], seconds, spent
+
+
+def processor_seconds(who):
+    """Returns the processor seconds of this process or of its children that ended."""
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def parts(checkpoint, photograph):
+    """Measures the parts in this process, {part: [seconds, processor seconds]}.
+
+    The imports count from the start of the process.
+    """
+    # Processor seconds of the start are all there are; wall seconds begin with this module.
+    found, began = {}, [STARTED, 0.0]
+
+    def part(name):
+        now = [time.perf_counter(), processor_seconds(resource.RUSAGE_SELF)]
+        found[name] = [after - before for before, after in zip(began, now)]
+        began[:] = now
+
+    import drn_jax
+    from drn_jax import commands
+    from drn_jax.prediction import predictor  # noqa: F401
+
+    commands.keep_compiled()
+    part('imports')
+    predict = drn_jax.Predictor(checkpoint)
+    part('checkpoint')
+    for name in PARTS[2:]:
+        predict(photograph)
+        part(name)
+    return found
+
+
+def write_checkpoint(folder, variant):
+    """Writes a checkpoint of random weights; gives its path."""
+    import jax
+    import jax.numpy as jnp
+
+    import drn_jax
+    from drn_jax import convert
+    from drn_jax.checkpoints import weight_files
+
+    model = drn_jax.create_model(variant)
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    file, checkpoint = folder / 'weights.safetensors', folder / 'checkpoint'
+    weight_files.write(str(file), drn_jax.to_torch(variant, variables))
+    convert.main([f'--variant={variant}', f'--input={file}', f'--output={checkpoint}'])
+    return checkpoint
+
+
+def write_photograph(path):
+    """Writes one of scikit-learn's photographs, 427 x 640; gives its path."""
+    from PIL import Image
+    from sklearn import datasets
+
+    Image.fromarray(datasets.load_sample_image('china.jpg')).save(path)
+    return path
+
+
+def tell(what, *measured):
+    """Prints a line: medians with the smallest and the largest."""
+    texts = [
+        f'{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})'
+        for values in measured
+    ]
+    print(f'{what:24}{texts[0]:>24}{texts[1]:>24}', flush=True)
+
+
+STARTED = time.perf_counter()
+
+if __name__ == '__main__':
+    main()
