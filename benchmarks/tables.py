@@ -24,7 +24,7 @@ import verdicts
 
 from drn_jax import published
 from drn_jax.errors import InputError
-from drn_jax.models import variants
+from drn_jax.models import descriptions, variants
 
 SEEDS = (0, 1, 2)  # of comparisons; others are for the spread of errors
 NETWORKS = ('resnet_18', 'drn_a_18', 'drn_b_26', 'drn_c_26')
@@ -252,6 +252,27 @@ def orderings(data='digit_scenes/192', which=verdicts.ORDERINGS + verdicts.EXPEC
     )
 
 
+def costs(networks=WAYS, width=0.25, size=96, classes=10):
+    """Lays out parameters and multiply-accumulates of one image.
+
+    Example:
+        >>> print(costs(['drn_a_18+none', 'drn_a_18+smooth']))
+        | network | parameters | multiply-accumulates |
+        |---|---|---|
+        | DRN-A-18, none | 703,386 | 109,819,136 |
+        | DRN-A-18, smooth | 703,569 | 112,860,416 |
+    """
+    lines = []
+    for network in networks:
+        name, _, degridding = network.partition('+')
+        total = descriptions.description(
+            name, size, classes, width=width, degridding=degridding or 'own'
+        ).total
+        numbers = total.parameters, total.multiply_accumulates
+        lines.append([results.name_of(network), *[f'{number:,}' for number in numbers]])
+    return results.markdown(['network', 'parameters', 'multiply-accumulates'], lines)
+
+
 # What stands in the documents, by name.
 TABLES = {
     'results': headlines,
@@ -259,6 +280,7 @@ TABLES = {
     'spread': lambda: of_data('digit_scenes', spread, NETWORKS),
     'intervals': intervals,
     'orderings': orderings,
+    'costs': costs,
     'ways': lambda: of_data(
         'digit_scenes', lambda found: comparison(found, WAYS_COLUMNS), WAYS, SEEDS
     ),
