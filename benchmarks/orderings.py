@@ -72,7 +72,8 @@ class Measured(NamedTuple):
 
 def measure(flags, network, seed):
     """Returns the metrics of one trained network, with those of resampled images."""
-    metrics, resampled = {}, {}
+    metrics: dict[str, float] = {}
+    resampled: dict[str, np.ndarray] = {}
     for stage, task in (('classification', 'localization'), ('segmentation', 'segmentation')):
         folder = comparison.run_folder(flags.runs / flags.config, stage, network, seed)
         if not (folder / 'report.json').exists():
@@ -109,7 +110,7 @@ def image_counts(folder, task_name):
     task, path = experiment.task, folder / 'image_counts.npz'
     if path.exists():
         return task.report, dict(np.load(path))
-    count, found = jax.jit(task.counts), []
+    count, found = jax.jit(task.counts), list[dict[str, np.ndarray]]()
 
     def take(batch, predictions):
         for row in np.flatnonzero(batch['mask']):
@@ -130,7 +131,7 @@ def image_counts(folder, task_name):
     for name, total in result.counts.items():
         assert np.array_equal(counts[name].sum(0), total), name
     with files.replacing(path) as partial, open(partial, 'wb') as file:
-        np.savez(file, **counts)
+        np.savez(file, allow_pickle=False, **counts)
     return task.report, counts
 
 
