@@ -82,7 +82,7 @@ def measure(flags, network, seed):
                 f'--config={flags.config} --runs={flags.runs}',
                 path=folder,
             )
-        report, counts = image_counts(folder, task)
+        report, counts = counts_of_run(folder, task)
         metrics |= report({name: values.sum(0) for name, values in counts.items()})
         drawn = resample(report, counts)
         resampled |= {
@@ -91,15 +91,15 @@ def measure(flags, network, seed):
     return Measured(metrics, resampled)
 
 
-def image_counts(folder, task_name):
-    """Counts what a task counts, for every validation image by itself.
+def counts_of_run(folder, task_name):
+    """Opens a run and counts what a task counts, for every validation image by itself.
 
     Args:
-        folder: of a run; the counts are kept there, in `image_counts.npz`.
+        folder: of the run; the counts are kept there, in `image_counts.npz`.
         task_name: 'localization' of a classifier, or 'segmentation'.
 
     Returns:
-        `Task.report` of the evaluated task, and {name: [N] or [N, ...], int64}.
+        `Task.report` of the evaluated task, and what `image_counts` returns.
     """
     checkpoint = checkpoints.open(folder, overrides=['--config.mesh.devices=1'])
     checkpoint.config.task = task_name
@@ -107,10 +107,27 @@ def image_counts(folder, task_name):
     checkpoint = checkpoint._replace(model=experiment.task.model)
     variables = checkpoint.read_variables(meshes.replicated(experiment.mesh))
     experiment, _ = evaluation.calibrate(experiment, variables)
-    task, path = experiment.task, folder / 'image_counts.npz'
-    if path.exists():
-        return task.report, dict(np.load(path))
-    count, found = jax.jit(task.counts), list[dict[str, np.ndarray]]()
+    path = folder / 'image_counts.npz'
+    if not path.exists():
+        counts = image_counts(experiment, variables)
+        with files.replacing(path) as partial, open(partial, 'wb') as file:
+            np.savez(file, allow_pickle=False, **counts)
+    return experiment.task.report, dict(np.load(path))
+
+
+def image_counts(experiment, variables):
+    """Counts what a task counts, for every validation image by itself.
+
+    Args:
+        experiment: the task, its data and one device.
+        variables: those of the network.
+
+    Returns:
+        {name: [N] or [N, ...], int64}, whose sums are those of `evaluation.evaluator`.
+    """
+    task, found = experiment.task, list[dict[str, np.ndarray]]()
+    count = jax.jit(task.counts)
+    wanted = {*task.batch_keys, *task.optional_keys, 'mask'} - {'image'}
 
     def take(batch, predictions):
         for row in np.flatnonzero(batch['mask']):
@@ -122,17 +139,10 @@ def image_counts(folder, task_name):
                 counts |= task.host_counts(needed, {**one, 'image': batch['image'][row : row + 1]})
             found.append(jax.tree.map(np.asarray, counts))
 
-    wanted = {*task.batch_keys, *task.optional_keys, 'mask'} - {'image'}
     # Here every image counts by itself, so all of them need not be counted together on the host.
-    result = evaluation.evaluator(
-        dataclasses.replace(experiment, task=task._replace(host_counts=None)), take=take
-    )(variables)
-    counts = {name: np.stack([each[name] for each in found]).astype(np.int64) for name in found[0]}
-    for name, total in result.counts.items():
-        assert np.array_equal(counts[name].sum(0), total), name
-    with files.replacing(path) as partial, open(partial, 'wb') as file:
-        np.savez(file, allow_pickle=False, **counts)
-    return task.report, counts
+    alone = dataclasses.replace(experiment, task=task._replace(host_counts=None))
+    evaluation.evaluator(alone, take=take)(variables)
+    return {name: np.stack([each[name] for each in found]).astype(np.int64) for name in found[0]}
 
 
 def resample(report, counts, number=RESAMPLES):

@@ -14,8 +14,10 @@ import pytest
 import results
 import tables
 import verdicts
+from training import shared_run
 
 from drn_jax.errors import InputError
+from drn_jax.training import evaluation
 
 ORIGIN = ('d6601ea', 'python 3.11.7; jax 0.10.2', '1 x cpu')
 PNG = b'\x89PNG'
@@ -212,6 +214,16 @@ def test_intervals_stand_beside_the_means(measured):
     text = verdicts.intervals_table(found, {'error': 'top1_error'})
     # Student: 4 ± 4.303 / sqrt(3).
     assert text.splitlines()[-1] == '| error | DRN-C-26 | 4.0 | 3.1 to 5.2 | 1.5 to 6.5 |'
+
+
+def test_counts_of_single_images_add_up_to_those_of_all(digit_scenes_dir):
+    experiment, variables = shared_run.located(shared_run.digits(digit_scenes_dir, 1))
+    alone = orderings.image_counts(experiment, variables)
+    together = evaluation.evaluator(experiment)(variables).counts
+    assert alone['examples'].tolist() == [1] * 21 and alone['max_box_acc'].any()
+    assert alone.keys() == together.keys()
+    for name, counts in alone.items():
+        np.testing.assert_array_equal(counts.sum(0), together[name], err_msg=name)
 
 
 def test_resampling_draws_the_same_images_for_all_networks():

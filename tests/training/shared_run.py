@@ -67,15 +67,21 @@ def train(config, directory):
     return loop.train(experiment, directory)
 
 
-def localize(config):
-    """Evaluates class maps on images of digits; gives the counts of device and host."""
+def located(config):
+    """Returns an experiment of class maps on images of digits, and variables."""
     config.task = 'localization'
     model = TinyMaps()
     task = tasks.create_task(config, model)
     source = data.open_source(config.data, 'boxes')
     experiment = tiny.experiment_of(config, source, task, config.mesh.devices)
     variables = jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, 8, 8, 3)))
-    return evaluation.evaluator(experiment)(jax.device_get(variables))
+    return experiment, jax.device_get(variables)
+
+
+def localize(config):
+    """Evaluates class maps on images of digits; gives the counts of device and host."""
+    experiment, variables = located(config)
+    return evaluation.evaluator(experiment)(variables)
 
 
 def classify_damaged(devices):
