@@ -137,6 +137,13 @@ class Line(NamedTuple):
 
 HEADLINES = (
     Line(
+        ('resnet_50', 'drn_a_50'),
+        'imagenet_50_images',
+        'localization_gt_known_error',
+        'localization error, class given',
+        '50 images of ImageNet, weights of one ResNet-50',
+    ),
+    Line(
         ('drn_a_50', 'drn_c_26', 'drn_c_42'),
         'imagenet2012', 'top1_error', 'top-1 error', 'ImageNet, one crop',
     ),
@@ -231,7 +238,7 @@ def of_data(data, layout, networks, seeds=()):
     return f'{layout(results.by_network(rows, networks))}\n\n{origin(rows)}'
 
 
-def intervals(data='digit_scenes/192'):
+def intervals(data):
     """Makes the table of all metrics with intervals; see `orderings.py`."""
     return of_data(
         data,
@@ -241,7 +248,7 @@ def intervals(data='digit_scenes/192'):
     )
 
 
-def orderings(data='digit_scenes/192', which=verdicts.ORDERINGS + verdicts.EXPECTED):
+def orderings(data, which=verdicts.ORDERINGS + verdicts.EXPECTED):
     """Makes the table of what becomes of the paper's orderings."""
     names = {verdicts.pair_of(each.better, each.worse) for each in which}
     return of_data(
@@ -278,8 +285,10 @@ TABLES = {
     'results': headlines,
     'networks': lambda: of_data('digit_scenes', comparison, NETWORKS, SEEDS),
     'spread': lambda: of_data('digit_scenes', spread, NETWORKS),
-    'intervals': intervals,
-    'orderings': orderings,
+    'intervals': lambda: intervals('digit_scenes'),
+    'orderings': lambda: orderings('digit_scenes'),
+    'intervals_192': lambda: intervals('digit_scenes/192'),
+    'orderings_192': lambda: orderings('digit_scenes/192'),
     'costs': costs,
     'ways': lambda: of_data(
         'digit_scenes', lambda found: comparison(found, WAYS_COLUMNS), WAYS, SEEDS
