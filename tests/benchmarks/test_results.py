@@ -120,7 +120,7 @@ def test_documents_get_their_tables_and_nothing_else_changes(measured, tmp_path)
     path = tmp_path / 'page.md'
     path.write_text(
         'Before.\n\n<!-- table: spread -->\nold\n<!-- end of table -->\n\nBetween.\n\n'
-        '<!-- table: orderings -->\n<!-- end of table -->\n'
+        '<!-- table: orderings_192 -->\n<!-- end of table -->\n'
     )
     assert tables.write_tables(path, check=True)
     assert 'old' in path.read_text()
@@ -132,7 +132,7 @@ def test_documents_get_their_tables_and_nothing_else_changes(measured, tmp_path)
         '| DRN-A-18 | 3 | 7.0 | 1.0 | 6.0 | 8.0 |\n'
         '| DRN-C-26 | 4 | 10.5 | 13.0 | 3.0 | 30.0 |\n\n'
         'Measured at d6601ea, with python 3.11.7; jax 0.10.2, on 1 x cpu.\n'
-        '<!-- end of table -->\n\nBetween.\n\n<!-- table: orderings -->\nNot measured yet.\n'
+        '<!-- end of table -->\n\nBetween.\n\n<!-- table: orderings_192 -->\nNot measured yet.\n'
     )
     assert not tables.write_tables(path)
 
