@@ -25,16 +25,16 @@ import queue
 import shutil
 import subprocess
 import sys
-import threading
 import time
 
 import results
 import tables
 
+from drn_jax import flag_types
+
 ROOT = pathlib.Path(__file__).parent.parent
 DATA = {'digit_scenes': 'digit_scenes', 'digit_scenes_192': 'digit_scenes/192'}  # of configs
 STAGES = ('classification', 'localization', 'segmentation')
-WRITING = threading.Lock()  # of files of results
 
 
 def main():
@@ -88,7 +88,9 @@ def parse_flags():
     parser.add_argument('--ways', dest='networks', action='store_const', const=tables.WAYS)
     parser.add_argument('--seeds', type=int, nargs='+', default=(0, 1, 2), metavar='N')
     parser.add_argument('--stages', nargs='+', default=STAGES, choices=STAGES)
-    parser.add_argument('--workers', type=int, default=1, metavar='N', help='runs at a time')
+    parser.add_argument(
+        '--workers', type=flag_types.positive, default=1, metavar='N', help='runs at a time'
+    )
     return parser.parse_args()
 
 
@@ -115,11 +117,10 @@ def measure(flags, network, seed, free):
                 run(folder, stage_command(flags, stage, network, seed, folder), cores)
                 report = json.loads((folder / 'report.json').read_text())
                 commit = (folder / 'commit').read_text() if (folder / 'commit').exists() else ''
-                with WRITING:
-                    results.add(
-                        results.file_of(report['data']['name']),
-                        results.of_report(report, network, commit),
-                    )
+                results.add(
+                    results.file_of(report['data']['name']),
+                    results.of_report(report, network, commit),
+                )
     finally:
         free.put(cores)
 

@@ -6,15 +6,15 @@
 Takes the networks that `comparison.py` trained, and counts right and wrong for every validation
 image by itself (a minute for each network; kept in `--runs`). The first interval of a metric is
 over images: 95 % of 2,000 resamples of the images, the same ones for all networks, of the mean over
-the seeds. The second is over seeds: Student's, and Welch's for differences. An ordering holds, or
-is contradicted, where both intervals of the difference lie on one side of 0; else it is undecided.
+seeds 0, 1 and 2, which the tables have. The second is over seeds: Student's, and Welch's for
+differences. An ordering holds, or is contradicted, where both intervals of the difference lie on
+one side of 0; else it is undecided.
 """
 
 import argparse
 import dataclasses
 import itertools
 import pathlib
-from typing import NamedTuple
 
 import comparison
 import jax
@@ -36,7 +36,7 @@ def main():
     """Runs the benchmark with the flags of this process."""
     flags = parse_flags()
     measured = {
-        network: [measure(flags, network, seed) for seed in flags.seeds]
+        network: [measure(flags, network, seed) for seed in tables.SEEDS]
         for network in tables.NETWORKS
     }
     data = comparison.DATA[flags.config]
@@ -54,25 +54,11 @@ def parse_flags():
         '--runs', type=pathlib.Path, default=pathlib.Path('runs/comparison'), metavar='DIR'
     )
     parser.add_argument('--config', default='digit_scenes_192', choices=tuple(comparison.DATA))
-    parser.add_argument('--seeds', type=int, nargs='+', default=(0, 1, 2), metavar='N')
     return parser.parse_args()
 
 
-class Measured(NamedTuple):
-    """The metrics of one network and seed.
-
-    Attributes:
-        metrics: {name: number}, of all images.
-        resampled: {name: [RESAMPLES]}, of images drawn anew.
-    """
-
-    metrics: dict[str, float]
-    resampled: dict[str, np.ndarray]
-
-
 def measure(flags, network, seed):
-    """Returns the metrics of one trained network, with those of resampled images."""
-    metrics: dict[str, float] = {}
+    """Returns the metrics of one trained network on resampled images, {name: [RESAMPLES]}."""
     resampled: dict[str, np.ndarray] = {}
     for stage, task in (('classification', 'localization'), ('segmentation', 'segmentation')):
         folder = comparison.run_folder(flags.runs / flags.config, stage, network, seed)
@@ -83,12 +69,11 @@ def measure(flags, network, seed):
                 path=folder,
             )
         report, counts = counts_of_run(folder, task)
-        metrics |= report({name: values.sum(0) for name, values in counts.items()})
         drawn = resample(report, counts)
         resampled |= {
             name: np.array([each.get(name, np.nan) for each in drawn]) for name in drawn[0]
         }
-    return Measured(metrics, resampled)
+    return resampled
 
 
 def counts_of_run(folder, task_name):
@@ -184,15 +169,13 @@ def rows_of(measured, data):
     """Returns the bounds of 95 % intervals over images: of means over the seeds, and differences.
 
     Args:
-        measured: {network: list of `Measured`, one for each seed}.
+        measured: {network: list of what `measure` returns, one for each seed}.
         data: for the rows.
     """
-    origin = results.commit(), results.versions_of(reports.versions()), '1 x cpu'
+    device = f'1 x {jax.devices()[0].device_kind}'
+    origin = results.commit(), results.versions_of(reports.versions()), device
     draws = {
-        network: {
-            metric: np.mean([run.resampled[metric] for run in runs], 0)
-            for metric in runs[0].resampled
-        }
+        network: {metric: np.mean([run[metric] for run in runs], 0) for metric in runs[0]}
         for network, runs in measured.items()
     }
     for first, second in itertools.permutations(measured, 2):

@@ -1,10 +1,13 @@
 """Measured numbers, kept in files of `results/`: one row for each number, with where it is from."""
 
+import contextlib
 import csv
+import fcntl
+import os
 import pathlib
 import statistics
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from drn_jax.errors import InputError
@@ -12,6 +15,7 @@ from drn_jax.files import replacing
 
 ROOT = pathlib.Path(__file__).parent.parent
 FOLDER = ROOT / 'results'
+_MEASURED = ('drn_jax', 'benchmarks', 'configs')  # what numbers depend on
 _VERSIONS = ('python', 'drn_jax', 'jax', 'flax', 'optax')
 
 Metrics = dict[str, dict[int, dict[str, float]]]  # by network, seed and name
@@ -82,15 +86,28 @@ def add(path: pathlib.Path, rows: Iterable[Row]) -> None:
     Raises:
         InputError: see `read`.
     """
-    known = {row.key: row for row in read(path)}
-    for row in rows:
-        old = known.get(row.key)
-        if old is None or old.value != row.value:
-            known[row.key] = row
-    with replacing(path) as partial, open(partial, 'w', newline='', encoding='utf-8') as file:
-        lines = csv.writer(file, lineterminator='\n')
-        lines.writerow(Row._fields)
-        lines.writerows(known[key] for key in sorted(known))
+    with _alone(path.parent):
+        known = {row.key: row for row in read(path)}
+        for row in rows:
+            old = known.get(row.key)
+            if old is None or old.value != row.value:
+                known[row.key] = row
+        with replacing(path) as partial, open(partial, 'w', newline='', encoding='utf-8') as file:
+            lines = csv.writer(file, lineterminator='\n')
+            lines.writerow(Row._fields)
+            lines.writerows(known[key] for key in sorted(known))
+
+
+@contextlib.contextmanager
+def _alone(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps other threads and processes that do the same out of a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def file_of(data: str) -> pathlib.Path:
@@ -106,6 +123,8 @@ def file_of(data: str) -> pathlib.Path:
 def of_report(report: Mapping[str, Any], network: str, commit: str = '') -> list[Row]:
     """Returns the rows of a `report.json`: its metrics, rounded to six digits, and its seconds.
 
+    The seconds carry the task, since a network is trained for one after the other.
+
     Example:
         >>> report = {'metrics': {'top1_error': 1 / 3}, 'data': {'name': 'digit_scenes'},
         ...           'config': {'seed': 0}, 'versions': {'python': '3.11.7', 'jax': '0.10.2'},
@@ -115,7 +134,7 @@ def of_report(report: Mapping[str, Any], network: str, commit: str = '') -> list
     """
     metrics = dict(report['metrics'])
     if 'seconds' in report.get('training', {}):
-        metrics['training_seconds'] = report['training']['seconds']
+        metrics[f'training_seconds/{report["config"]["task"]}'] = report['training']['seconds']
     devices = f'{report["devices"]["count"]} x {report["devices"]["kind"]}'
     origin = commit, versions_of(report['versions']), devices
     data, seed = report['data']['name'], report['config']['seed']
@@ -137,12 +156,23 @@ def versions_of(versions: Mapping[str, str]) -> str:
 
 
 def commit() -> str:
-    """Returns the commit of the source, with '-changed' where files differ; '' without git."""
-    described = subprocess.run(
-        ['git', 'describe', '--always', '--exclude=*', '--dirty=-changed'],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return described.stdout.strip()
+    """Returns the commit of the source, with '-changed' where code differs; '' without git.
+
+    Results and documents, which benchmarks write, may differ.
+    """
+    try:
+        name, changed = (
+            subprocess.run(
+                ['git', *words], cwd=ROOT, capture_output=True, text=True, check=False
+            ).stdout.strip()
+            for words in (
+                ['rev-parse', '--short', 'HEAD'],
+                ['diff', '--name-only', 'HEAD', '--', *_MEASURED],
+            )
+        )
+    except FileNotFoundError:
+        return ''
+    return name + '-changed' * bool(changed)
 
 
 def by_network(rows: Iterable[Row], networks: Sequence[str], seeds: Sequence[int] = ()) -> Metrics:

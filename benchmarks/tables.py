@@ -183,7 +183,7 @@ def headlines(lines=HEADLINES):
     """
     rows = []
     for networks, data, metric, title, where in lines:
-        found = results.by_network(results.read(results.file_of(data)), networks)
+        found = results.by_network(results.read(results.file_of(data)), networks, SEEDS)
         measured = {
             network: [run[metric] for run in runs.values() if metric in run]
             for network, runs in found.items()

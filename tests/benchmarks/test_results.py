@@ -5,7 +5,9 @@ import doctest
 import importlib
 import json
 import pathlib
+import subprocess
 import sys
+import threading
 
 import comparison
 import numpy as np
@@ -73,6 +75,39 @@ def test_a_number_keeps_its_origin_until_it_changes(folder):
 
 def test_a_file_that_is_not_there_has_no_rows(folder):
     assert results.read(results.file_of('digit_scenes')) == []
+
+
+def test_nothing_is_lost_where_several_write(folder):
+    path = results.file_of('digit_scenes')
+    writers = [
+        threading.Thread(target=results.add, args=(path, [row('drn_c_26', seed, 'pxap', 0.1)]))
+        for seed in range(16)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [each.seed for each in results.read(path)] == list(range(16))
+
+
+def test_the_commit_says_whether_code_has_changed_and_results_may(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, 'ROOT', tmp_path)
+    assert results.commit() == ''  # no repository
+    files = [tmp_path / 'results' / 'a.csv', tmp_path / 'drn_jax' / 'a.py']
+    for file in files:
+        file.parent.mkdir()
+        file.write_text('old')
+    author = ['-c', 'user.name=a', '-c', 'user.email=a@b']
+    for words in (['init', '-q'], ['add', '.'], [*author, 'commit', '-qm', 'a']):
+        subprocess.run(['git', *words], cwd=tmp_path, check=True)
+    clean = results.commit()
+    assert len(clean) >= 7 and int(clean, 16)
+    files[0].write_text('new')
+    assert results.commit() == clean
+    files[1].write_text('new')
+    assert results.commit() == f'{clean}-changed'
+    monkeypatch.setenv('PATH', str(tmp_path))  # no git
+    assert results.commit() == ''
 
 
 @pytest.mark.parametrize(
@@ -158,7 +193,7 @@ def test_a_report_is_put_into_the_file_of_its_data(folder, tmp_path, monkeypatch
         'metrics': {'examples': 233, 'mean_iou': 0.5},
         'data': {'name': 'camvid'},
         'training': {'seconds': 10.5},
-        'config': {'seed': 3},
+        'config': {'seed': 3, 'task': 'segmentation'},
         'versions': {'jax': '0.10.2'},
         'devices': {'kind': 'cpu', 'count': 1},
     }
@@ -171,7 +206,7 @@ def test_a_report_is_put_into_the_file_of_its_data(folder, tmp_path, monkeypatch
     rows = results.read(folder / 'camvid.csv')
     assert [each[:5] for each in rows] == [
         ('drn_a_50', 'camvid', 3, 'mean_iou', 0.5),
-        ('drn_a_50', 'camvid', 3, 'training_seconds', 10.5),
+        ('drn_a_50', 'camvid', 3, 'training_seconds/segmentation', 10.5),
     ]
 
 
