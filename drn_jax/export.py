@@ -22,9 +22,10 @@ ONNX files in fewer bits, for CPUs int8, are made of the one in float32 and comp
   python -m drn_jax.export --checkpoint=runs/drn_c_26 --output=drn_c_26.onnx --size=224 \\
       --precision=int8 --calibrate=FOLDER --evaluate
 
-FOLDER holds photographs like those that the network will see, 8 at least, 128 are used; `train` in
-its place is the training images of the checkpoint's data set. --evaluate measures top-1 error or
-mean IoU of both on the validation split of that data set, for the card too.
+FOLDER holds photographs like those that the network will see, 8 at least, of which up to 128 are
+used, of 1024 x 2048 pixels 32; `train` in its place is the training images of the checkpoint's data
+set. --evaluate measures top-1 error or mean IoU of both on the validation split of that data set,
+for the card too.
 
 Fields of the stored configuration, except those of the network, change with --config.FIELD=VALUE.
 """
@@ -366,7 +367,8 @@ def tell(
             if answer['name'] == 'labels'
             else f'answers up to {outcome.largest:.3g}, largest difference'
         )
-        same = f'; {100 * outcome.same:.1f} % of the classes are the same' * bool(outcome.against)
+        same = f'; {100 * outcome.same:.1f} % of the classes are the same'
+        same *= bool(outcome.against) and answer['name'] != 'features'
         progress.say(
             f'checked on {outcome.platform}{outcome.against}: {what} {outcome.difference:.2g}, '
             f'allowed {outcome.bound:.2g}{same}'

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -64,6 +65,20 @@ def prepare(images: np.ndarray, source: ExportSource, signature: Signature) -> n
     return np.asarray(preprocessing.normalize(jnp.asarray(images), data.mean, data.std))
 
 
+def resolve(config: ml_collections.ConfigDict) -> experiments.Experiment:
+    """Opens the data set of a checkpoint for files, which need none of the devices it trained on.
+
+    Args:
+        config: of the checkpoint; it stays as it is.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    config = ml_collections.ConfigDict(config.to_dict())
+    config.mesh.devices = config.mesh.spatial = 1
+    return experiments.resolve(config, trained=True)
+
+
 def _photographs(folder: str, most: int) -> list[np.ndarray]:
     photographs = inputs.find_photographs([folder])
     places = np.linspace(0, len(photographs) - 1, min(most, len(photographs))).round().astype(int)
@@ -73,7 +88,7 @@ def _photographs(folder: str, most: int) -> list[np.ndarray]:
 def _training_images(source: ExportSource, most: int) -> list[np.ndarray]:
     from drn_jax import data  # it imports TensorFlow, which takes seconds
 
-    experiment = experiments.resolve(source.config, trained=True)
+    experiment = resolve(source.config)
     config: Any = experiment.config.data
     split = experiment.source.first_examples(config.train_split, most)
     batches = data.evaluation_batches(experiment.source, config, batch_size=1, split=split)

@@ -44,7 +44,7 @@ def resolve(source: forward.ExportSource, signature: Signature) -> experiments.E
         )
     else:
         config.evaluation.crops = 1
-    return experiments.resolve(config, trained=True)
+    return calibration.resolve(config)
 
 
 def measure(

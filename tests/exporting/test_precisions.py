@@ -184,6 +184,7 @@ def test_a_classifier_in_int8_is_evaluated(tmp_path, capsys, monkeypatch, librar
     data = source.config.data
     data.name, data.data_dir = 'folder', str(tmp_path / 'data')
     data.image_size = data.resize_px = SIDE
+    source.config.mesh.devices = 16  # where it was trained
     manager.save_variables(f'{tmp_path}/run', source.config, source.variables)
     for split, count in (('train', 3), ('validation', 4)):
         for name in data.class_names:
