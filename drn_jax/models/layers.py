@@ -269,17 +269,15 @@ class Level(nn.Module):
 
 
 class Classifier(nn.Module):
-    """1x1 convolution with bias, all in float32: channels to class scores, at every position.
-
-    With 1,000 classes and more it begins as the release's. With fewer that would make scores so
-    large that training begins with unlearning them, and some runs start late.
-    """
+    """1x1 convolution with bias, all in float32: channels to class scores, at every position."""
 
     classes: int
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., C] -> [..., classes], float32."""
+        # Differs: the release begins so with few classes too. That makes scores so large that
+        # training first unlearns them, and some runs start late.
         initializer = HE_FAN_OUT if self.classes >= 1000 else LECUN
         shape = 1, 1, x.shape[-1], self.classes
         kernel = self.param('kernel', initializer, shape, jnp.float32)
