@@ -185,4 +185,4 @@ def run(folder, command, cores):
 
 
 if __name__ == '__main__':
-    main()
+    results.run(main)

@@ -194,4 +194,4 @@ def rows_of(measured, data):
 
 
 if __name__ == '__main__':
-    main()
+    results.run(main)

@@ -7,7 +7,8 @@ import os
 import pathlib
 import statistics
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from drn_jax.errors import InputError
@@ -108,6 +109,14 @@ def _alone(folder: pathlib.Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a benchmark; what it refuses is one line, with status 1."""
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f'error: {error}')
 
 
 def file_of(data: str) -> pathlib.Path:

@@ -43,10 +43,12 @@ def main():
                 '-m', 'drn_jax.predict', f'--checkpoint={checkpoint}', str(photograph),
                 f'--output={folder / "predictions"}', '--overwrite',
             ]  # fmt: skip
-            runs = [run(folder, state, command)[1:] for _ in range(flags.rounds)]
+            cache = folder / 'cache of predict'
+            runs = [run(cache, state, command)[1:] for _ in range(flags.rounds)]
             tell(f'predict, {state}', *zip(*runs))
             command = [__file__, '--parts', f'--checkpoint={checkpoint}', str(photograph)]
-            found = [json.loads(run(folder, state, command)[0]) for _ in range(flags.rounds)]
+            cache = folder / 'cache of parts'  # whose programs may be others
+            found = [json.loads(run(cache, state, command)[0]) for _ in range(flags.rounds)]
             for part in PARTS:
                 tell(f'  {part}', *zip(*[each[part] for each in found]))
 
@@ -58,21 +60,20 @@ def parse_flags():
     )
     parser.add_argument('--variant', default='drn_c_26', metavar='NAME', help='of random weights')
     parser.add_argument('--checkpoint', metavar='DIR', help='another network')
-    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--rounds', type=int, default=5, metavar='N')
     parser.add_argument('--parts', action='store_true', help=argparse.SUPPRESS)
     parser.add_argument('photograph', nargs='?')
     return parser.parse_args()
 
 
-def run(folder, state, command):
+def run(cache, state, command):
     """Runs Python in a process of its own; gives what it prints, its seconds, wall and processor.
 
     Args:
-        folder: has the cache.
-        state: 'cold' begins with an empty cache.
+        cache: a folder of compiled programs.
+        state: 'cold' begins with an empty one.
         command: what follows `python`.
     """
-    cache = folder / 'cache'
     if state == 'cold':
         shutil.rmtree(cache, ignore_errors=True)
     before, started = processor_seconds(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -97,9 +98,8 @@ def processor_seconds(who):
 def parts(checkpoint, photograph):
     """Measures the parts in this process, {part: [seconds, processor seconds]}.
 
-    The imports count from the start of the process.
+    Seconds of the imports count from the start of this module, processor seconds of the process.
     """
-    # Processor seconds of the start are all there are; wall seconds begin with this module.
     found, began = {}, [STARTED, 0.0]
 
     def part(name):

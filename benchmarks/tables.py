@@ -7,8 +7,8 @@
 A table lies between <!-- table: NAME --> and <!-- end of table -->, and `TABLES` says how it is
 made; nothing between the two is typed by hand. --check writes nothing and ends with status 1 where
 a table is not what the files say. --report puts the metrics of a command's report into the file of
-its data set first; benchmarks do so by themselves. The picture needs matplotlib (the extra `docs`);
-without it, it stays as it is.
+its data set first, with the commit of this checkout; benchmarks do so by themselves. The picture
+needs matplotlib (the extra `docs`); without it, it stays as it is.
 """
 
 import argparse
@@ -388,4 +388,4 @@ def draw(path):
 
 
 if __name__ == '__main__':
-    main()
+    results.run(main)

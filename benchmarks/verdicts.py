@@ -106,7 +106,7 @@ class Verdict(NamedTuple):
             >>> [Verdict(low + .1, (low, 1), (low, 2)).word for low in (.1, -.1)]
             ['holds', 'undecided']
         """
-        low, high = min(self.images[0], self.seeds[0]), max(self.images[1], self.seeds[1])
+        low, high = np.min([self.images, self.seeds]), np.max([self.images, self.seeds])
         return 'holds' if low > 0 else 'contradicted' if high < 0 else 'undecided'
 
 

@@ -236,6 +236,12 @@ def test_an_ordering_holds_only_where_both_intervals_say_so(measured):
     assert verdicts.verdict(found, better).word == 'undecided'
 
 
+def test_an_interval_of_nothing_decides_nothing():
+    some, none = (0.1, 0.2), (np.nan, np.nan)
+    for intervals in ((some, none), (none, some)):
+        assert verdicts.Verdict(0.1, *intervals).word == 'undecided'
+
+
 def test_what_is_not_measured_has_no_verdict(measured):
     found = results.by_network(measured, ['drn_a_18', 'drn_c_26'])
     text = verdicts.verdicts_table(found, verdicts.ORDERINGS[:1])
@@ -345,5 +351,5 @@ def test_a_run_that_fails_ends_the_comparison_and_says_where(commands, monkeypat
 
 def test_orderings_without_runs_are_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, 'argv', ['orderings.py', f'--runs={tmp_path}'])
-    with pytest.raises(InputError, match=r'has no report; first run benchmarks/comparison\.py'):
-        orderings.main()
+    with pytest.raises(SystemExit, match=r'^error: .* has no report; first run benchmarks/comp'):
+        results.run(orderings.main)
