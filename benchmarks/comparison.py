@@ -44,11 +44,19 @@ def main():
     for cores in shares_of_cores(flags.workers):
         free.put(cores)
     with concurrent.futures.ThreadPoolExecutor(flags.workers) as pool:
+
+        def stop(run):
+            """Ends the comparison with a run that failed, before its worker takes the next."""
+            if not run.cancelled() and run.exception():
+                pool.shutdown(wait=False, cancel_futures=True)
+
         runs = [
             pool.submit(measure, flags, network, seed, free)
             for seed in flags.seeds
             for network in flags.networks
         ]
+        for run in runs:
+            run.add_done_callback(stop)
         try:
             for run in concurrent.futures.as_completed(runs):
                 run.result()

@@ -106,12 +106,11 @@ def spread(found, metric='top1_error'):
     """
     lines = []
     for network, runs in found.items():
-        values = [100 * run[metric] for run in runs.values() if metric in run]
+        values = [run[metric] for run in runs.values() if metric in run]
         if len(values) > 1:
             numbers = statistics.mean(values), statistics.stdev(values), min(values), max(values)
-            lines.append(
-                [results.name_of(network), str(len(values)), *[f'{each:.1f}' for each in numbers]]
-            )
+            cells = [f'{100 * each:.1f}' for each in numbers]
+            lines.append([results.name_of(network), str(len(values)), *cells])
     return results.markdown(
         ['network', 'seeds', 'mean', 'standard deviation', 'best', 'worst'], lines
     )

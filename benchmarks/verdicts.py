@@ -1,6 +1,7 @@
 """Orderings of networks that the paper finds, and what files of results say of them."""
 
 import itertools
+import statistics
 from typing import NamedTuple
 
 import numpy as np
@@ -167,7 +168,7 @@ def intervals_table(found, columns):
                     [
                         heading,
                         results.name_of(network),
-                        f'{100 * np.mean(values):.1f}',
+                        f'{100 * statistics.mean(values):.1f}',
                         interval_cell((bounds[metric + LOW], bounds[metric + HIGH])),
                         interval_cell(over_seeds(values)),
                     ]

@@ -346,7 +346,8 @@ def test_stages_follow_each_other_and_are_not_done_again(commands, monkeypatch, 
 
 def test_a_run_that_fails_ends_the_comparison_and_says_where(commands, monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match='status 1, see .*resnet_18_0/log'):
-        compare(monkeypatch, tmp_path, '--networks', 'resnet_18', '--seeds', '0')
+        compare(monkeypatch, tmp_path, '--networks', 'resnet_18', 'drn_a_18')
+    assert len(commands) == 1
 
 
 def test_orderings_without_runs_are_a_sentence(monkeypatch, tmp_path):
