@@ -1,5 +1,6 @@
 """Photographs that tell an int8 file which numbers it meets."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -38,17 +39,19 @@ def read(given: str, source: ExportSource, signature: Signature) -> np.ndarray:
     height, width = signature.size
     most = max(LEAST, min(MOST, MOST_PIXELS // (height * width)))
     found = _training_images(source, most) if given == TRAIN else _photographs(given, most)
-    if len(found) < LEAST:
-        raise InputError(
-            f'--calibrate={given} has {len(found)} images, but int8 needs at least {LEAST}, better '
-            f'{MOST}; give more',
-            field='--calibrate',
+    fitted = [  # one after the other: 128 photographs of a camera would fill the memory
+        np.asarray(
+            ImageOps.fit(Image.fromarray(pixels), (width, height), Image.Resampling.BILINEAR)
         )
-    fitted = [
-        ImageOps.fit(Image.fromarray(pixels), (width, height), Image.Resampling.BILINEAR)
         for pixels in found
     ]
-    return prepare(np.stack([np.asarray(image) for image in fitted]), source, signature)
+    if len(fitted) < LEAST:
+        raise InputError(
+            f'--calibrate={given} has {len(fitted)} images, but int8 needs at least {LEAST}, '
+            f'better {MOST}; give more',
+            field='--calibrate',
+        )
+    return prepare(np.stack(fitted), source, signature)
 
 
 def prepare(images: np.ndarray, source: ExportSource, signature: Signature) -> np.ndarray:
@@ -79,17 +82,17 @@ def resolve(config: ml_collections.ConfigDict) -> experiments.Experiment:
     return experiments.resolve(config, trained=True)
 
 
-def _photographs(folder: str, most: int) -> list[np.ndarray]:
+def _photographs(folder: str, most: int) -> Iterator[np.ndarray]:
     photographs = inputs.find_photographs([folder])
     places = np.linspace(0, len(photographs) - 1, min(most, len(photographs))).round().astype(int)
-    return [image_files.read_image(photographs[place].path) for place in places]
+    return (image_files.read_image(photographs[place].path) for place in places)
 
 
-def _training_images(source: ExportSource, most: int) -> list[np.ndarray]:
+def _training_images(source: ExportSource, most: int) -> Iterator[np.ndarray]:
     from drn_jax import data  # it imports TensorFlow, which takes seconds
 
     experiment = resolve(source.config)
     config: Any = experiment.config.data
     split = experiment.source.first_examples(config.train_split, most)
     batches = data.evaluation_batches(experiment.source, config, batch_size=1, split=split)
-    return [batch['image'][0] for batch in batches if batch['mask'][0]]
+    return (batch['image'][0] for batch in batches if batch['mask'][0])
