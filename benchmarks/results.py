@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import fcntl
-import os
 import pathlib
 import statistics
 import subprocess
@@ -87,7 +86,7 @@ def add(path: pathlib.Path, rows: Iterable[Row]) -> None:
     Raises:
         InputError: see `read`.
     """
-    with _alone(path.parent):
+    with _alone(path):
         known = {row.key: row for row in read(path)}
         for row in rows:
             old = known.get(row.key)
@@ -100,15 +99,12 @@ def add(path: pathlib.Path, rows: Iterable[Row]) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps other threads and processes that do the same out of a folder, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+def _alone(path: pathlib.Path) -> Iterator[None]:
+    """Keeps other threads and processes that do the same away from a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix('.lock').open('a') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def run(main: Callable[[], None]) -> None:
