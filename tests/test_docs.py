@@ -27,8 +27,12 @@ PAGES = {
 # Flags of programs that are not ours, and of scripts, whose head explains them.
 FOREIGN = {'help', 'strict', 'nodes', 'gpus-per-node', 'time', 'logdir'} | {
     flag
-    for path in ROOT.glob('launch/*.sh')
-    for flag in re.findall(r'--([a-z][\w-]*)', path.read_text())
+    for pattern, flags_of in (
+        ('launch/*.sh', r'--([a-z][\w-]*)'),
+        ('benchmarks/*.py', r"add_argument\(\s*'--(\w+)'"),
+    )
+    for path in ROOT.glob(pattern)
+    for flag in re.findall(flags_of, path.read_text())
 }
 
 
