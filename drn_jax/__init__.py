@@ -3,6 +3,7 @@
 import configparser
 import importlib
 import importlib.metadata
+import importlib.util
 import pathlib
 from typing import TYPE_CHECKING, Any
 
@@ -65,14 +66,13 @@ __version__ = _version()
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name where it is first used."""
-    if name == 'judge':
-        return importlib.import_module('drn_jax.judge')
-    if name not in _MODULES:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    value = getattr(importlib.import_module(f'drn_jax.{_MODULES[name]}'), name)
-    globals()[name] = value
-    return value
+    """Imports a public name, or a module of the package, where it is first used."""
+    if name in _MODULES:
+        globals()[name] = getattr(importlib.import_module(f'drn_jax.{_MODULES[name]}'), name)
+        return globals()[name]
+    if not name.startswith('_') and importlib.util.find_spec(f'drn_jax.{name}'):
+        return importlib.import_module(f'drn_jax.{name}')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
 def __dir__() -> list[str]:

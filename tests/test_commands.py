@@ -240,7 +240,7 @@ def test_the_package_and_the_command_for_training_come_without_jax_until_it_is_u
     code = (
         'import sys, drn_jax, drn_jax.main, drn_jax.prepare\n'
         "print([name for name in ('jax', 'flax', 'orbax', 'tensorflow') if name in sys.modules])\n"
-        'drn_jax.create_model\n'
+        'drn_jax.recipes, drn_jax.create_model\n'
         "print('jax' in sys.modules, 'tensorflow' in sys.modules)"
     )
     ended = subprocess.run(
