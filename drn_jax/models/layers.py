@@ -18,8 +18,6 @@ from drn_jax.ops.smoothing import smooth
 
 # N(0, sqrt(2 / (k * k * outputs))): He and others, Delving deep into rectifiers, 2015, section 2.2.
 HE_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
-# N(0, 1 / sqrt(inputs)): LeCun and others, Efficient BackProp, 1998, section 4.6.
-LECUN = nn.initializers.variance_scaling(1.0, 'fan_in', 'normal')
 
 
 class ComputeOptions(NamedTuple):
@@ -276,11 +274,7 @@ class Classifier(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., C] -> [..., classes], float32."""
-        # Differs: the release begins so with few classes too. That makes scores so large that
-        # training first unlearns them, and some runs start late.
-        initializer = HE_FAN_OUT if self.classes >= 1000 else LECUN
-        shape = 1, 1, x.shape[-1], self.classes
-        kernel = self.param('kernel', initializer, shape, jnp.float32)
+        kernel = self.param('kernel', HE_FAN_OUT, (1, 1, x.shape[-1], self.classes), jnp.float32)
         bias = self.param('bias', nn.initializers.zeros, (self.classes,), jnp.float32)
         # By default accelerators would round the factors of a float32 product to bfloat16.
         return jnp.dot(x.astype(jnp.float32), kernel[0, 0], precision='highest') + bias

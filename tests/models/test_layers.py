@@ -244,18 +244,6 @@ def test_strided_block_halves_the_map():
     assert out.shape == (1, 3, 4, 512)
 
 
-@pytest.mark.parametrize(
-    'channels, classes, deviation',
-    [(512, 1000, (2 / 1000) ** 0.5), (2048, 2000, (2 / 2000) ** 0.5), (128, 10, 128**-0.5)],
-)
-def test_a_classifier_begins_as_the_releases_or_with_scores_of_deviation_1(
-    channels, classes, deviation
-):
-    params = layers.Classifier(classes).init(jax.random.key(0), jnp.ones((1, channels)))['params']
-    assert float(params['kernel'].std()) == pytest.approx(deviation, rel=0.05)
-    assert not params['bias'].any()
-
-
 def test_classifier_by_hand():
     head = layers.Classifier(2)
     params = {
