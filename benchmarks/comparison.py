@@ -32,7 +32,6 @@ import tables
 
 from drn_jax import flag_types
 
-ROOT = pathlib.Path(__file__).parent.parent
 DATA = {'digit_scenes': 'digit_scenes', 'digit_scenes_192': 'digit_scenes/192'}  # of configs
 STAGES = ('classification', 'localization', 'segmentation')
 
@@ -94,7 +93,7 @@ def parse_flags():
         help='as drn_c_26, or drn_a_18+smooth for another way against gridding',
     )
     parser.add_argument('--ways', dest='networks', action='store_const', const=tables.WAYS)
-    parser.add_argument('--seeds', type=int, nargs='+', default=(0, 1, 2), metavar='N')
+    parser.add_argument('--seeds', type=int, nargs='+', default=tables.SEEDS, metavar='N')
     parser.add_argument('--stages', nargs='+', default=STAGES, choices=STAGES)
     parser.add_argument(
         '--workers', type=flag_types.positive, default=1, metavar='N', help='runs at a time'
@@ -155,7 +154,7 @@ def stage_command(flags, stage, network, seed, folder):
     variant, _, degridding = network.partition('+')
     return [
         'main',
-        f'--config={ROOT / "configs" / flags.config}{"_segmentation" * segments}.py',
+        f'--config={results.ROOT / "configs" / flags.config}{"_segmentation" * segments}.py',
         f'--workdir={folder}',
         f'--config.model.variant={variant}',
         *([f'--config.model.degridding={degridding}'] if degridding else []),

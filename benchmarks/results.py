@@ -1,14 +1,14 @@
 """Measured numbers, kept in files of `results/`: one row for each number, with where it is from."""
 
-import contextlib
 import csv
-import fcntl
 import pathlib
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import filelock
 
 from drn_jax.errors import InputError
 from drn_jax.files import replacing
@@ -86,7 +86,8 @@ def add(path: pathlib.Path, rows: Iterable[Row]) -> None:
     Raises:
         InputError: see `read`.
     """
-    with _alone(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_suffix('.lock')):  # runs side by side write, too
         known = {row.key: row for row in read(path)}
         for row in rows:
             old = known.get(row.key)
@@ -96,15 +97,6 @@ def add(path: pathlib.Path, rows: Iterable[Row]) -> None:
             lines = csv.writer(file, lineterminator='\n')
             lines.writerow(Row._fields)
             lines.writerows(known[key] for key in sorted(known))
-
-
-@contextlib.contextmanager
-def _alone(path: pathlib.Path) -> Iterator[None]:
-    """Keeps other threads and processes that do the same away from a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix('.lock').open('a') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def run(main: Callable[[], None]) -> None:

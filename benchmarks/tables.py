@@ -1,14 +1,15 @@
-"""Writes the tables of the README and of docs/results.md, and docs/results.png, from `results/`.
+"""Writes tables into documents, and docs/results.png, from the numbers in `results/`.
 
   python benchmarks/tables.py
   python benchmarks/tables.py --check
   python benchmarks/tables.py --report=runs/camvid/report.json --network=drn_a_50 --data=camvid
 
-A table lies between <!-- table: NAME --> and <!-- end of table -->, and `TABLES` says how it is
-made; nothing between the two is typed by hand. --check writes nothing and ends with status 1 where
-a table is not what the files say. --report puts the metrics of a command's report into the file of
-its data set first, with the commit of this checkout; benchmarks do so by themselves. The picture
-needs matplotlib (the extra `docs`); without it, it stays as it is.
+A table lies between <!-- table: NAME --> and <!-- end of table --> in the README or in
+docs/results.md, and `TABLES` says how it is made; nothing between the two is typed by hand. --check
+writes nothing and ends with status 1 where a table is not what the files say. --report puts the
+metrics of a command's report into the file of its data set first, with the commit of this checkout;
+benchmarks do so by themselves. The picture needs matplotlib (the extra `docs`); without it, it
+stays as it is.
 """
 
 import argparse
