@@ -146,7 +146,13 @@ def first_state(
     Raises:
         InputError: a checkpoint holds another network.
     """
-    state = states.initialize(experiment.task.model, optimizer, key, experiment.mesh)
+    state = states.initialize(
+        experiment.task.model,
+        optimizer,
+        key,
+        experiment.mesh,
+        experiment.config.model.residual_scale,
+    )
     if saved.latest_step() is not None:
         return saved.restore(state)
     if experiment.start is None:

@@ -88,6 +88,8 @@ def test_a_run_from_start_to_end_and_on(config, tmp_path, capsys):
     model, variables = drn_jax.load(tmp_path / 'run', 6)
     logits = model.apply(variables, np.zeros((1, 96, 96, 3), np.float32))
     assert logits.shape == (1, 10)
+    scale = variables['params']['level6']['block1']['bn2']['scale']
+    assert 0 < np.abs(scale - config.model.residual_scale).max() < 0.2  # after six steps
 
     config.seed = 5
     with refused('config.seed', tmp_path / 'run'):
