@@ -156,6 +156,10 @@ HEADLINES = (
         'cityscapes', 'mean_iou', 'mean IoU', 'Cityscapes',
     ),
     Line(
+        ('drn_a_50',),
+        'camvid', 'mean_iou', 'mean IoU', 'CamVid, 480 x 360, from a ResNet-50',
+    ),
+    Line(
         ('resnet_18', 'drn_a_18', 'drn_b_26', 'drn_c_26'),
         'digit_scenes', 'top1_error', 'top-1 error', 'digit_scenes, 96 px, width 0.25',
     ),
