@@ -216,6 +216,7 @@ def test_boxes_are_placed_in_the_photograph(tmp_path):
         inputs.Photograph('a', pathlib.Path('a.png')),
         np.zeros((200, 800, 3), np.uint8),
         np.zeros((16, 32, 3), np.uint8),
+        (16, 32),
     )
     record = written(('cat', 'dog'), example, found, tmp_path)
     assert record['boxes'] == [[100, 200, 200, 600], None]
@@ -232,6 +233,7 @@ def test_chromium_shows_the_box_in_its_place(tmp_path):
         inputs.Photograph('a', pathlib.Path('a.png')),
         np.full((200, 400, 3), (20, 30, 160), np.uint8),
         np.zeros((16, 32, 3), np.uint8),
+        (16, 32),
     )
     answer = {
         'classes': np.array([0]),
@@ -319,6 +321,25 @@ def test_label_maps_have_the_size_of_the_photograph(segmenter, photographs, tmp_
         'size': [16, 16],
         'short_side': None,
     }
+
+
+def test_photographs_of_many_sizes_share_few_shapes_and_keep_their_labels(segmenter, tmp_path):
+    sizes = [(40, 40), (33, 47), (41, 34), (45, 39), (40, 40)]
+    rng = np.random.default_rng(0)
+    given = [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    overrides = ['--config.mesh.devices=1']
+    together = drn_jax.Predictor(segmenter, overrides=overrides)
+    batches = run.batches(
+        [inputs.Photograph(str(i), tmp_path, each) for i, each in enumerate(given)],
+        drn_jax.Predictor(segmenter, overrides=overrides).task,
+        2,
+    )
+    found = {(*batch[0].shape, *[example.position for example in batch]) for batch in batches}
+    assert found == {(40, 40, 0, 4), (33, 47, 1), (44, 36, 2), (48, 40, 3)}
+    for answer, photograph in zip(together(given), given, strict=True):
+        alone = drn_jax.Predictor(segmenter, overrides=overrides)(photograph)
+        assert answer.labels.shape == photograph.shape[:2]
+        assert (answer.labels == alone.labels).mean() > 0.999  # but for ties, up to rounding
 
 
 # ----------------------------------------------------------------------------- sizes and batches

@@ -79,7 +79,9 @@ class Conv(nn.Module):
         y = self._product(images.astype(self.options.dtype), stride, algorithm, x.recipe)
         if self.options.bn_folded:
             y += self.param('bias', nn.initializers.zeros, (self.spec.outputs,)).astype(y.dtype)
-        return x.map(lambda _: y) if self.spec.stride == 1 else SpaceToBatchMap.of(y)
+        if self.spec.stride == 1:
+            return x.map(lambda _: y)
+        return SpaceToBatchMap.of(y, strided(x.sizes, self.spec.stride))
 
     def _product(self, x, stride, algorithm, recipe):
         size = self.spec.kernel_size
@@ -96,6 +98,11 @@ class Conv(nn.Module):
                 return rereading.apply(conv, 0, (recipe,), (x,), (kernel,))
             return conv(x, kernel)
         return dilated_conv(x, kernel, algorithm=algorithm)  # on phases it is dense
+
+
+def strided(sizes: jax.Array | None, stride: int) -> jax.Array | None:
+    """Returns the sizes of maps after a layer with a stride: [B, 2], int32, or None."""
+    return None if sizes is None else -(-sizes // stride)
 
 
 def normalize(
@@ -126,7 +133,7 @@ class Smoothing(nn.Module):
     def __call__(self, x: SpaceToBatchMap) -> SpaceToBatchMap:
         """[B, H, W, C] -> [B, H, W, C], not sorted into phases."""
         taps = self.param('taps', _identity, (self.size, self.size))
-        return x.sorted(1).map(lambda images: smooth(images, taps))
+        return x.sorted(1).zero_outside().map(lambda images: smooth(images, taps))
 
 
 def _identity(key, shape):
@@ -251,13 +258,14 @@ class Level(nn.Module):
         train: bool = False,
         averaged: bool = False,
         recipe: Partial | None = None,
+        sizes: jax.Array | None = None,
     ) -> tuple[jax.Array, Partial | None]:
         """[B, H, W, inputs] -> [B, ceil(H / stride), ceil(W / stride), outputs].
 
         With `averaged`, as in `Block`: [B, 1, 1, outputs], float32. Recipes, as in
-        `SpaceToBatchMap`, come and go beside the arrays.
+        `SpaceToBatchMap`, come and go beside the arrays, and sizes come.
         """
-        x = SpaceToBatchMap.of(images)._replace(recipe=recipe)
+        x = SpaceToBatchMap.of(images, sizes)._replace(recipe=recipe)
         for block, after in zip(self.blocks, (*self.blocks[1:], self.follower)):
             last = averaged and block is self.blocks[-1]
             anew = train and self.options.sums_anew(block, after)

@@ -88,7 +88,9 @@ class Network(nn.Module):
             x = jax.lax.optimization_barrier(x)
         return self.head(jnp.mean(x, axis=(1, 2), dtype=jnp.float32))
 
-    def class_maps(self, images: jax.Array, train: bool = False) -> jax.Array:
+    def class_maps(
+        self, images: jax.Array, train: bool = False, sizes: jax.Array | None = None
+    ) -> jax.Array:
         """Returns the class scores before softmax at every position of the last level.
 
         Their average over the positions is what classification gives.
@@ -96,6 +98,10 @@ class Network(nn.Module):
         Args:
             images: [B, H, W, 3], float, normalized; any H and W.
             train: as in `__call__`.
+            sizes: heights and widths, [B, 2], int32, of images that lie at the upper left of
+                `images` and do not fill it; None: all fill it. What they see beyond is what they
+                see beyond a border, so cells inside have the numbers of the image alone, and those
+                outside mean nothing. Not for training.
 
         Returns:
             [B, ceil(H / s), ceil(W / s), classes], float32, s the stride (8, ResNet 32).
@@ -105,16 +111,17 @@ class Network(nn.Module):
 
         Source: Yu, Koltun and Funkhouser, Dilated Residual Networks, 2017, section 3.
         """
-        return self.levels_and_class_maps(images, train)[1]
+        return self.levels_and_class_maps(images, train, sizes)[1]
 
     def levels_and_class_maps(
-        self, images: jax.Array, train: bool = False
+        self, images: jax.Array, train: bool = False, sizes: jax.Array | None = None
     ) -> tuple[dict[str, jax.Array], jax.Array]:
         """Returns what `levels` and `class_maps` return, and is traced in half the time of both.
 
         Args:
             images: [B, H, W, 3], float, normalized; any H and W.
             train: as in `__call__`.
+            sizes: as in `class_maps`.
 
         Raises:
             ValueError: as `class_maps`.
@@ -124,7 +131,7 @@ class Network(nn.Module):
                 'class_maps needs classes and num_classes is 0; '
                 'create the model with num_classes above 0'
             )
-        levels = self.levels(images, train)
+        levels = self._levels(images, train, sizes=sizes)
         return levels, self.head(levels[self.table.levels[-1].name])
 
     def levels(self, images: jax.Array, train: bool = False) -> dict[str, jax.Array]:
@@ -144,7 +151,7 @@ class Network(nn.Module):
         """
         return self._levels(images, train)
 
-    def _levels(self, images, train, averaged=False):
+    def _levels(self, images, train, averaged=False, sizes=None):
         """Returns the maps of `levels`, the last one averaged over the positions if wanted."""
         if images.ndim != 4 or images.shape[-1] != 3:
             raise ValueError(f'images {images.shape} must be [B, H, W, 3]')
@@ -156,14 +163,18 @@ class Network(nn.Module):
                 'that was optimized'
             )
         table, maps, recipe = self.table, {}, None
-        x = self.stem(SpaceToBatchMap.of(images), train).array
+        stem = self.stem(SpaceToBatchMap.of(images, sizes), train)
+        x, sizes = stem.array, stem.sizes
         if table.stem.level:
             maps[table.stem.level] = x
-        if table.stem.pooled:
+        if table.stem.pooled:  # nothing is below 0, so zeros outside are never the largest
+            x = stem.zero_outside().array
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+            sizes = layers.strided(sizes, 2)
         for level in table.levels:
             last = averaged and level is table.levels[-1]
-            x, recipe = getattr(self, level.name)(x, train, last, recipe)
+            x, recipe = getattr(self, level.name)(x, train, last, recipe, sizes)
+            sizes = layers.strided(sizes, level.stride)
             maps[level.name] = x
         return maps
 

@@ -71,6 +71,26 @@ def batch_to_space(x: jax.Array, dilation: int, height: int, width: int) -> jax.
     return x[:, :height, :width]
 
 
+def inside(sizes: jax.Array, height: int, width: int) -> jax.Array:
+    """Says which pixels belong to images that lie at the upper left of larger ones.
+
+    Args:
+        sizes: heights and widths of the images, [B, 2], int32.
+        height, width: of the larger ones.
+
+    Returns:
+        [B, height, width, 1], bool.
+
+    Example:
+        >>> inside(jnp.array([[1, 2]]), 2, 3)[0, :, :, 0].tolist()
+        [[True, True, False], [False, False, False]]
+    """
+    rows, columns = (
+        jnp.arange(length) < sizes[:, axis, None] for axis, length in enumerate((height, width))
+    )
+    return (rows[:, :, None] & columns[:, None, :])[..., None]
+
+
 class SpaceToBatchMap(NamedTuple):
     """A map of images that remembers into which phases it is sorted.
 
@@ -83,6 +103,8 @@ class SpaceToBatchMap(NamedTuple):
         height: H.
         width: W.
         recipe: makes `array` anew, see `rereading`; None: it is read from memory.
+        sizes: [B, 2], int32, height and width of each image, which lies at the upper left of
+            H x W and perhaps does not fill it; None: all do.
     """
 
     array: jax.Array
@@ -90,12 +112,13 @@ class SpaceToBatchMap(NamedTuple):
     height: int
     width: int
     recipe: Partial | None = None
+    sizes: jax.Array | None = None
 
     @classmethod
-    def of(cls, images: jax.Array) -> 'SpaceToBatchMap':
+    def of(cls, images: jax.Array, sizes: jax.Array | None = None) -> 'SpaceToBatchMap':
         """Returns images [B, H, W, C] as a map of one phase."""
         _, height, width, _ = images.shape
-        return cls(images, 1, height, width)
+        return cls(images, 1, height, width, sizes=sizes)
 
     def map(self, function: Callable[[jax.Array], jax.Array]) -> 'SpaceToBatchMap':
         """Applies a function to every pixel."""
@@ -110,6 +133,8 @@ class SpaceToBatchMap(NamedTuple):
 
     def inside(self) -> jax.Array | None:
         """Returns what lies inside the image: bool, broadcastable to `array`; None if all does."""
+        if self.sizes is not None:
+            return space_to_batch(inside(self.sizes, self.height, self.width), self.dilation)
         if self.height % self.dilation == 0 and self.width % self.dilation == 0:
             return None
         image = jnp.ones((1, self.height, self.width, 1), bool)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from drn_jax.cityscapes import IGNORE_LABEL
+from drn_jax.ops.phases import inside
 
 BORDERS = ('extend', 'fade')
 TILES = 8  # of an image, in `map_upsampled`
@@ -79,6 +80,32 @@ def upsample(
     """
     rows, columns = _both_weights(maps, height, width, stride, border)
     return _product(rows, columns, maps, platform)
+
+
+def fill_outside(maps: jax.Array, sizes: jax.Array, border: str = 'extend') -> jax.Array:
+    """Gives the cells beyond smaller maps what `upsample` takes there to be beyond a border.
+
+    Args:
+        maps: of which those that count lie at the upper left, [B, h, w, C].
+        sizes: their heights and widths in cells, [B, 2], int32, at least 1.
+        border: 'extend' or 'fade'.
+
+    Returns:
+        [B, h, w, C], which upsampled gives inside what the smaller maps alone would give.
+
+    Example:
+        >>> maps = jnp.array([1., 2., 9.]).reshape(1, 1, 3, 1)
+        >>> fill_outside(maps, jnp.array([[1, 2]])).ravel().tolist()
+        [1.0, 2.0, 2.0]
+        >>> fill_outside(maps, jnp.array([[1, 2]]), 'fade').ravel().tolist()
+        [1.0, 2.0, 0.0]
+    """
+    if border == 'fade':
+        return jnp.where(inside(sizes, *maps.shape[1:3]), maps, 0)
+    for axis in (1, 2):
+        nearest = jnp.minimum(jnp.arange(maps.shape[axis]), sizes[:, axis - 1, None] - 1)
+        maps = jnp.take_along_axis(maps, jnp.expand_dims(nearest, (3 - axis, 3)), axis)
+    return maps
 
 
 def map_upsampled(

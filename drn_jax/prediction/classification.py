@@ -88,7 +88,8 @@ def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> TaskP
     )
     return TaskPredictor(
         size_of=lambda height, width: whole_size(height, width, config.data),
-        forward=functools.partial(run, checkpoint.variables),
+        shape_of=lambda height, width: (height, width),
+        forward=lambda images, geometry, _: run(checkpoint.variables, images, geometry),
         answer=functools.partial(answer, checkpoint.class_names, model.table.stride),
         item=functools.partial(item, rule),
         notes=(

@@ -101,12 +101,14 @@ class Example(NamedTuple):
         source: its name and path.
         pixels: [H, W, 3], uint8, at full size.
         resized: [h, w, 3], uint8, what the network sees.
+        shape: height and width of its batch, in which it lies at the upper left.
     """
 
     position: int
     source: Photograph
     pixels: np.ndarray
     resized: np.ndarray
+    shape: tuple[int, int]
 
     @property
     def geometry(self) -> np.ndarray:
@@ -133,10 +135,11 @@ def batches(
     size_of: Callable[[int, int], tuple[int, int]],
     batch_size: int,
     *,
+    shape_of: Callable[[int, int], tuple[int, int]] = lambda height, width: (height, width),
     held_bytes: int = HELD_BYTES,
     lag: int = LAG_BATCHES,
 ) -> Iterator[list[Example] | Unreadable]:
-    """Reads photographs and puts those together that the network sees at one size.
+    """Reads photographs and puts those together that the network sees in arrays of one shape.
 
     A batch is handed out when it is full, when what waits takes more than `held_bytes`, or when
     its first photograph was read `lag` batches ago; the rest at the end.
@@ -145,11 +148,12 @@ def batches(
         photographs: of `find_photographs`.
         size_of: (height, width) -> height and width that the network sees.
         batch_size: photographs in a full batch.
+        shape_of: these -> height and width of the array, at least as large.
         held_bytes: of photographs that wait.
         lag: in batches.
 
     Yields:
-        Lists of up to `batch_size` `Example`s with `resized` of one shape, and `Unreadable`s.
+        Lists of up to `batch_size` `Example`s of one `shape`, and `Unreadable`s.
     """
     waiting: dict[tuple[int, int], list[Example]] = {}
     for position, source in enumerate(photographs):
@@ -161,12 +165,13 @@ def batches(
             yield Unreadable(position, source, str(error))
             continue
         size = size_of(*pixels.shape[:2])
-        group = waiting.setdefault(size, [])
-        group.append(Example(position, source, pixels, resize(pixels, size)))
+        shape = shape_of(*size)
+        group = waiting.setdefault(shape, [])
+        group.append(Example(position, source, pixels, resize(pixels, size), shape))
         if len(group) == batch_size:
-            yield waiting.pop(size)
+            yield waiting.pop(shape)
         while waiting and _held(waiting) > held_bytes:
-            yield waiting.pop(max(waiting, key=lambda size: len(waiting[size])))
+            yield waiting.pop(max(waiting, key=lambda shape: len(waiting[shape])))
         # Dicts keep their order, so the first group holds the oldest photograph.
         while waiting and position - next(iter(waiting.values()))[0].position >= lag * batch_size:
             yield waiting.pop(next(iter(waiting)))
@@ -178,7 +183,7 @@ def _held(waiting):
 
 
 def stack(examples: list[Example], batch_size: int) -> np.ndarray:
-    """Makes an array of a batch, padded with copies of its last photograph.
+    """Makes an array of a batch, with copies of its last photograph and zeros beyond each.
 
     Args:
         examples: up to `batch_size` of one shape.
@@ -187,8 +192,11 @@ def stack(examples: list[Example], batch_size: int) -> np.ndarray:
     Returns:
         [batch_size, h, w, 3], uint8.
     """
-    rows = [example.resized for example in examples]
-    return np.stack(rows + rows[-1:] * (batch_size - len(rows)))
+    rows = np.zeros((batch_size, *examples[0].shape, 3), np.uint8)
+    for place, row in enumerate(rows):
+        resized = examples[min(place, len(examples) - 1)].resized
+        row[: resized.shape[0], : resized.shape[1]] = resized
+    return rows
 
 
 def resize(photograph: np.ndarray, size: tuple[int, int], kind: str = 'bilinear') -> np.ndarray:

@@ -27,7 +27,8 @@ PREDICTORS: dict[str, ModuleType] = {
 class Predictor:
     """Answers photographs of any size and kind with a trained network.
 
-    Each size that the network sees is compiled once; see `prediction.classification.whole_size`.
+    Each size that the network sees is compiled once, and there are few; see `whole_size` of
+    `prediction.classification` and `shapes` of `prediction.segmentation`.
 
     Args:
         reference: of the checkpoint, such as 'pretrained:drn_c_26' or 'runs/mine'; see
@@ -106,7 +107,7 @@ class Predictor:
         devices = self.checkpoint.mesh.devices.size
         size = min(self.batch_size * devices, devices * -(-len(photographs) // devices))
         found: dict[int, run.Answer] = {}
-        for batch in inputs.batches(photographs, self.task.size_of, size):
+        for batch in run.batches(photographs, self.task, size):
             if isinstance(batch, inputs.Unreadable):
                 raise InputError(batch.reason, path=batch.source.path)
             rows = run.compute(batch, self.task, self.checkpoint.mesh, size)

@@ -50,8 +50,9 @@ class TaskPredictor(NamedTuple):
 
     Attributes:
         size_of: (height, width) of a photograph -> height and width that the network sees.
-        forward: (images uint8 [B, h, w, 3], geometry int32 [B, 6]) -> a tree of arrays [B, ...],
-            on the devices.
+        shape_of: these -> height and width of the array that it lies in.
+        forward: (images uint8 [B, h, w, 3], geometry int32 [B, 6], whether all images fill their
+            arrays) -> a tree of arrays [B, ...], on the devices.
         answer: (example, its row of these as NumPy arrays) -> its `Answer`.
         item: (record, output directory) -> the `page.Item`.
         notes: lines at the head of the page.
@@ -60,7 +61,8 @@ class TaskPredictor(NamedTuple):
     """
 
     size_of: Callable[[int, int], tuple[int, int]]
-    forward: Callable[[jax.Array, jax.Array], Any]
+    shape_of: Callable[[int, int], tuple[int, int]]
+    forward: Callable[[jax.Array, jax.Array, bool], Any]
     answer: Callable[[Example, Any], Answer]
     item: Callable[[Record, pathlib.Path], page.Item]
     notes: tuple[str, ...]
@@ -144,7 +146,7 @@ def results(
     """Yields pairs of position and record as batches are done; those of one batch together."""
     # Drawing and compressing pictures takes the host longer than reading them.
     with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
-        for batch in inputs.batches(photographs, predictor.size_of, batch_size):
+        for batch in batches(photographs, predictor, batch_size):
             if isinstance(batch, inputs.Unreadable):
                 name, file = batch.source.name, str(batch.source.path)
                 yield batch.position, {'name': name, 'file': file, 'error': batch.reason}
@@ -154,6 +156,13 @@ def results(
                 [example.position for example in batch],
                 pool.map(functools.partial(write, predictor, output), batch, rows),
             )
+
+
+def batches(
+    photographs: Sequence[Photograph], predictor: TaskPredictor, batch_size: int
+) -> Iterator[list[Example] | inputs.Unreadable]:
+    """Reads photographs in the batches in which a predictor answers them; see `inputs.batches`."""
+    return inputs.batches(photographs, predictor.size_of, batch_size, shape_of=predictor.shape_of)
 
 
 def write(predictor: TaskPredictor, output: pathlib.Path, example: Example, row: Any) -> Record:
@@ -196,10 +205,10 @@ def compute(
     geometry = np.stack([example.geometry for example in examples])
     geometry = np.pad(geometry, [(0, batch_size - len(examples)), (0, 0)], mode='edge')
     images = inputs.stack(examples, batch_size)
+    filled = all(example.resized.shape[:2] == example.shape for example in examples)
     with memory.explain_out_of_memory(memory.images(images.shape), memory.PREDICT):
-        found = jax.device_get(
-            predictor.forward(*jax.device_put((images, geometry), meshes.batch_sharding(mesh)))
-        )
+        batch = jax.device_put((images, geometry), meshes.batch_sharding(mesh))
+        found = jax.device_get(predictor.forward(batch[0], batch[1], filled))
     return [jax.tree.map(operator.itemgetter(row), found) for row in range(len(examples))]
 
 

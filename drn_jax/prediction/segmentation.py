@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import ml_collections
 import numpy as np
 from PIL import Image
 
@@ -21,6 +22,7 @@ from drn_jax.prediction.run import Record, TaskPredictor
 from drn_jax.tasks import preprocessing, segmentation
 
 BATCH_SIZE = 1  # photographs at a time, for each device
+OWN_SHAPES = 2  # sizes that are compiled for as they are
 # The options of `predictor`, with what argparse wants to know of their flags.
 FLAGS: dict[str, dict[str, Any]] = {
     'size': {
@@ -80,7 +82,8 @@ def predictor(checkpoint: LoadedCheckpoint, options: Mapping[str, Any]) -> TaskP
     )
     return TaskPredictor(
         size_of=functools.partial(seen_size, size, short_side),
-        forward=lambda images, geometry: run(images),
+        shape_of=shapes(checkpoint.config.evaluation),
+        forward=lambda images, geometry, filled: run(images, None if filled else geometry[:, 2:4]),
         answer=functools.partial(answer, checkpoint.class_names, checkpoint.palette),
         item=functools.partial(item, dict(zip(checkpoint.class_names, checkpoint.palette))),
         notes=(resized,),
@@ -110,14 +113,14 @@ def label_fn(
     def label(photograph):
         seen = seen_size(size, short_side, *photograph.shape[:2])
         with memory.explain_out_of_memory(memory.images((1, *seen)), memory.PREDICT):
-            found = jax.device_get(run(inputs.resize(photograph, seen)[None]))
+            found = jax.device_get(run(inputs.resize(photograph, seen)[None], None))
         return full_size(found['labels'][0], photograph.shape)
 
     return label
 
 
 def _compiled(checkpoint, size, short_side):
-    """Refuses what cannot be computed, before it is compiled, and returns images -> answers."""
+    """Refuses what cannot be computed, before it is compiled; (images, sizes) -> answers."""
     stride, tile_px = checkpoint.model.table.stride, checkpoint.config.evaluation.tile_px
     if size and short_side:
         raise InputError(
@@ -160,10 +163,45 @@ def seen_size(
     return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
+def shapes(evaluation: ml_collections.ConfigDict) -> Callable[[int, int], tuple[int, int]]:
+    """Returns the function that says in which array the network sees an image of a size.
+
+    Each shape is compiled for, so after the first `OWN_SHAPES` sizes, images lie in arrays whose
+    sides are rounded up, by less than an eighth: to 8, 9, ... or 15 times a power of two. With
+    several scales, mirror images or tiles they keep their size.
+
+    Args:
+        evaluation: `config.evaluation`.
+
+    Example:
+        >>> from drn_jax import recipes
+        >>> shape_of = shapes(recipes.segmentation().evaluation)
+        >>> [shape_of(*size) for size in ((480, 640), (427, 640), (333, 500), (480, 640), (7, 9))]
+        [(480, 640), (427, 640), (352, 512), (480, 640), (7, 9)]
+    """
+    own: set[tuple[int, int]] = set()
+    exact = tuple(evaluation.scales) != (1.0,) or evaluation.mirror or evaluation.tile_px
+
+    def shape_of(height, width):
+        if exact or len(own | {(height, width)}) <= OWN_SHAPES:
+            own.add((height, width))
+        return (height, width) if (height, width) in own else (_rounded(height), _rounded(width))
+
+    return shape_of
+
+
+def _rounded(length):
+    step = 2 ** max(length.bit_length() - 4, 0)
+    return -(-length // step) * step
+
+
 def forward(
-    checkpoint: LoadedCheckpoint, variables: Any, images: jax.Array
+    checkpoint: LoadedCheckpoint, variables: Any, images: jax.Array, sizes: jax.Array | None
 ) -> dict[str, jax.Array]:
-    """Computes the class of every pixel: uint8 [B, h, w, 3] -> {'labels': uint8 [B, h, w]}."""
+    """Computes the class of every pixel: uint8 [B, h, w, 3] -> {'labels': uint8 [B, h, w]}.
+
+    `sizes` are those of the photographs in `images`, see `Network.class_maps`.
+    """
     config = checkpoint.config
     return {
         'labels': segmentation.predict(
@@ -174,6 +212,7 @@ def forward(
             mirror=config.evaluation.mirror,
             tile_px=config.evaluation.tile_px,
             border=config.model.upsample_border,
+            sizes=sizes,
         )
     }
 
@@ -244,7 +283,8 @@ def answer(
     row: dict[str, Any],
 ) -> Segmentation:
     """Returns what the network says of one photograph, from its row of `forward`."""
-    labels = full_size(row['labels'], example.pixels.shape)
+    height, width = example.resized.shape[:2]
+    labels = full_size(row['labels'][:height, :width], example.pixels.shape)
     return Segmentation(example.source.name, example.pixels, labels, class_names, palette)
 
 

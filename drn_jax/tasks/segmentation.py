@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -162,6 +162,7 @@ def predict(
     mirror: bool = False,
     tile_px: int = 0,
     border: str = 'extend',
+    sizes: jax.Array | None = None,
 ) -> jax.Array:
     """Finds the most probable class of every pixel, without scores at full resolution.
 
@@ -175,6 +176,8 @@ def predict(
         mirror: whether it looks at the mirror image too, at every scale.
         tile_px: side of tiles in which images are computed, see `tiling`; 0: images as a whole.
         border: see `resize.upsample`.
+        sizes: see `Network.class_maps`; for one scale of 1, without mirror image and tiles. Pixels
+            outside mean nothing.
 
     Returns:
         uint8 [B, H, W].
@@ -189,7 +192,10 @@ def predict(
     def class_maps(images):
         if tile_px:
             return tiling.tiled_class_maps(model, variables, images, tile_px)
-        return model.apply(variables, images, method='class_maps')
+        found = cast(jax.Array, model.apply(variables, images, sizes=sizes, method='class_maps'))
+        if sizes is None:
+            return found
+        return resize.fill_outside(found, -(-sizes // model.table.stride), border)
 
     maps, strides, mirrored = [], [], []
     for scale in scales:

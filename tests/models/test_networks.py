@@ -427,3 +427,31 @@ def test_what_tpus_train_gives_the_same_logits(monkeypatch):
 def test_levels_that_do_not_exist_cannot_be_rematerialized():
     with pytest.raises(ValueError, match="resnet_18 has no 'level8' to rematerialize; it has"):
         drn_jax.create_model('resnet_18', rematerialize=('level8',))
+
+
+@pytest.mark.parametrize(
+    'variant, options, folded',
+    [
+        ('drn_c_26', {'convolution': 'phase'}, True),
+        ('drn_d_22', {'convolution': 'winograd'}, True),
+        ('resnet_18', {}, False),
+        ('drn_a_18', {'degridding': 'smooth', 'convolution': 'native'}, False),
+    ],
+)
+def test_images_in_larger_arrays_have_the_maps_they_have_alone(variant, options, folded):
+    model = tiny(variant, **options)
+    variables = random_variables(model)
+    if folded:
+        model, variables = drn_jax.optimize_for_inference(model, variables)
+    images = np.random.default_rng(0).standard_normal((2, 64, 72, 3)).astype(np.float32)
+    sizes = [(41, 66), (64, 51)]
+    run = jax.jit(functools.partial(model.apply, method='class_maps'))
+    together = run(variables, images, sizes=jnp.array(sizes, jnp.int32))
+    stride = model.table.stride
+    for image, (height, width), maps in zip(images, sizes, together):
+        alone = run(variables, image[None, :height, :width])[0]
+        cells = [-(-length // stride) for length in (height, width)]
+        assert alone.shape[:2] == tuple(cells)
+        np.testing.assert_allclose(
+            maps[: cells[0], : cells[1]], alone, atol=2e-5 * float(abs(alone).max())
+        )

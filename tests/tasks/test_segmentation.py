@@ -135,6 +135,15 @@ def test_predictions_are_the_best_upsampled_scores(config, model, variables):
     )
 
 
+@pytest.mark.parametrize('border', ['extend', 'fade'])
+def test_smaller_images_have_their_scores_at_the_border(model, variables, border):
+    images = jnp.asarray(np.random.default_rng(0).standard_normal((1, 48, 40, 3)), jnp.float32)
+    sizes = jnp.array([[45, 29]])
+    found = segmentation.predict(model, variables, {'image': images}, border=border, sizes=sizes)
+    alone = segmentation.predict(model, variables, {'image': images[:, :45, :29]}, border=border)
+    np.testing.assert_array_equal(found[:, :45, :29], alone)
+
+
 def test_mirrored_testing_gives_mirrored_answers(config, model, variables):
     config.evaluation.mirror, config.evaluation.scales = True, (0.75, 1.0, 1.5)
     task = tasks.create_task(config, model)
