@@ -15,7 +15,7 @@ from drn_jax.distributed import meshes
 class TinyNetwork(nn.Module):
     """Convolution, batch normalization, pooling and classifier."""
 
-    table = types.SimpleNamespace(stride=1)
+    table = types.SimpleNamespace(stride=1, expand=tuple)  # it has no blocks
 
     @nn.compact
     def __call__(self, images, train=False):
