@@ -116,5 +116,5 @@ def _fold_conv(conv, options, params, norm, stats):
     factor = norm['scale'] / jnp.sqrt(stats['var'] + normalization.EPSILON)
     kernel = params['kernel'] * factor
     if options.algorithm(conv) == 'winograd':
-        kernel = winograd.transform_kernel(kernel)
+        kernel = winograd.transform_kernel(kernel, options.dtype)
     return {'kernel': kernel, 'bias': norm['bias'] - stats['mean'] * factor}

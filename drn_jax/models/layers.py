@@ -88,7 +88,10 @@ class Conv(nn.Module):
         shape = (size, size, self.spec.inputs, self.spec.outputs)
         if self.options.bn_folded and algorithm == 'winograd':
             points = self.param(
-                'kernel', lambda key: winograd.transform_kernel(HE_FAN_OUT(key, shape, jnp.float32))
+                'kernel',
+                lambda key: winograd.transform_kernel(
+                    HE_FAN_OUT(key, shape, jnp.float32), self.options.dtype
+                ),
             )
             return winograd.transformed_conv(x, points)
         kernel = self.param('kernel', HE_FAN_OUT, shape, jnp.float32).astype(x.dtype)

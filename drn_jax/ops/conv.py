@@ -27,7 +27,8 @@ def dilated_conv(
     The algorithms give the same, up to rounding: 'native' is `lax.conv_general_dilated` with
     `rhs_dilation`; 'phase' sorts the pixels into dilation**2 phases, on which the convolution is
     dense; 'winograd' has, on the phases, a quarter of the products. The largest errors beside the
-    largest output are 1e-5 ('winograd' in float32), 1e-6 (the others) and 4e-3 (bfloat16).
+    largest output are 1e-5 ('winograd' in float32), 1e-6 (the others) and 4e-3 (bfloat16;
+    'winograd' on processors that multiply it 6e-3).
     'winograd' is differentiated backwards only (`jax.grad`, also of a gradient, not `jax.jvp`).
 
     Args:
