@@ -100,7 +100,7 @@ FIELDS = (
              old_name='model.statistics_images'),
         _row('freeze_batch_stats', False, 'batch statistics stay as they were at the start',
              old_name='model.freeze_statistics'),
-        _row('residual_scale', 1.0, "with which a block's sum with its shortcut begins", 0, 1,
+        _row('residual_scale', 1.0, "first scale of what a block adds to its shortcut", 0, 1,
              of_network=False),
         _row('num_classes', 0, '0: as many as the data set has', 0),
         _row('rematerialize', (), "levels, as 'level1', computed twice to save memory",

@@ -86,7 +86,7 @@ def digit_scenes() -> ml_collections.ConfigDict:
     config.batch_size = 16
     config.epochs = 3.0
     config.model.width = 0.25
-    config.model.residual_scale = 0.25  # with 1, or 0, some runs learn nothing for an epoch
+    config.model.residual_scale = 0.25  # with 1 or 0 some runs start late: docs/results.md
     config.data.name = 'digit_scenes'
     config.data.image_size = 96
     config.data.crop_area = (0.5, 1.0)  # smaller crops lose half of many digits

@@ -13,7 +13,7 @@ from drn_jax.models import convolutions, variants
 from drn_jax.models.normalization import Affine, apply_affine, batch_norm, mean_of_relu
 from drn_jax.ops import rereading, winograd
 from drn_jax.ops.conv import dilated_conv
-from drn_jax.ops.phases import SpaceToBatchMap
+from drn_jax.ops.phases import SpaceToBatchMap, strided_sizes
 from drn_jax.ops.smoothing import smooth
 
 # N(0, sqrt(2 / (k * k * outputs))): He and others, Delving deep into rectifiers, 2015, section 2.2.
@@ -81,7 +81,7 @@ class Conv(nn.Module):
             y += self.param('bias', nn.initializers.zeros, (self.spec.outputs,)).astype(y.dtype)
         if self.spec.stride == 1:
             return x.map(lambda _: y)
-        return SpaceToBatchMap.of(y, strided(x.sizes, self.spec.stride))
+        return SpaceToBatchMap.of(y, strided_sizes(x.sizes, self.spec.stride))
 
     def _product(self, x, stride, algorithm, recipe):
         size = self.spec.kernel_size
@@ -101,11 +101,6 @@ class Conv(nn.Module):
                 return rereading.apply(conv, 0, (recipe,), (x,), (kernel,))
             return conv(x, kernel)
         return dilated_conv(x, kernel, algorithm=algorithm)  # on phases it is dense
-
-
-def strided(sizes: jax.Array | None, stride: int) -> jax.Array | None:
-    """Returns the sizes of maps after a layer with a stride: [B, 2], int32, or None."""
-    return None if sizes is None else -(-sizes // stride)
 
 
 def normalize(

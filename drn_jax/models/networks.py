@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from drn_jax.models import convolutions, layers, variants
-from drn_jax.ops.phases import SpaceToBatchMap
+from drn_jax.ops.phases import SpaceToBatchMap, strided_sizes
 
 TASKS = ('classification', 'segmentation')
 DTYPES = ('float32', 'bfloat16')
@@ -170,11 +170,11 @@ class Network(nn.Module):
         if table.stem.pooled:  # nothing is below 0, so zeros outside are never the largest
             x = stem.zero_outside().array
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
-            sizes = layers.strided(sizes, 2)
+            sizes = strided_sizes(sizes, 2)
         for level in table.levels:
             last = averaged and level is table.levels[-1]
             x, recipe = getattr(self, level.name)(x, train, last, recipe, sizes)
-            sizes = layers.strided(sizes, level.stride)
+            sizes = strided_sizes(sizes, level.stride)
             maps[level.name] = x
         return maps
 

@@ -91,6 +91,20 @@ def inside(sizes: jax.Array, height: int, width: int) -> jax.Array:
     return (rows[:, :, None] & columns[:, None, :])[..., None]
 
 
+def strided_sizes(sizes: jax.Array | None, stride: int) -> jax.Array | None:
+    """Returns the sizes of maps after a layer with a stride, rounded up.
+
+    Args:
+        sizes: heights and widths, [B, 2], int32; None stays None.
+        stride: of both axes, at least 1.
+
+    Example:
+        >>> strided_sizes(jnp.array([[5, 8]]), 2).tolist()
+        [[3, 4]]
+    """
+    return None if sizes is None else -(-sizes // stride)
+
+
 class SpaceToBatchMap(NamedTuple):
     """A map of images that remembers into which phases it is sorted.
 

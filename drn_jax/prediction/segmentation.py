@@ -173,6 +173,9 @@ def shapes(evaluation: ml_collections.ConfigDict) -> Callable[[int, int], tuple[
     Args:
         evaluation: `config.evaluation`.
 
+    Returns:
+        (height, width) of an image -> those of its array, in pixels. It remembers the first sizes.
+
     Example:
         >>> from drn_jax import recipes
         >>> shape_of = shapes(recipes.segmentation().evaluation)

@@ -14,6 +14,7 @@ from drn_jax.errors import InputError
 from drn_jax.models import tiling
 from drn_jax.models.networks import Network
 from drn_jax.ops import confusion, resize
+from drn_jax.ops.phases import strided_sizes
 from drn_jax.tasks import preprocessing, task
 from drn_jax.tasks.task import Batch
 
@@ -182,10 +183,17 @@ def predict(
     Returns:
         uint8 [B, H, W].
 
+    Raises:
+        ValueError: sizes are given together with other scales, the mirror image or tiles.
+
     Source: section 5.3 of the paper; multiple scales as in the release, with one difference.
     """
     # Differs: the release resizes probabilities of each scale that it has upsampled by 8 before.
     # Here scores are interpolated once, from the cells of the map to the pixels of the image.
+    if sizes is not None and (tuple(scales) != (1.0,) or mirror or tile_px):
+        raise ValueError(
+            'images of several sizes are seen at scale 1, unmirrored and without tiles'
+        )
     images = batch['image']
     size = images.shape[1:3]
 
@@ -193,9 +201,8 @@ def predict(
         if tile_px:
             return tiling.tiled_class_maps(model, variables, images, tile_px)
         found = cast(jax.Array, model.apply(variables, images, sizes=sizes, method='class_maps'))
-        if sizes is None:
-            return found
-        return resize.fill_outside(found, -(-sizes // model.table.stride), border)
+        cells = strided_sizes(sizes, model.table.stride)
+        return found if cells is None else resize.fill_outside(found, cells, border)
 
     maps, strides, mirrored = [], [], []
     for scale in scales:

@@ -142,6 +142,8 @@ def test_smaller_images_have_their_scores_at_the_border(model, variables, border
     found = segmentation.predict(model, variables, {'image': images}, border=border, sizes=sizes)
     alone = segmentation.predict(model, variables, {'image': images[:, :45, :29]}, border=border)
     np.testing.assert_array_equal(found[:, :45, :29], alone)
+    with pytest.raises(ValueError, match='without tiles'):
+        segmentation.predict(model, variables, {'image': images}, tile_px=8, sizes=sizes)
 
 
 def test_mirrored_testing_gives_mirrored_answers(config, model, variables):
