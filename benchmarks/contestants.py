@@ -8,9 +8,9 @@ output. The process prepares itself, writes what it computes to `NAME.npy`, and 
 {"warm_calls": M, "calls": N} with the seconds of N calls, after M that are not timed.
 
 A process that waits uses no processor time: it blocks on its input, XLA's threads sleep, OpenMP's
-go to sleep some milliseconds after their work (its default) and ONNX Runtime's stop spinning when a
-call returns (session.force_spinning_stop). Every reply tells the seconds of processor time that
-were used since the reply before it, so that this is checked.
+go to sleep some milliseconds after their work (its default), ONNX Runtime's stop spinning when a
+call returns (session.force_spinning_stop), and OpenVINO's sleep. Every reply tells the seconds of
+processor time that were used since the reply before it, so that this is checked.
 """
 
 import ctypes
@@ -125,18 +125,17 @@ def prepare(name, folder):
         labels = np.load(folder / 'labels.npy')
         train = train_ours if name == 'ours' else functools.partial(train_torch, name)
         return train(work, state, images, labels)
-    if name == 'ours':
-        return ours(work, state, images)
-    if name == 'onnxruntime':
-        return onnxruntime_session(work, *torch_onnx(work, state, images, folder))
-    if name == 'onnxruntime_int8':
-        return onnxruntime_session(work, *int8(*torch_onnx(work, state, images, folder)))
-    if name == 'int8':
-        return onnxruntime_session(work, *int8(*our_onnx(work, state, images, folder)))
+    runtime, precision = RUNTIMES.get(name, (None, ''))
+    if runtime is not None:
+        ours_exported = name in ('int8', 'openvino_int8')
+        exported = (our_onnx if ours_exported else torch_onnx)(work, state, images, folder)
+        return runtime(work, precision, *(int8(*exported) if 'int8' in name else exported))
+    if name in ('ours', 'bfloat16'):
+        return ours(work, state, images, 'bfloat16' if name == 'bfloat16' else 'float32')
     return in_torch(name, work, state, images)
 
 
-def ours(work, state, images):
+def ours(work, state, images, dtype):
     """Our network, optimized for inference and compiled."""
     import jax
 
@@ -145,7 +144,7 @@ def ours(work, state, images):
     from drn_jax.tasks import segmentation
 
     model, variables = drn_jax.optimize_for_inference(
-        our_model(work), drn_jax.from_torch(work.variant, state)
+        our_model(work, dtype), drn_jax.from_torch(work.variant, state)
     )
 
     def compute(variables, images):
@@ -283,7 +282,7 @@ def judge_torch(work, state, folder):
 RATE = 0.001  # of learning, low enough to stay finite over many steps on one batch
 
 
-def our_model(work):
+def our_model(work, dtype='float32'):
     """Our network."""
     import drn_jax
 
@@ -293,17 +292,20 @@ def our_model(work):
         task=work.task,
         width=work.width,
         convolution=work.convolution,
+        dtype=dtype,
     )
 
 
 def in_torch(form, work, state, images):
-    """PyTorch's network as it is ('eager') or in one of `FOLDED_FORMS`."""
+    """PyTorch's network as it is ('eager'), in one of `FOLDED_FORMS` or in bfloat16."""
     import torch
 
     torch.set_num_threads(work.threads)
     network, images = torch_network(work, state), torch_images(images)
     if form != 'eager':
         getattr(network, 'network', network).fold()
+    if form == 'pytorch_bfloat16':
+        network, images = network.bfloat16(), images.bfloat16()
     with torch.inference_mode():
         if form == 'compiled':
             import torch._inductor.config
@@ -318,7 +320,8 @@ def in_torch(form, work, state, images):
 
     def call():
         with torch.inference_mode():
-            return network(images)
+            answers = network(images)
+            return answers.float() if answers.dtype == torch.bfloat16 else answers
 
     return call
 
@@ -396,8 +399,9 @@ def int8(path, name, images):
     return smaller, name, images
 
 
-def onnxruntime_session(work, path, name, images):
-    """ONNX Runtime on a file."""
+def onnxruntime_session(work, precision, path, name, images):
+    """ONNX Runtime on a file, whose precision is its own."""
+    del precision
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -406,6 +410,30 @@ def onnxruntime_session(work, path, name, images):
     options.add_session_config_entry('session.force_spinning_stop', '1')
     session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
     return lambda: session.run(None, {name: images})[0]
+
+
+def openvino_request(work, precision, path, name, images):
+    """OpenVINO on a file; `precision` is that of what is not int8."""
+    import openvino
+
+    options = {
+        'INFERENCE_PRECISION_HINT': precision,
+        'INFERENCE_NUM_THREADS': work.threads,
+        'PERFORMANCE_HINT': 'LATENCY',
+    }
+    network = openvino.Core().compile_model(path, 'CPU', options)
+    request = network.create_infer_request()
+    return lambda: request.infer({name: images})[network.output(0)]
+
+
+RUNTIMES = {  # contestant -> what runs its file, and in which precision
+    'onnxruntime': (onnxruntime_session, ''),
+    'onnxruntime_int8': (onnxruntime_session, ''),
+    'int8': (onnxruntime_session, ''),
+    'openvino': (openvino_request, 'f32'),
+    'openvino_bfloat16': (openvino_request, 'bf16'),
+    'openvino_int8': (openvino_request, 'bf16'),
+}
 
 
 if __name__ == '__main__':

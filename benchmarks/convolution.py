@@ -1,17 +1,19 @@
-"""Measures the algorithms for the 3x3 convolutions of a network, on this machine's first device.
+"""Measures the algorithms for the convolutions of a network, on this machine's first device.
 
   python benchmarks/convolution.py
   python benchmarks/convolution.py --variant=drn_d_105 --batch=1
   python benchmarks/convolution.py --training
+  python benchmarks/convolution.py --width=.25 --size=96 --batch=16 --training
 
-Prints, for each different convolution of stride 1, the time with 'native' and how many times as
-fast 'phase' and 'winograd' are, with the smallest and the largest ratio over the rounds: each round
-runs all of them, one after the other. Maps are in the layout in which the network hands them from
-layer to layer (phases where it is dilated), and kernels are transformed beforehand, unless
---training also computes both gradients. The table in drn_jax/models/convolutions.py starts from
-this: the algorithms of a platform in training and in inference, and the `channels` from which on
-they are faster. They are settled on whole networks, where 'winograd' on few channels costs more
-than it does alone, and much time to compile. DRN-C-26 takes about two minutes on two cores.
+Prints, for each different convolution of stride 1 that is no 1x1, the time with 'native' and how
+many times as fast 'phase', 'winograd' and 'strips' are, where they can do it, with the smallest and
+the largest ratio over the rounds: each round runs all of them, one after the other, compiled with
+the options of the use. Maps are in the layout in which the network hands them from layer to layer
+(phases where it is dilated), and kernels are transformed beforehand, unless --training also
+computes both gradients. The table in drn_jax/models/convolutions.py starts from this: the
+algorithms of a platform in training and in inference, and the `channels` from which on they are
+faster. They are settled on whole networks, where 'winograd' on few channels costs more than it does
+alone, and much time to compile. DRN-C-26 takes about two minutes on two cores.
 """
 
 import argparse
@@ -23,21 +25,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drn_jax.models import variants
-from drn_jax.ops import conv, phases, winograd
+from drn_jax.models import convolutions, variants
+from drn_jax.ops import conv, phases, strips, winograd
 
 
 def main():
     """Runs the benchmark with the flags of this process."""
     flags = parse_flags()
     print(f'{flags.variant}, {flags.size} px, batch {flags.batch}, on {jax.devices()[0]}')
-    print('level | map | channels | dilation | native | phase | winograd')
-    for level, side, spec in convolutions(flags.variant, flags.size):
+    print(f'level | map | kernel | channels | dilation | {" | ".join(conv.ALGORITHMS)}')
+    for level, side, spec in different(variants.lookup(flags.variant, flags.width), flags.size):
         calls = contenders(spec, side, flags.batch, flags.training)
         seconds = race(calls, flags.rounds)
-        cells = [ratio(seconds['native'], seconds[name]) for name in ('phase', 'winograd')]
+        cells = [
+            ratio(seconds['native'], seconds[name]) if name in seconds else '-'
+            for name in conv.ALGORITHMS[1:]
+        ]
         print(
-            f'{level} | {side} x {side} | {spec.inputs} to {spec.outputs} | {spec.dilation} | '
+            f'{level} | {side} x {side} | {spec.kernel_size} x {spec.kernel_size} | '
+            f'{spec.inputs} to {spec.outputs} | {spec.dilation} | '
             f'{1e3 * statistics.median(seconds["native"]):.2f} ms | {" | ".join(cells)}',
             flush=True,
         )
@@ -51,6 +57,7 @@ def parse_flags():
     parser.add_argument(
         '--variant', default='drn_c_26', choices=variants.list_models(), metavar='NAME'
     )
+    parser.add_argument('--width', type=float, default=1.0, help='multiple of all channel counts')
     parser.add_argument('--size', type=int, default=224, metavar='PX')
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--rounds', type=int, default=7)
@@ -58,38 +65,46 @@ def parse_flags():
     return parser.parse_args()
 
 
-def convolutions(variant, size):
-    """Yields level, side of its map and record of every different 3x3 convolution of stride 1."""
-    table, seen = variants.lookup(variant), set()
-    side = -(-size // (table.stem.stride * (2 if table.stem.pooled else 1)))
-    for level, blocks in table.expand():
-        side = -(-side // level.stride)
+def different(table, size):
+    """Yields level, side of its map and record of every different convolution of stride 1."""
+    seen, stem = set(), table.stem
+    levels = [('stem', stem.stride, [stem.expand()])]
+    levels += [(level.name, level.stride, blocks) for level, blocks in table.expand()]
+    side = size
+    for name, stride, blocks in levels:
+        side = -(-side // stride)
         for spec in (spec for block in blocks for spec in block.convs):
-            shape = (side, spec.inputs, spec.outputs, spec.dilation)
-            if spec.kernel_size == 3 and spec.stride == 1 and shape not in seen:
+            shape = (side, spec.kernel_size, spec.inputs, spec.outputs, spec.dilation)
+            if spec.kernel_size > 1 and spec.stride == 1 and shape not in seen:
                 seen.add(shape)
-                yield level.name, side, spec
+                yield name, side, spec
+        if name == 'stem' and stem.pooled:
+            side = -(-side // 2)
 
 
 def contenders(spec, side, batch, training):
     """Returns the compiled calls by algorithm."""
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.standard_normal((batch, side, side, spec.inputs)), jnp.float32)
+    size = spec.kernel_size
+    kernel = jnp.asarray(rng.standard_normal((size, size, spec.inputs, spec.outputs)), jnp.float32)
     sorted_images = phases.space_to_batch(images, spec.dilation)
-    kernel = jnp.asarray(rng.standard_normal((3, 3, spec.inputs, spec.outputs)), jnp.float32)
     native = functools.partial(conv.dilated_conv, dilation=spec.dilation)
+    found = {'native': (native, images), 'phase': (conv.dilated_conv, sorted_images)}
+    if size == 3:
+        found['winograd'] = winograd.conv, sorted_images
+    if strips.pixels(size, max(spec.inputs, spec.outputs)) > 1:
+        found['strips'] = strips.conv, sorted_images
     if training:
         return {
-            'native': compiled(both_gradients(native), images, kernel),
-            'phase': compiled(both_gradients(conv.dilated_conv), sorted_images, kernel),
-            'winograd': compiled(both_gradients(winograd.conv), sorted_images, kernel),
+            name: compiled(both_gradients(function), 'training', x, kernel)
+            for name, (function, x) in found.items()
         }
-    points = jax.jit(winograd.transform_kernel)(kernel)
-    return {
-        'native': compiled(native, images, kernel),
-        'phase': compiled(conv.dilated_conv, sorted_images, kernel),
-        'winograd': compiled(winograd.transformed_conv, sorted_images, points),
-    }
+    calls = {name: compiled(f, 'inference', x, kernel) for name, (f, x) in found.items()}
+    if size == 3:
+        points = jax.jit(winograd.transform_kernel)(kernel)
+        calls['winograd'] = compiled(winograd.transformed_conv, 'inference', sorted_images, points)
+    return calls
 
 
 def both_gradients(function):
@@ -102,9 +117,10 @@ def both_gradients(function):
     return run
 
 
-def compiled(function, *arrays):
+def compiled(function, use, *arrays):
     """Compiles a function; gives it with its arguments."""
-    return functools.partial(jax.jit(function).lower(*arrays).compile(), *arrays)
+    run = jax.jit(function, compiler_options=convolutions.compiler_options(use=use))
+    return functools.partial(run.lower(*arrays).compile(), *arrays)
 
 
 def race(calls, rounds):

@@ -70,8 +70,8 @@ def parse_flags():
 def compiled(flags, tpu_slice, algorithm):
     """Compiles the step with an algorithm: a `compiler.Program`."""
     if flags.dilation:
-        convolutions.choose = lambda convolution, platform, use, spec: CHOOSE(
-            algorithm if spec.dilation == flags.dilation else 'native', platform, use, spec
+        convolutions.choose = lambda convolution, platform, use, spec, dtype='float32': CHOOSE(
+            algorithm if spec.dilation == flags.dilation else 'native', platform, use, spec, dtype
         )
     return slices.compiled(flags, tpu_slice, f'--config.model.convolution={algorithm}')
 

@@ -126,8 +126,8 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         '--convolution',
         choices=conv.ALGORITHMS,
         default='native',
-        help='StableHLO: algorithm of the 3x3 convolutions (default: native, for\n'
-        'any size); phase and winograd, faster on some devices, need --size',
+        help='StableHLO: algorithm of convolutions (default: native, for any\n'
+        'size); the others, faster on some devices, need --size',
     )
     add_precision_flags(parser)
     parser.add_argument('--no_check', action='store_true', help='do not compare the file')

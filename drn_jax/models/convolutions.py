@@ -7,27 +7,37 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+from jax.typing import DTypeLike
 
 from drn_jax.errors import one_line
 from drn_jax.models import variants
-from drn_jax.ops import conv
+from drn_jax.ops import conv, strips, winograd
 
 CONVOLUTIONS = ('auto', *conv.ALGORITHMS)
 
 
 class Algorithms(NamedTuple):
-    """What `auto` takes for 3x3 convolutions of stride 1.
+    """What `auto` takes for convolutions of stride 1.
 
     Attributes:
-        dense: algorithm where there is no dilation.
+        dense: algorithm of 3x3 kernels where there is no dilation.
         dilated: algorithm where there is.
         channels: the fewest, of input and output, with which it is taken; with fewer it is
             'native'.
+        bfloat16_channels: the same of bfloat16 where processors multiply it; None is the same.
+        strips: whether 'strips' is taken for few channels, of larger kernels too.
     """
 
     dense: str = 'native'
     dilated: str = 'native'
     channels: int = 1
+    bfloat16_channels: int | None = None
+    strips: bool = False
+
+    def least(self, dtype: DTypeLike) -> int:
+        """Returns the fewest channels for a dtype."""
+        least = self.bfloat16_channels if winograd.halves(dtype) else None
+        return self.channels if least is None else least
 
 
 class Choice(NamedTuple):
@@ -64,14 +74,15 @@ class Choice(NamedTuple):
 # aborts where it fuses a slice into a product (tests/planning/test_gpu_programs.py).
 # CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to compile for each
 # convolution, in training three, which pays where there is much to compute; with slices ResNet-50
-# trains 1.15 times as fast.
+# trains 1.15 times as fast. 'strips' wants the options below: without them XLA hands what they
+# make of a convolution to YNNPACK, in which the stem takes three times as long.
 CHOICES = {
     'tpu': Choice(slices=True, averages=True, anew=256),
     'gpu': Choice(training=Algorithms(dilated='phase')),
     'any': Choice(),  # a file for several platforms
     'cpu': Choice(
-        training=Algorithms('winograd', 'winograd', 256),
-        folded=Algorithms('winograd', 'winograd', 128),
+        training=Algorithms('winograd', 'winograd', 256, strips=True),
+        folded=Algorithms('winograd', 'winograd', 128, bfloat16_channels=64, strips=True),
         slices=True,
     ),
 }
@@ -80,7 +91,8 @@ CHOICES = {
 # Options of XLA by kind of device and use, 'training' or 'inference'; the field `compiler_options`
 # is laid over them.
 # CPU: XLA hands convolutions to YNNPACK or to Eigen. Eigen takes half the time for those with a
-# stride and no copy of its input, so YNNPACK is left the matrix products only.
+# stride and no copy of its input, so YNNPACK is left the matrix products, and in training the sums
+# over pixels.
 # TPU v5e: memory on the chip that one operation may take. With 64 MiB convolutions of 512 channels
 # reach 98 % of peak by the compiler's estimate, and read summands at no cost (`Choice.anew`). Other
 # generations: benchmarks/tpu_options.py.
@@ -88,24 +100,32 @@ OPTIONS: dict[tuple[str, str], dict[str, str]] = {
     ('cpu', 'inference'): {
         'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT'
     },
+    ('cpu', 'training'): {
+        'xla_cpu_experimental_ynn_fusion_type': (
+            'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE'
+        )
+    },
     ('TPU v5 lite', 'training'): {'xla_tpu_scoped_vmem_limit_kib': '65536'},
 }
 
 
-def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> str:
+def choose(
+    convolution: str, platform: str, use: str, spec: variants.Conv, dtype: DTypeLike = 'float32'
+) -> str:
     """Returns the algorithm for one convolution.
 
     Args:
         convolution: 'auto', or the algorithm for all convolutions that it can do; the others are
-            'native': those with another kernel than 3x3 or with a stride, and 'phase' without
-            dilation, which would be the same.
+            'native': those with a stride, or (but for 'strips') with another kernel than 3x3, and
+            'phase' without dilation and 'strips' of many channels, which would be the same.
         platform: 'cpu', 'gpu' or 'tpu', as `jax.default_backend` gives it, or 'any'; for others
             'auto' is 'native', with a warning, once for each.
         use: 'training', 'folded' or 'plain', as in `Choice`.
         spec: the convolution.
+        dtype: of the images.
 
     Returns:
-        'native', 'phase' or 'winograd'.
+        One of `conv.ALGORITHMS`.
 
     Example:
         >>> spec = variants.Conv('conv1', 3, 256, 256, dilation=2)
@@ -116,16 +136,25 @@ def choose(convolution: str, platform: str, use: str, spec: variants.Conv) -> st
         >>> choose('winograd', 'cpu', 'folded', variants.Conv('conv1', 3, 64, 64, stride=2))
         'native'
     """
-    if spec.kernel_size != 3 or spec.stride > 1:
-        return 'native'
     algorithm = convolution
     if convolution == 'auto':
         choice = CHOICES[platform if platform in CHOICES else _fallback(platform)]
         fastest = getattr(choice, use)
-        if min(spec.inputs, spec.outputs) < fastest.channels:
+        if fastest.strips and spec.dilation == 1 and _can('strips', spec):
+            return 'strips'
+        if min(spec.inputs, spec.outputs) < fastest.least(dtype):
             return 'native'
         algorithm = fastest.dilated if spec.dilation > 1 else fastest.dense
-    return 'native' if algorithm == 'phase' and spec.dilation == 1 else algorithm
+    return algorithm if _can(algorithm, spec) else 'native'
+
+
+def _can(algorithm, spec):
+    """Returns whether an algorithm has something to say of a convolution."""
+    if spec.stride > 1:
+        return False
+    if algorithm == 'strips':
+        return strips.pixels(spec.kernel_size, max(spec.inputs, spec.outputs)) > 1
+    return spec.kernel_size == 3 and (spec.dilation > 1 or algorithm != 'phase')
 
 
 def slices_first(platform: str, spec: variants.Conv) -> bool:

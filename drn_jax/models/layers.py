@@ -39,7 +39,7 @@ class ComputeOptions(NamedTuple):
     def algorithm(self, spec: variants.Conv, train: bool = False) -> str:
         """Returns the algorithm for one convolution."""
         use = 'training' if train else 'folded' if self.bn_folded else 'plain'
-        return convolutions.choose(self.convolution, self.platform, use, spec)
+        return convolutions.choose(self.convolution, self.platform, use, spec, self.dtype)
 
     def sums_anew(self, block: variants.Block, after: variants.Block | None) -> bool:
         """Returns whether in training the next block makes the sum at the end of one anew."""
@@ -95,6 +95,9 @@ class Conv(nn.Module):
             )
             return winograd.transformed_conv(x, points)
         kernel = self.param('kernel', HE_FAN_OUT, shape, jnp.float32).astype(x.dtype)
+        if self.options.bn_folded and size == stride == 1:
+            # Sums leave the product in float32: XLA:CPU multiplies bfloat16 faster only then.
+            return jnp.dot(x, kernel[0, 0], preferred_element_type=jnp.float32).astype(x.dtype)
         if algorithm == 'native':
             conv = functools.partial(dilated_conv, stride=stride, dilation=self.spec.dilation)
             if recipe:

@@ -1,14 +1,20 @@
-"""Dilated convolution, the one operation of which these networks are made, in three algorithms."""
+"""Dilated convolution, the one operation of which these networks are made, in four algorithms."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from drn_jax.ops import phases, winograd
+from drn_jax.ops import phases, strips, winograd
 
-ALGORITHMS = ('native', 'phase', 'winograd')
+ALGORITHMS = ('native', 'phase', 'winograd', 'strips')
+# Those of another form than lax's, for no stride and no dilation.
+_DENSE: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    'winograd': winograd.conv,
+    'strips': strips.conv,
+}
 
 
 def dilated_conv(
@@ -26,9 +32,10 @@ def dilated_conv(
 
     The algorithms give the same, up to rounding: 'native' is `lax.conv_general_dilated` with
     `rhs_dilation`; 'phase' sorts the pixels into dilation**2 phases, on which the convolution is
-    dense; 'winograd' has, on the phases, a quarter of the products. The largest errors beside the
-    largest output are 1e-5 ('winograd' in float32), 1e-6 (the others) and 4e-3 (bfloat16;
-    'winograd' on processors that multiply it 6e-3).
+    dense; 'winograd' has, on the phases, a quarter of the products; 'strips' takes neighboring
+    pixels of few channels together. The largest errors beside the largest output are 1e-5
+    ('winograd' in float32), 1e-6 (the others) and 4e-3 (bfloat16; 6e-3 of 'winograd' on
+    processors that multiply it, and of the kernel's gradient of 'strips').
     'winograd' is differentiated backwards only (`jax.grad`, also of a gradient, not `jax.jvp`).
 
     Args:
@@ -36,7 +43,7 @@ def dilated_conv(
         kernel: taps, [K, K, Cin, Cout], dtype of x, K odd.
         stride: pixels between neighboring outputs, at least 1.
         dilation: pixels between neighboring taps, at least 1.
-        algorithm: 'native', 'phase' or 'winograd', which takes 3x3 kernels only.
+        algorithm: one of `ALGORITHMS`; 'winograd' takes 3x3 kernels only.
 
     Returns:
         [B, ceil(H / stride), ceil(W / stride), Cout], dtype of x.
@@ -83,7 +90,7 @@ def dilated_conv(
     stride, dilation = stride // common, dilation // common
     if dilation == 1 and algorithm == 'phase':
         return _native(x, kernel, stride, 1)
-    dense = winograd.conv if algorithm == 'winograd' else _native
+    dense = _DENSE.get(algorithm, _native)
     out = phases.batch_to_space(
         dense(phases.space_to_batch(x, dilation), kernel), dilation, *x.shape[1:3]
     )

@@ -49,6 +49,11 @@ def multiplies_bfloat16() -> bool:
         return False
 
 
+def halves(dtype: DTypeLike) -> bool:
+    """Returns whether images of a dtype are multiplied in bfloat16, by F(2x2)."""
+    return jnp.dtype(dtype) == jnp.bfloat16 and multiplies_bfloat16()
+
+
 def transform_kernel(kernel: jax.Array, dtype: DTypeLike = 'float32') -> tuple[jax.Array, ...]:
     """Evaluates a kernel at all pairs of points: those of F(4x4), or for bfloat16 of F(2x2).
 
@@ -57,16 +62,16 @@ def transform_kernel(kernel: jax.Array, dtype: DTypeLike = 'float32') -> tuple[j
         dtype: of the images.
 
     Returns:
-        36 matrices, float32 (float64 of float64) [Cin, Cout], or 16 of bfloat16 where `dtype` is
-        bfloat16 and `multiplies_bfloat16`. They are arrays of their own because XLA:CPU multiplies
-        36 pairs of matrices faster than one batch of 36.
+        36 matrices, float32 (float64 of float64) [Cin, Cout], or 16 of bfloat16 where it `halves`
+        the dtype. They are arrays of their own because XLA:CPU multiplies 36 pairs of matrices
+        faster than one batch of 36.
 
     Example:
         >>> points = transform_kernel(jnp.ones((3, 3, 1, 1)))
         >>> len(points), points[35].item()  # at infinity the kernel is its last tap
         (36, 1.0)
     """
-    if jnp.dtype(dtype) == jnp.bfloat16 and multiplies_bfloat16():
+    if halves(dtype):
         return tuple(point.astype(jnp.bfloat16) for point in _at_points(_exact(kernel), 4))
     return _at_points(_exact(kernel), 6)
 
@@ -120,7 +125,7 @@ def transformed_conv(x: jax.Array, points: Sequence[jax.Array]) -> jax.Array:
 
 def _transformed_conv(x, points, contract):
     outputs = math.isqrt(len(points)) - 2
-    values = _evaluate(_exact(x), outputs)
+    values = _evaluate(x, outputs)
     products = [
         _dot(value.astype(point.dtype), point, (1, contract))
         for value, point in zip(values, points)
@@ -139,7 +144,7 @@ def _backward(residuals, gradient):
     # points anew.
     flipped = transform_kernel(jnp.flip(kernel, (0, 1)), x.dtype)
     outputs = math.isqrt(len(flipped)) - 2
-    values, exact = _evaluate(_exact(x), outputs), _exact(kernel)
+    values, exact = _evaluate(x, outputs), _exact(kernel)
     like = [
         jax.ShapeDtypeStruct((*value.shape[:-1], kernel.shape[3]), exact.dtype) for value in values
     ]
@@ -188,10 +193,13 @@ def _interpolate(products, shape, outputs):
 
 def _axis_values(x, axis, most):
     """Evaluates all tiles along an axis: an array a point with the tiles instead of the pixels."""
-    values = [[lax.slice_in_dim(x, 0, 0, axis=axis)] for _ in range(most + 2)]  # perhaps no tile
+    values = [[_exact(lax.slice_in_dim(x, 0, 0, axis=axis))] for _ in range(most + 2)]  # no tile
     for start, outputs, tiles in _tilings(x.shape[axis] - 2, most):
         last = start + most * (tiles - 1) + 1
-        pixels = [lax.slice_in_dim(x, start + i, last + i, most, axis) for i in range(outputs + 2)]
+        # Exact only here: a copy of the padded images in float32 would be read and written.
+        pixels = [
+            _exact(lax.slice_in_dim(x, start + i, last + i, most, axis)) for i in range(outputs + 2)
+        ]
         for point, value in zip(_points(outputs, most), _combine(_TILE[outputs], pixels)):
             values[point].append(value)
     return [jnp.concatenate(each, axis) for each in values]

@@ -67,21 +67,34 @@ def raced(**seconds):
 
 
 def test_ratios_are_those_of_each_round():
-    race = raced(ours=[1.0, 2.0, 4.0], eager=[2.0, 3.0, 4.0], compiled=[1.0, 1.0, 1.0])
-    row = against_pytorch.cells(against_pytorch.WORKLOADS['drn_c_26'], race, 'compiled')
-    assert row['images/s'] == '4.00 (2.00-8.00)'
-    assert row['to eager'] == '1.50 (1.00-2.00)'
-    assert row['to best'] == '0.50 (0.25-1.00) compiled'
-    assert row['to ONNX Runtime'] == '-'
-    assert (row['wanted'], row['met']) == ('1.3 x eager, 1 x best', 'no')
+    workload = against_pytorch.WORKLOADS['drn_c_26']
+    race = raced(ours=[1.0, 2.0, 4.0], eager=[2.0, 3.0, 4.0], compiled=[1.0, 1.0, 1.0], int8=[])
+    ours, eager, compiled = against_pytorch.speeds(workload, race)
+    assert ours['images/s'] == '4.00 (2.00-8.00)'
+    assert eager['drn_jax is times as fast'] == '1.50 (1.00-2.00)'
+    assert compiled['contestant'] == 'PyTorch, compiled'
+    wanted = against_pytorch.verdicts(workload, race, 'compiled')
+    assert [(row['wanted'], row['measured'], row['met']) for row in wanted] == [
+        ('1.3 times PyTorch, eager', '1.50 (1.00-2.00)', 'yes'),
+        ('1 times PyTorch, compiled', '0.50 (0.25-1.00)', 'no'),
+    ]
+
+
+def test_what_is_smaller_is_compared_with_ours():
+    race = raced(ours=[3.0], eager=[4.0], int8=[0.5], bfloat16=[1.0], openvino_bfloat16=[0.8])
+    wanted = against_pytorch.verdicts(against_pytorch.WORKLOADS['drn_c_26'], race, None)
+    assert [(row['contestant'], row['measured'], row['met']) for row in wanted[1:]] == [
+        ('drn_jax, bfloat16', '0.80 (0.80-0.80)', 'no'),
+        ('drn_jax, int8 file in ONNX Runtime', '6.00 (6.00-6.00)', 'yes'),
+    ]
 
 
 def test_more_memory_than_eager_is_not_wanted():
     workload = against_pytorch.WORKLOADS['segmentation']
     race = raced(ours=[1.0], eager=[2.0])
-    assert against_pytorch.cells(workload, race, None)['met'] == 'yes'
+    assert against_pytorch.verdicts(workload, race, None)[-1]['met'] == 'yes'
     race.peak_bytes['ours'] += 1
-    assert against_pytorch.cells(workload, race, None)['met'] == 'no'
+    assert against_pytorch.verdicts(workload, race, None)[-1]['met'] == 'no'
 
 
 def test_table():
@@ -107,10 +120,12 @@ def test_a_small_run():
     pytest.importorskip('torch')
     result = run('--only=drn_c_26_single', '--only=segmentation', *SMALL)
     assert result.returncode == 0, result.stderr
-    *_, heads, _, single, segmentation = result.stdout.splitlines()
-    assert heads.startswith('| workload | images/s | to eager | to best | to ONNX Runtime |')
-    assert single.startswith('| DRN-C-26, batch 1 |') and 'folded' in single
-    assert segmentation.startswith('| DRN-D-22, segmentation of 1024 x 2048 |')
+    lines = result.stdout.splitlines()
+    heads = [index for index, line in enumerate(lines) if line.startswith('| workload |')]
+    for title in ('DRN-C-26, batch 1', 'DRN-D-22, segmentation of 1024 x 2048'):
+        found = [line.split(' | ')[1] for line in lines if line.startswith(f'| {title} |')]
+        assert found[:3] == ['drn_jax', 'PyTorch, eager', 'PyTorch, folded']
+    assert len(heads) == 2 and 'processor: ' in result.stdout
     assert 'folded differs from eager by' in result.stderr
     assert 'a waiting contestant used at most' in result.stderr
 

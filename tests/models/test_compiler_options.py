@@ -39,7 +39,7 @@ def test_convolutions_go_to_eigen_where_that_is_asked_for():
 
 
 def test_the_table_is_for_one_kind_of_device_and_use():
-    assert options() == {}
+    assert options() == {YNN: convolutions.OPTIONS['cpu', 'training'][YNN]}
     for (kind, use), chosen in convolutions.OPTIONS.items():
         platforms = {convolutions.platform_of_option(name) for name in chosen}
         assert platforms == {'tpu' if kind.startswith('TPU ') else kind}
@@ -58,9 +58,11 @@ def test_what_this_version_of_xla_does_not_know_is_left_out(monkeypatch):
 
 
 def test_options_of_other_platforms_are_left_out():
-    assert options('xla_tpu_scoped_vmem_limit_kib=8', 'xla_jf_such=1', 'xla_gpu_such=1') == {}
+    others = ('xla_tpu_scoped_vmem_limit_kib=8', 'xla_jf_such=1', 'xla_gpu_such=1')
+    assert options(*others) == options()
     assert options('xla_llvm_disable_expensive_passes=True').keys() == {
-        'xla_llvm_disable_expensive_passes'
+        'xla_llvm_disable_expensive_passes',
+        *options(),
     }
 
 

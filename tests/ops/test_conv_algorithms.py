@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from drn_jax.ops import winograd
+from drn_jax.ops import strips, winograd
 from drn_jax.ops.conv import ALGORITHMS, dilated_conv
 
 # (height, width, kernel side, stride, dilation), drawn once: 4 to 33 pixels a side.
@@ -82,6 +82,7 @@ def test_random_shapes(algorithm, height, width, side, stride, dilation):
     [
         ('native', 4e-3, True),
         ('phase', 4e-3, True),
+        ('strips', 6e-3, True),
         ('winograd', 6e-3, True),
         ('winograd', 4e-3, False),
     ],
@@ -97,6 +98,20 @@ def test_bfloat16(algorithm, bound, multiplies, monkeypatch):
     for found, want in zip([out, *backward(gradient)], wanted):
         assert found.dtype == jnp.bfloat16
         assert np.abs(np.float64(found) - want).max() < bound * np.abs(want).max()
+
+
+@pytest.mark.parametrize(
+    'side, inputs, outputs, length',
+    [(7, 3, 16, 2), (7, 3, 4, 8), (3, 4, 4, 4), (3, 8, 2, 2), (3, 16, 16, 1), (5, 1, 1, 1)],
+)
+@pytest.mark.parametrize('width', [1, 8, 13])
+def test_strips_of_whole_numbers_are_exact(side, inputs, outputs, length, width):
+    assert strips.pixels(side, max(inputs, outputs)) == length
+    rng = np.random.default_rng(0)
+    x = rng.integers(-4, 5, (2, 6, width, inputs))
+    kernel = rng.integers(-4, 5, (side, side, inputs, outputs))
+    out = strips.conv(jnp.float32(x), jnp.float32(kernel))
+    np.testing.assert_array_equal(out, reference(x, kernel, 1, 1))
 
 
 def test_winograd_of_many_channels():
