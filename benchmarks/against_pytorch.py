@@ -414,8 +414,8 @@ def choose_best(race, workload):
         progress(f'  tried {name}: {race.seconds["eager"][0] / seconds:.2f} times eager')
         if name != best:
             race.leave(name)
-    for name in race.names():
-        race.seconds[name].clear()
+    for seconds in race.seconds.values():
+        seconds.clear()
     return best
 
 

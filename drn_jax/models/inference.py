@@ -1,6 +1,7 @@
 """The inference form of a network: fewer operations, the same answers."""
 
 import functools
+import warnings
 from typing import Any
 
 import jax
@@ -67,7 +68,19 @@ def fold(model: Network, variables: Any) -> tuple[Network, dict[str, Any]]:
         As `optimize_for_inference`.
     """
     fast = model.clone(platform=model.platform or jax.default_backend(), bn_folded=True)
+    if (fast.platform, jnp.dtype(fast.dtype)) == ('cpu', jnp.bfloat16):
+        _tell_of_slow_bfloat16()
     return fast, _fold(fast, variables)
+
+
+@functools.cache
+def _tell_of_slow_bfloat16():
+    if not winograd.multiplies_bfloat16():
+        warnings.warn(
+            'bfloat16 is no faster than float32 on this processor, which does not multiply it (it '
+            'has no avx512_bf16); the answers are right',
+            stacklevel=4,
+        )
 
 
 def _check(model, variables):

@@ -7,7 +7,8 @@ import pytest
 from models import fills
 
 import drn_jax
-from drn_jax.models import convolutions, layers, variants
+from drn_jax.models import convolutions, inference, layers, variants
+from drn_jax.ops import winograd
 
 VARIANTS = ['resnet_18', 'drn_a_50', 'drn_b_26', 'drn_c_26', 'drn_d_22', 'drn_d_54']
 
@@ -147,3 +148,31 @@ def test_auto_on_an_unknown_platform_is_native_and_says_so_once():
     with warnings.catch_warnings(action='error'):
         assert convolutions.choose('auto', 'abacus', 'folded', spec) == 'native'
         assert convolutions.choose('auto', 'any', 'folded', spec) == 'native'
+
+
+def test_a_processor_without_bfloat16_is_named_once(monkeypatch):
+    monkeypatch.setattr(winograd, 'multiplies_bfloat16', lambda: False)
+    inference._tell_of_slow_bfloat16.cache_clear()
+    model, variables, _ = network('resnet_18', dtype='bfloat16')
+    with pytest.warns(UserWarning, match='bfloat16 is no faster than float32 on this processor'):
+        inference.optimize_for_inference(model, variables)
+    with warnings.catch_warnings(action='error'):
+        inference.optimize_for_inference(model, variables)
+
+
+def test_auto_on_cpus(monkeypatch):
+    def chosen(size, inputs, outputs, use='folded', dtype='float32', **how):
+        spec = variants.Conv('conv', size, inputs, outputs, **how)
+        return convolutions.choose('auto', 'cpu', use, spec, dtype)
+
+    monkeypatch.setattr(winograd, 'multiplies_bfloat16', lambda: True)
+    assert [chosen(7, 3, 16, use) for use in ('training', 'folded', 'plain')] == [
+        'strips', 'strips', 'native',
+    ]  # fmt: skip
+    assert chosen(7, 3, 16, stride=2) == chosen(3, 16, 16) == chosen(3, 4, 8, stride=2) == 'native'
+    assert chosen(3, 4, 4, dilation=2) == chosen(1, 4, 4) == 'native'
+    assert [chosen(3, 64, 64, dtype=dtype) for dtype in ('float32', 'bfloat16')] == [
+        'native', 'winograd',
+    ]  # fmt: skip
+    monkeypatch.setattr(winograd, 'multiplies_bfloat16', lambda: False)
+    assert chosen(3, 64, 64, dtype='bfloat16') == 'native'
