@@ -33,7 +33,7 @@ to 1e-3, in bfloat16 all to a tenth and in int8 to a half; where they differ the
 Then they take turns, round after round. A row is printed for each contestant: images per second,
 how many times as fast ours is, each the median over the rounds and (smallest-largest), and the peak
 of the memory that calls take above weights and inputs; and a row for each ratio that is wanted.
-`scaling` is ours alone at several batch sizes, the cost of an image compared.
+`scaling` is ours alone at several batch sizes: the cost of an image and its memory.
 
 All of it takes about half an hour on two cores.
 """
@@ -72,8 +72,8 @@ TITLES = {  # of contestants
 }
 OTHERS = tuple(name for name in TITLES if name not in ('ours', 'eager'))  # may be missing
 CAN_TRAIN = ('ours', 'eager', 'compiled')
-SCALING_BATCHES = (4, 8, 16, 32)
-SCALING_BOUND = 1.1  # dearest image / cheapest image
+SCALING = {'ours': (1, 4, 8, 16, 32), 'bfloat16': (1, 8, 32), 'int8': (1, 8, 32)}  # batch sizes
+SCALING_BOUND = 1.1  # dearest image / cheapest image of ours, but for a single one
 
 
 class Workload(NamedTuple):
@@ -326,7 +326,7 @@ class Race:
             'TF_CPP_MIN_LOG_LEVEL': '2',
             'OMP_NUM_THREADS': str(len(os.sched_getaffinity(0))),
         }
-        with open(folder / f'{name}.log', 'w') as log:
+        with open(folder / f'{contestant or name}.log', 'w') as log:
             self._processes[name] = subprocess.Popen(
                 [
                     sys.executable,
@@ -345,7 +345,9 @@ class Race:
             self.leave(name)
             problem = f'{name} does not run here: {" ".join(reply["error"].split())[:300]}'
             if not optional:
-                raise RuntimeError(problem + '\n' + (folder / f'{name}.log').read_text()[-3000:])
+                raise RuntimeError(
+                    problem + '\n' + (folder / f'{contestant or name}.log').read_text()[-3000:]
+                )
             progress(f'  {problem}')
             return
         progress(f'  {name}: ready after {time.perf_counter() - start:.0f} s')
@@ -467,30 +469,38 @@ def ratios(race, fast, slow):
 
 
 def scaling(flags):
-    """Measures the cost of an image at several batch sizes; gives a table."""
+    """Measures cost and memory of an image at several batch sizes; gives a table."""
     progress('scaling:')
+    entered = {
+        f'{form}, batch {batch}': (form, batch)
+        for form, batches in SCALING.items()
+        for batch in batches
+    }
     with tempfile.TemporaryDirectory() as name, Race() as race:
-        for batch in SCALING_BATCHES:
-            folder = pathlib.Path(name) / str(batch)
+        for number, (entrant, (form, batch)) in enumerate(entered.items()):
+            folder = pathlib.Path(name) / str(number)
             folder.mkdir()
             workload = _photographs('', 'drn_c_26', batch, 1, {})
             write_inputs(folder, workload, flags)
-            race.enter(f'batch {batch}', folder, contestant='ours')
+            race.enter(entrant, folder, contestant=form, optional=form in OTHERS)
         for _ in range(flags.rounds):
             race.run_round(workload)
-        costs = {
-            batch: [seconds / batch for seconds in race.seconds[f'batch {batch}']]
-            for batch in SCALING_BATCHES
-        }
-    middle = {batch: statistics.median(cost) for batch, cost in costs.items()}
-    spread = max(middle.values()) / min(middle.values())
-    rows = [
-        {'DRN-C-26': f'batch {batch}', 'images/s': summary([1 / each for each in cost])}
-        for batch, cost in costs.items()
-    ]
+    rows, costs = [], []
+    for entrant, seconds in race.seconds.items():
+        form, batch = entered[entrant]
+        rows.append(
+            {
+                'DRN-C-26': f'batch {batch}',
+                'contestant': TITLES[form],
+                'images/s': summary([batch / each for each in seconds]),
+                'peak MiB an image': f'{race.peak_bytes[entrant] / batch / 2**20:.1f}',
+            }
+        )
+        if form == 'ours' and batch > 1:
+            costs.append(statistics.median(seconds) / batch)
     return (
-        f'{table(rows)}\n\nThe dearest image costs {spread:.2f} times the cheapest; wanted: at '
-        f'most {SCALING_BOUND:g}.'
+        f'{table(rows)}\n\nThe dearest image costs {max(costs) / min(costs):.2f} times the '
+        f'cheapest; wanted: at most {SCALING_BOUND:g}.'
     )
 
 
