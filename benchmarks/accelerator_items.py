@@ -271,10 +271,11 @@ def is_auto(item, use):
 
     from drn_jax.models import convolutions, variants
 
-    blocks = [block for _, level in variants.lookup(item.variant).expand() for block in level]
+    table = variants.lookup(item.variant)
+    blocks = [table.stem.expand(), *(block for _, level in table.expand() for block in level)]
     specs = [conv for block in blocks for conv in block.convs]
     chosen = [
-        [convolutions.choose(how, jax.default_backend(), use, spec) for spec in specs]
+        [convolutions.choose(how, jax.default_backend(), use, spec, item.dtype) for spec in specs]
         for how in (item.how, 'auto')
     ]
     return item.how != 'auto' and chosen[0] == chosen[1]

@@ -20,6 +20,7 @@ import argparse
 import functools
 import statistics
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -90,8 +91,10 @@ def contenders(spec, side, batch, training):
     kernel = jnp.asarray(rng.standard_normal((size, size, spec.inputs, spec.outputs)), jnp.float32)
     sorted_images = phases.space_to_batch(images, spec.dilation)
     native = functools.partial(conv.dilated_conv, dilation=spec.dilation)
-    found = {'native': (native, images), 'phase': (conv.dilated_conv, sorted_images)}
-    if size == 3:
+    found: dict[str, tuple[Callable, jax.Array]] = {'native': (native, images)}
+    if spec.dilation > 1:
+        found['phase'] = conv.dilated_conv, sorted_images
+    if size == 3 and training:
         found['winograd'] = winograd.conv, sorted_images
     if strips.pixels(size, max(spec.inputs, spec.outputs)) > 1:
         found['strips'] = strips.conv, sorted_images

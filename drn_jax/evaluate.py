@@ -40,7 +40,7 @@ from drn_jax.checkpoints import restore
 from drn_jax.distributed import memory, meshes
 from drn_jax.errors import InputError
 from drn_jax.experiments import Experiment
-from drn_jax.models.inference import optimize_for_inference
+from drn_jax.models import inference
 from drn_jax.reporting import progress, reports
 
 SAVED = ('labels', 'colors', 'overlays', 'zip')
@@ -95,7 +95,8 @@ def evaluate(given: argparse.Namespace, overrides: Sequence[str], command: str) 
     # The model of the data set's classes: a checkpoint without a classifier is refused.
     checkpoint = checkpoint._replace(model=experiment.task.model)
     variables = checkpoint.read_variables(meshes.replicated(experiment.mesh))
-    model, variables = optimize_for_inference(checkpoint.model, variables)
+    inference.warn_of_bfloat16(checkpoint.model)
+    model, variables = inference.optimize_for_inference(checkpoint.model, variables)
     experiment = dataclasses.replace(experiment, task=tasks.create_task(config, model))
     progress.say(
         f'{config.model.variant}, {restore.label(path)}, on {config.data.validation_split} of '

@@ -127,7 +127,7 @@ def parse_flags(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         choices=conv.ALGORITHMS,
         default='native',
         help='StableHLO: algorithm of convolutions (default: native, for any\n'
-        'size); the others, faster on some devices, need --size',
+        'size); the others, faster on some devices, want --size',
     )
     add_precision_flags(parser)
     parser.add_argument('--no_check', action='store_true', help='do not compare the file')

@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).parent.parent / 'drn_jax'
 # Modules and packages by floor; a module imports from its own floor or from below.
 FLOORS = (
     'buckets cityscapes copies errors fields files flag_types geometry imagenet_classes overrides '
-    'paths published recipes requirements',
+    'paths processors published recipes requirements',
     'data ops',
     'models pictures',
     'checkpoints distributed reporting tasks',

@@ -3,13 +3,13 @@
 import importlib
 import json
 import pathlib
-import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import jax
 
+from drn_jax import processors
 from drn_jax.errors import InputError
 from drn_jax.exporting.signatures import Signature, check_card
 
@@ -113,5 +113,5 @@ def lacks_vnni(cpu: pathlib.Path = pathlib.Path('/proc/cpuinfo')) -> bool:
     Args:
         cpu: where the system says what it has.
     """
-    flags = re.search(r'^flags\s*:(.*)', cpu.read_text() if cpu.exists() else '', re.MULTILINE)
-    return flags is not None and not {'avx512_vnni', 'avx_vnni'} & set(flags[1].split())
+    known = processors.instructions(cpu)
+    return bool(known) and not {'avx512_vnni', 'avx_vnni'} & known

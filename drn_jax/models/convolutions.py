@@ -24,7 +24,7 @@ class Algorithms(NamedTuple):
         dilated: algorithm where there is.
         channels: the fewest, of input and output, with which it is taken; with fewer it is
             'native'.
-        bfloat16_channels: the same of bfloat16 where processors multiply it; None is the same.
+        bfloat16_channels: `channels` for bfloat16, where processors multiply it; None: `channels`.
         strips: whether 'strips' is taken for few channels, of larger kernels too.
     """
 
@@ -36,7 +36,7 @@ class Algorithms(NamedTuple):
 
     def least(self, dtype: DTypeLike) -> int:
         """Returns the fewest channels for a dtype."""
-        least = self.bfloat16_channels if winograd.halves(dtype) else None
+        least = self.bfloat16_channels if winograd.multiplied_in_bfloat16(dtype) else None
         return self.channels if least is None else least
 
 
@@ -74,8 +74,8 @@ class Choice(NamedTuple):
 # aborts where it fuses a slice into a product (tests/planning/test_gpu_programs.py).
 # CPU: see benchmarks/convolution.py; 'winograd' takes XLA about a second to compile for each
 # convolution, in training three, which pays where there is much to compute; with slices ResNet-50
-# trains 1.15 times as fast. 'strips' wants the options below: without them XLA hands what they
-# make of a convolution to YNNPACK, in which the stem takes three times as long.
+# trains 1.15 times as fast. 'strips' wants the options below: without these XLA hands the
+# convolution of strips to YNNPACK, in which the stem takes three times as long.
 CHOICES = {
     'tpu': Choice(slices=True, averages=True, anew=256),
     'gpu': Choice(training=Algorithms(dilated='phase')),
@@ -149,7 +149,7 @@ def choose(
 
 
 def _can(algorithm, spec):
-    """Returns whether an algorithm has something to say of a convolution."""
+    """Returns whether an algorithm computes a convolution otherwise than 'native' does."""
     if spec.stride > 1:
         return False
     if algorithm == 'strips':

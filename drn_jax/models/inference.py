@@ -1,15 +1,18 @@
 """The inference form of a network: fewer operations, the same answers."""
 
 import functools
-import warnings
+import logging
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from drn_jax import processors
 from drn_jax.models import normalization
 from drn_jax.models.networks import Network
 from drn_jax.ops import winograd
+
+_logger = logging.getLogger(__name__)
 
 
 def optimize_for_inference(model: Network, variables: Any) -> tuple[Network, dict[str, Any]]:
@@ -68,18 +71,25 @@ def fold(model: Network, variables: Any) -> tuple[Network, dict[str, Any]]:
         As `optimize_for_inference`.
     """
     fast = model.clone(platform=model.platform or jax.default_backend(), bn_folded=True)
-    if (fast.platform, jnp.dtype(fast.dtype)) == ('cpu', jnp.bfloat16):
-        _tell_of_slow_bfloat16()
     return fast, _fold(fast, variables)
 
 
-@functools.cache
-def _tell_of_slow_bfloat16():
-    if not winograd.multiplies_bfloat16():
-        warnings.warn(
-            'bfloat16 is no faster than float32 on this processor, which does not multiply it (it '
-            'has no avx512_bf16); the answers are right',
-            stacklevel=4,
+def warn_of_bfloat16(model: Network) -> None:
+    """Logs a warning where a network computes in what this processor is known not to multiply.
+
+    Args:
+        model: the network, on the default device.
+    """
+    known = processors.instructions()
+    if (
+        (model.platform or jax.default_backend()) == 'cpu'
+        and jnp.dtype(model.dtype) == jnp.bfloat16
+        and known
+        and 'avx512_bf16' not in known
+    ):
+        _logger.warning(
+            'bfloat16 is no faster than float32 on this processor, which has no avx512_bf16; the '
+            'answers are right (--config.model.dtype=float32 computes in float32)'
         )
 
 

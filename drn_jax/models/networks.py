@@ -206,9 +206,9 @@ def create_model(
         first_block: 'paper' or, in DRN-A, 'release'; see `variants.lookup`.
         rematerialize: levels, such as ('level1', 'level2'), whose inner activations training
             computes a second time instead of keeping them: less memory, more time, same numbers.
-        convolution: the algorithm of the convolutions that it can do, 'native', 'phase',
-            'winograd' or 'strips' (see `ops.conv`), or 'auto', the fastest one for the layer and
-            the platform (the table in `models.convolutions`). Variables serve all of them.
+        convolution: 'native', 'phase', 'winograd' or 'strips' (see `ops.conv`), for the
+            convolutions that it can do, or 'auto', the fastest one for the layer and the platform
+            (the table in `models.convolutions`). Variables serve all of them.
         stride_in: '3x3' or, in ResNets and DRN-A with bottlenecks, '1x1', where weights of Keras,
             Caffe and He et al. have the stride; see `variants.lookup`.
         degridding: 'own' or, in dilated networks, another way against gridding than the variant's:

@@ -34,8 +34,8 @@ def dilated_conv(
     `rhs_dilation`; 'phase' sorts the pixels into dilation**2 phases, on which the convolution is
     dense; 'winograd' has, on the phases, a quarter of the products; 'strips' takes neighboring
     pixels of few channels together. The largest errors beside the largest output are 1e-5
-    ('winograd' in float32), 1e-6 (the others) and 4e-3 (bfloat16; 6e-3 of 'winograd' on
-    processors that multiply it, and of the kernel's gradient of 'strips').
+    ('winograd' in float32), 1e-6 (the others) and 4e-3 (bfloat16; 'winograd' on processors that
+    multiply it 6e-3).
     'winograd' is differentiated backwards only (`jax.grad`, also of a gradient, not `jax.jvp`).
 
     Args:

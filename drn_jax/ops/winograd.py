@@ -14,7 +14,6 @@ Source: Winograd, Arithmetic complexity of computations, 1980; Lavin and Gray, F
 convolutional neural networks, 2015, sections 4 and 5.
 """
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -23,6 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
+
+from drn_jax import processors
 
 _FINITE = (0, 1, -1, 2, -2)
 
@@ -39,19 +40,9 @@ _TILE = {m: (24 * np.linalg.inv(_powers(m + 2, m + 2)).T).round() / 24 for m in 
 _OUTPUT = {m: _powers(m + 2, m).T for m in _TILE}
 
 
-@functools.cache
-def multiplies_bfloat16() -> bool:
-    """Returns whether the processors here multiply bfloat16 faster than float32."""
-    try:
-        with open('/proc/cpuinfo') as file:
-            return 'avx512_bf16' in file.read()
-    except OSError:
-        return False
-
-
-def halves(dtype: DTypeLike) -> bool:
-    """Returns whether images of a dtype are multiplied in bfloat16, by F(2x2)."""
-    return jnp.dtype(dtype) == jnp.bfloat16 and multiplies_bfloat16()
+def multiplied_in_bfloat16(dtype: DTypeLike) -> bool:
+    """Returns whether images of a dtype are multiplied in bfloat16 here, by F(2x2)."""
+    return jnp.dtype(dtype) == jnp.bfloat16 and 'avx512_bf16' in processors.instructions()
 
 
 def transform_kernel(kernel: jax.Array, dtype: DTypeLike = 'float32') -> tuple[jax.Array, ...]:
@@ -62,16 +53,16 @@ def transform_kernel(kernel: jax.Array, dtype: DTypeLike = 'float32') -> tuple[j
         dtype: of the images.
 
     Returns:
-        36 matrices, float32 (float64 of float64) [Cin, Cout], or 16 of bfloat16 where it `halves`
-        the dtype. They are arrays of their own because XLA:CPU multiplies 36 pairs of matrices
-        faster than one batch of 36.
+        36 matrices, float32 (float64 of float64) [Cin, Cout], or 16 of bfloat16 where
+        `multiplied_in_bfloat16(dtype)`. They are arrays of their own because XLA:CPU multiplies 36
+        pairs of matrices faster than one batch of 36.
 
     Example:
         >>> points = transform_kernel(jnp.ones((3, 3, 1, 1)))
         >>> len(points), points[35].item()  # at infinity the kernel is its last tap
         (36, 1.0)
     """
-    if halves(dtype):
+    if multiplied_in_bfloat16(dtype):
         return tuple(point.astype(jnp.bfloat16) for point in _at_points(_exact(kernel), 4))
     return _at_points(_exact(kernel), 6)
 
@@ -196,7 +187,7 @@ def _axis_values(x, axis, most):
     values = [[_exact(lax.slice_in_dim(x, 0, 0, axis=axis))] for _ in range(most + 2)]  # no tile
     for start, outputs, tiles in _tilings(x.shape[axis] - 2, most):
         last = start + most * (tiles - 1) + 1
-        # Exact only here: a copy of the padded images in float32 would be read and written.
+        # Exact only now: before, a copy of the padded images would be written and read.
         pixels = [
             _exact(lax.slice_in_dim(x, start + i, last + i, most, axis)) for i in range(outputs + 2)
         ]

@@ -89,5 +89,6 @@ def optimized(checkpoint: LoadedCheckpoint, photographs: int) -> LoadedCheckpoin
     model = checkpoint.model
     if model.convolution == 'auto' and photographs < FEW:
         model = model.clone(convolution='native')
+    inference.warn_of_bfloat16(model)
     model, variables = inference.fold(model, checkpoint.variables)  # as they were read for it
     return checkpoint._replace(model=model, variables=variables)

@@ -71,7 +71,7 @@ def test_ratios_are_those_of_each_round():
     race = raced(ours=[1.0, 2.0, 4.0], eager=[2.0, 3.0, 4.0], compiled=[1.0, 1.0, 1.0], int8=[])
     ours, eager, compiled = against_pytorch.speeds(workload, race)
     assert ours['images/s'] == '4.00 (2.00-8.00)'
-    assert eager['drn_jax is times as fast'] == '1.50 (1.00-2.00)'
+    assert eager['drn_jax, times as fast'] == '1.50 (1.00-2.00)'
     assert compiled['contestant'] == 'PyTorch, compiled'
     wanted = against_pytorch.verdicts(workload, race, 'compiled')
     assert [(row['wanted'], row['measured'], row['met']) for row in wanted] == [

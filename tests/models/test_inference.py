@@ -7,8 +7,8 @@ import pytest
 from models import fills
 
 import drn_jax
+from drn_jax import processors
 from drn_jax.models import convolutions, inference, layers, variants
-from drn_jax.ops import winograd
 
 VARIANTS = ['resnet_18', 'drn_a_50', 'drn_b_26', 'drn_c_26', 'drn_d_22', 'drn_d_54']
 
@@ -150,14 +150,23 @@ def test_auto_on_an_unknown_platform_is_native_and_says_so_once():
         assert convolutions.choose('auto', 'any', 'folded', spec) == 'native'
 
 
-def test_a_processor_without_bfloat16_is_named_once(monkeypatch):
-    monkeypatch.setattr(winograd, 'multiplies_bfloat16', lambda: False)
-    inference._tell_of_slow_bfloat16.cache_clear()
-    model, variables, _ = network('resnet_18', dtype='bfloat16')
-    with pytest.warns(UserWarning, match='bfloat16 is no faster than float32 on this processor'):
-        inference.optimize_for_inference(model, variables)
-    with warnings.catch_warnings(action='error'):
-        inference.optimize_for_inference(model, variables)
+@pytest.mark.parametrize(
+    'known, dtype, said',
+    [
+        (('avx2',), 'bfloat16', ['bfloat16 is no faster than float32 on this processor, which']),
+        (('avx2',), 'float32', []),
+        (('avx2', 'avx512_bf16'), 'bfloat16', []),
+        ((), 'bfloat16', []),  # nothing is known
+    ],
+)
+def test_a_processor_without_bfloat16_is_named(known, dtype, said, monkeypatch, caplog):
+    monkeypatch.setattr(processors, 'instructions', lambda: frozenset(known))
+    model = drn_jax.create_model('resnet_18', width=0.0625, dtype=dtype)
+    inference.warn_of_bfloat16(model)
+    assert [message.partition(' has no')[0] for message in caplog.messages] == said
+    caplog.clear()
+    inference.warn_of_bfloat16(model.clone(platform='tpu'))
+    assert not caplog.messages
 
 
 def test_auto_on_cpus(monkeypatch):
@@ -165,7 +174,7 @@ def test_auto_on_cpus(monkeypatch):
         spec = variants.Conv('conv', size, inputs, outputs, **how)
         return convolutions.choose('auto', 'cpu', use, spec, dtype)
 
-    monkeypatch.setattr(winograd, 'multiplies_bfloat16', lambda: True)
+    monkeypatch.setattr(processors, 'instructions', lambda: {'avx512_bf16'})
     assert [chosen(7, 3, 16, use) for use in ('training', 'folded', 'plain')] == [
         'strips', 'strips', 'native',
     ]  # fmt: skip
@@ -174,5 +183,5 @@ def test_auto_on_cpus(monkeypatch):
     assert [chosen(3, 64, 64, dtype=dtype) for dtype in ('float32', 'bfloat16')] == [
         'native', 'winograd',
     ]  # fmt: skip
-    monkeypatch.setattr(winograd, 'multiplies_bfloat16', lambda: False)
+    monkeypatch.setattr(processors, 'instructions', frozenset)
     assert chosen(3, 64, 64, dtype='bfloat16') == 'native'
