@@ -95,8 +95,8 @@ class Conv(nn.Module):
             )
             return winograd.transformed_conv(x, points)
         kernel = self.param('kernel', HE_FAN_OUT, shape, jnp.float32).astype(x.dtype)
-        if self.options.bn_folded and size == stride == 1:
-            # Sums leave the product in float32: XLA:CPU multiplies bfloat16 faster only then.
+        if self.options.bn_folded and self.options.platform == 'cpu' and size == stride == 1:
+            # Sums leave the product in float32: XLA multiplies bfloat16 faster only then.
             return jnp.dot(x, kernel[0, 0], preferred_element_type=jnp.float32).astype(x.dtype)
         if algorithm == 'native':
             conv = functools.partial(dilated_conv, stride=stride, dilation=self.spec.dilation)
