@@ -87,14 +87,16 @@ def test_flags_that_do_not_go_together(flags, field, message):
 
 
 def test_a_cpu_without_instructions_is_known_by_its_flags(tmp_path):
-    cpu = tmp_path / 'cpuinfo'
-    assert not onnx_files.lacks_vnni(cpu)  # the system does not say
-    for flags, slow in (
-        ('flags\t\t: fpu avx2 avx512f', True),
-        ('flags\t\t: fpu avx2 avx512_vnni', False),
-        ('flags\t\t: fpu avx2 avx_vnni', False),
-        ('Features\t: fp asimd', False),  # Arm
+    assert not onnx_files.lacks_vnni(tmp_path / 'none')  # the system does not say
+    for number, (flags, slow) in enumerate(
+        [
+            ('flags\t\t: fpu avx2 avx512f', True),
+            ('flags\t\t: fpu avx2 avx512_vnni', False),
+            ('flags\t\t: fpu avx2 avx_vnni', False),
+            ('Features\t: fp asimd', False),  # Arm
+        ]
     ):
+        cpu = tmp_path / f'cpuinfo{number}'  # what one says is remembered
         cpu.write_text(f'processor\t: 0\n{flags}\n')
         assert onnx_files.lacks_vnni(cpu) == slow, flags
 
