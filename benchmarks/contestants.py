@@ -20,6 +20,7 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -125,11 +126,9 @@ def prepare(name, folder):
         labels = np.load(folder / 'labels.npy')
         train = train_ours if name == 'ours' else functools.partial(train_torch, name)
         return train(work, state, images, labels)
-    runtime, precision = RUNTIMES.get(name, (None, ''))
-    if runtime is not None:
-        ours_exported = name in ('int8', 'openvino_int8')
-        exported = (our_onnx if ours_exported else torch_onnx)(work, state, images, folder)
-        return runtime(work, precision, *(int8(*exported) if 'int8' in name else exported))
+    if name in FILES:
+        export, run = FILES[name]
+        return run(work, *export(work, state, images, folder))
     if name in ('ours', 'bfloat16'):
         return ours(work, state, images, 'bfloat16' if name == 'bfloat16' else 'float32')
     return in_torch(name, work, state, images)
@@ -390,18 +389,22 @@ def our_onnx(work, state, images, folder):
     return path, card['input']['name'], images
 
 
-def int8(path, name, images):
-    """A file in int8, calibrated with the images that are timed."""
-    from drn_jax.exporting import precisions
+def int8(export):
+    """Makes the export of a file that is made int8 after it, calibrated with the images timed."""
 
-    smaller = path.with_suffix('.int8.onnx')
-    precisions.write_int8(smaller, path, name, [images])
-    return smaller, name, images
+    def write(*arguments):
+        from drn_jax.exporting import precisions
+
+        path, name, images = export(*arguments)
+        smaller = path.with_suffix('.int8.onnx')
+        precisions.write_int8(smaller, path, name, [images])
+        return smaller, name, images
+
+    return write
 
 
-def onnxruntime_session(work, precision, path, name, images):
-    """ONNX Runtime on a file, whose precision is its own."""
-    del precision
+def onnxruntime_session(work, path, name, images):
+    """ONNX Runtime on a file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -412,8 +415,8 @@ def onnxruntime_session(work, precision, path, name, images):
     return lambda: session.run(None, {name: images})[0]
 
 
-def openvino_request(work, precision, path, name, images):
-    """OpenVINO on a file; `precision` is that of what is not int8."""
+def openvino_request(work, path, name, images, precision='bf16'):
+    """OpenVINO on a file; what is not int8 in it is computed in `precision`."""
     import openvino
 
     options = {
@@ -426,13 +429,13 @@ def openvino_request(work, precision, path, name, images):
     return lambda: request.infer({name: images})[network.output(0)]
 
 
-RUNTIMES = {  # contestant -> what runs its file, and in which precision
-    'onnxruntime': (onnxruntime_session, ''),
-    'onnxruntime_int8': (onnxruntime_session, ''),
-    'int8': (onnxruntime_session, ''),
-    'openvino': (openvino_request, 'f32'),
-    'openvino_bfloat16': (openvino_request, 'bf16'),
-    'openvino_int8': (openvino_request, 'bf16'),
+FILES: dict[str, tuple[Callable, Callable]] = {  # contestant -> what writes and runs its file
+    'onnxruntime': (torch_onnx, onnxruntime_session),
+    'onnxruntime_int8': (int8(torch_onnx), onnxruntime_session),
+    'int8': (int8(our_onnx), onnxruntime_session),
+    'openvino': (torch_onnx, functools.partial(openvino_request, precision='f32')),
+    'openvino_bfloat16': (torch_onnx, openvino_request),
+    'openvino_int8': (int8(our_onnx), openvino_request),
 }
 
 

@@ -21,7 +21,8 @@ import pathlib
 import statistics
 import tempfile
 
-from against_pytorch import Race, Workload, compare_answers, summary, table, write_inputs
+from against_pytorch import Workload, write_inputs
+from races import Race, compare_answers, summary, table
 
 WANTED = 3.0  # ratio of speeds
 

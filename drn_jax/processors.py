@@ -4,9 +4,12 @@ import functools
 import pathlib
 import re
 
+_CPUINFO = pathlib.Path('/proc/cpuinfo')
+BFLOAT16 = 'avx512_bf16'  # products of bfloat16
+
 
 @functools.cache
-def instructions(cpu: pathlib.Path = pathlib.Path('/proc/cpuinfo')) -> frozenset[str]:
+def instructions(cpu: pathlib.Path = _CPUINFO) -> frozenset[str]:
     """Returns the names of the instructions of an x86-64 processor.
 
     Args:
@@ -22,3 +25,18 @@ def instructions(cpu: pathlib.Path = pathlib.Path('/proc/cpuinfo')) -> frozenset
     text = cpu.read_text() if cpu.exists() else ''
     flags = re.search(r'^flags\s*:(.*)', text, re.MULTILINE)
     return frozenset(flags[1].split()) if flags else frozenset()
+
+
+def lacks(*names: str, cpu: pathlib.Path = _CPUINFO) -> bool:
+    """Returns whether this is known to be an x86-64 processor with none of some instructions.
+
+    Args:
+        names: of the instructions.
+        cpu: as `instructions` takes it.
+
+    Example:
+        >>> lacks('fpu')  # every x86-64 processor has it; of others nothing is known
+        False
+    """
+    known = instructions(cpu)
+    return bool(known) and known.isdisjoint(names)

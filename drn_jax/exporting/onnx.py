@@ -113,5 +113,4 @@ def lacks_vnni(cpu: pathlib.Path = pathlib.Path('/proc/cpuinfo')) -> bool:
     Args:
         cpu: where the system says what it has.
     """
-    known = processors.instructions(cpu)
-    return bool(known) and not {'avx512_vnni', 'avx_vnni'} & known
+    return processors.lacks('avx512_vnni', 'avx_vnni', cpu=cpu)

@@ -80,16 +80,13 @@ def warn_of_bfloat16(model: Network) -> None:
     Args:
         model: the network, on the default device.
     """
-    known = processors.instructions()
-    if (
-        (model.platform or jax.default_backend()) == 'cpu'
-        and jnp.dtype(model.dtype) == jnp.bfloat16
-        and known
-        and 'avx512_bf16' not in known
-    ):
+    on_cpu = (model.platform or jax.default_backend()) == 'cpu'
+    halved = jnp.dtype(model.dtype) == jnp.bfloat16
+    if on_cpu and halved and processors.lacks(processors.BFLOAT16):
         _logger.warning(
-            'bfloat16 is no faster than float32 on this processor, which has no avx512_bf16; the '
-            'answers are right (--config.model.dtype=float32 computes in float32)'
+            'bfloat16 is no faster than float32 on this processor, which has no %s; the answers '
+            'are right (--config.model.dtype=float32 computes in float32)',
+            processors.BFLOAT16,
         )
 
 

@@ -6,7 +6,8 @@ with a kernel K pixels wide is one of strips, with a kernel that has the taps on
 n outputs and zeros beside them. There are more products, many of them by zero, and yet it takes as
 little as a fifth of the time.
 
-Source: space-to-depth, as known from the first layers of networks on TPUs; along rows only.
+Source: Qualcomm AI Runtime, HTP network design guidelines, on space-to-depth; this is its form
+along rows, width-to-depth.
 """
 
 import jax

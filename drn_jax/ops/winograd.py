@@ -42,7 +42,7 @@ _OUTPUT = {m: _powers(m + 2, m).T for m in _TILE}
 
 def multiplied_in_bfloat16(dtype: DTypeLike) -> bool:
     """Returns whether images of a dtype are multiplied in bfloat16 here, by F(2x2)."""
-    return jnp.dtype(dtype) == jnp.bfloat16 and 'avx512_bf16' in processors.instructions()
+    return jnp.dtype(dtype) == jnp.bfloat16 and processors.BFLOAT16 in processors.instructions()
 
 
 def transform_kernel(kernel: jax.Array, dtype: DTypeLike = 'float32') -> tuple[jax.Array, ...]:

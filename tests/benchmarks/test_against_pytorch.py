@@ -7,6 +7,7 @@ import sys
 import against_pytorch
 import numpy as np
 import pytest
+import races
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
@@ -18,19 +19,19 @@ def save(folder, **answers):
 
 def test_equal_answers_pass(tmp_path):
     save(tmp_path, eager=[[4.0, -2.0]], ours=[[4.0003, -2.0]])
-    against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
+    races.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
 
 
 def test_different_logits_fail(tmp_path):
     save(tmp_path, eager=[[4.0, -2.0]], ours=[[4.0, -2.001]])  # by 2.5e-4 of the largest
     with pytest.raises(RuntimeError, match='ours differs from eager by 2.5e-04, allowed is 1e-04'):
-        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
+        races.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
 
 
 def test_answers_that_are_no_numbers_fail(tmp_path):
     save(tmp_path, eager=[[4.0, -2.0]], ours=[[np.nan, -2.0]])
     with pytest.raises(RuntimeError, match='differs from eager by nan'):
-        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
+        races.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
 
 
 def test_labels_differ_in_few_pixels(tmp_path):
@@ -38,29 +39,29 @@ def test_labels_differ_in_few_pixels(tmp_path):
     other = labels.copy()
     other[0, 0, :2] = 1
     save(tmp_path, eager=labels, ours=other)
-    against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'segmentation')
+    races.compare_answers(tmp_path, ['ours', 'eager'], 'segmentation')
     other[0, 0, 2] = 1
     save(tmp_path, ours=other)
     with pytest.raises(RuntimeError, match='allowed is 1e-03'):
-        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'segmentation')
+        races.compare_answers(tmp_path, ['ours', 'eager'], 'segmentation')
 
 
 def test_counts_of_pixels_differ_in_few(tmp_path):
     save(tmp_path, eager=[[1000, 0], [0, 1000]], ours=[[999, 1], [0, 1000]])
-    against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'judging')
+    races.compare_answers(tmp_path, ['ours', 'eager'], 'judging')
     save(tmp_path, ours=[[998, 2], [0, 1000]])
     with pytest.raises(RuntimeError, match='differs from eager by 2.0e-03, allowed is 1e-03'):
-        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'judging')
+        races.compare_answers(tmp_path, ['ours', 'eager'], 'judging')
 
 
 def test_answers_of_another_shape_fail(tmp_path):
     save(tmp_path, eager=[[4.0, -2.0]], ours=[4.0, -2.0])
     with pytest.raises(RuntimeError, match=r'ours gives \(2,\) and eager \(1, 2\)'):
-        against_pytorch.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
+        races.compare_answers(tmp_path, ['ours', 'eager'], 'classification')
 
 
 def raced(**seconds):
-    race = against_pytorch.Race()
+    race = races.Race()
     race.seconds = {name: list(numbers) for name, numbers in seconds.items()}
     race.peak_bytes = dict.fromkeys(seconds, 2**20)
     return race
@@ -98,7 +99,7 @@ def test_more_memory_than_eager_is_not_wanted():
 
 
 def test_table():
-    assert against_pytorch.table([{'a': '1', 'b': '2'}, {'a': '3', 'b': '4'}]) == (
+    assert races.table([{'a': '1', 'b': '2'}, {'a': '3', 'b': '4'}]) == (
         '| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |'
     )
 

@@ -160,7 +160,7 @@ def test_auto_on_an_unknown_platform_is_native_and_says_so_once():
     ],
 )
 def test_a_processor_without_bfloat16_is_named(known, dtype, said, monkeypatch, caplog):
-    monkeypatch.setattr(processors, 'instructions', lambda: frozenset(known))
+    monkeypatch.setattr(processors, 'instructions', lambda cpu: frozenset(known))
     model = drn_jax.create_model('resnet_18', width=0.0625, dtype=dtype)
     inference.warn_of_bfloat16(model)
     assert [message.partition(' has no')[0] for message in caplog.messages] == said
