@@ -20,6 +20,7 @@ PyTorch modules, made from the same table (`torch_networks.py`). The contestants
   bfloat16     ours, with dtype='bfloat16'
   pytorch_bfloat16, openvino_bfloat16
                PyTorch's network, folded, and its export
+  pytorch_int8 PyTorch's network, by its own quantization for x86
   int8, openvino_int8
                ours, as `python -m drn_jax.export --precision=int8` writes it, in ONNX Runtime and
                in OpenVINO
@@ -64,6 +65,7 @@ TITLES = {  # of contestants
     'eager': 'PyTorch, eager',
     **{form: f'PyTorch, {form}' for form in FOLDED_FORMS},
     'pytorch_bfloat16': 'PyTorch, folded, bfloat16',
+    'pytorch_int8': 'PyTorch, int8',
     'onnxruntime': 'ONNX Runtime',
     'onnxruntime_int8': 'ONNX Runtime, int8',
     'openvino': 'OpenVINO',
@@ -134,7 +136,7 @@ WORKLOADS = {
         2048,
         19,
         1,
-        {('ours', 'eager'): 1.2, ('int8', 'ours'): 2.5},
+        {('ours', 'eager'): 1.2, ('int8', 'ours'): 2.5, ('int8', 'pytorch_int8'): 5.0},
         warm_calls=0,
         less_memory=True,
     ),

@@ -296,12 +296,14 @@ def our_model(work, dtype='float32'):
 
 
 def in_torch(form, work, state, images):
-    """PyTorch's network as it is ('eager'), in one of `FOLDED_FORMS` or in bfloat16."""
+    """PyTorch's network as it is ('eager'), in one of `FOLDED_FORMS`, in bfloat16 or in int8."""
     import torch
 
     torch.set_num_threads(work.threads)
     network, images = torch_network(work, state), torch_images(images)
-    if form != 'eager':
+    if form == 'pytorch_int8':
+        network = int8_torch(network, images)
+    elif form != 'eager':
         getattr(network, 'network', network).fold()
     if form == 'pytorch_bfloat16':
         network, images = network.bfloat16(), images.bfloat16()
@@ -323,6 +325,24 @@ def in_torch(form, work, state, images):
             return answers.float() if answers.dtype == torch.bfloat16 else answers
 
     return call
+
+
+def int8_torch(network, images):
+    """PyTorch's network in int8, by the library's own quantization of graphs, for x86."""
+    import operator
+
+    import torch
+    from torch.ao.quantization import get_default_qconfig_mapping, quantize_fx
+
+    graph = torch.fx.symbolic_trace(network)
+    for node in graph.graph.nodes:
+        if node.target is operator.iadd:  # sums in place would stay float32
+            node.target = operator.add
+    graph.recompile()
+    with torch.no_grad():
+        prepared = quantize_fx.prepare_fx(graph, get_default_qconfig_mapping('x86'), (images,))
+        prepared(images)  # calibrates
+        return quantize_fx.convert_fx(prepared)
 
 
 def train_torch(form, work, state, images, labels):

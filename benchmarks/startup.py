@@ -8,8 +8,9 @@ Runs `python -m drn_jax.predict` on one photograph, by default one of scikit-lea
 weights. Cold, nothing is kept from earlier runs (DRN_JAX_CACHE is an empty directory) and programs
 are compiled; warm, they are found there. Then the parts, each in the same process after the one
 above it: Python with the package's imports, opening the checkpoint, the first answer, which
-compiles or reads the program, and the next answer. Medians over the rounds, with the smallest and
-the largest, of wall seconds and of processor seconds.
+compiles or reads the program, and the next answer; then the last three for many photographs, in
+the form that answers fastest and takes longer to compile. Medians over the rounds, with the
+smallest and the largest, of wall seconds and of processor seconds.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import tempfile
 import time
 
 PARTS = ('imports', 'checkpoint', 'first answer', 'next answer')
+FOR_MANY = tuple(f'{part}, many' for part in PARTS[1:])
 
 
 def main():
@@ -49,7 +51,7 @@ def main():
             command = [__file__, '--parts', f'--checkpoint={checkpoint}', str(photograph)]
             cache = folder / 'cache of parts'  # whose programs may be others
             found = [json.loads(run(cache, state, command)[0]) for _ in range(flags.rounds)]
-            for part in PARTS:
+            for part in PARTS + FOR_MANY:
                 tell(f'  {part}', *zip(*[each[part] for each in found]))
 
 
@@ -113,11 +115,12 @@ def parts(checkpoint, photograph):
 
     commands.keep_compiled()
     part('imports')
-    predict = drn_jax.Predictor(checkpoint)
-    part('checkpoint')
-    for name in PARTS[2:]:
-        predict(photograph)
-        part(name)
+    for photographs, names in ((1, PARTS[1:]), (1000, FOR_MANY)):
+        predict = drn_jax.Predictor(checkpoint, photographs=photographs)
+        part(names[0])
+        for name in names[1:]:
+            predict(photograph)
+            part(name)
     return found
 
 

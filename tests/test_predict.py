@@ -345,6 +345,17 @@ def test_photographs_of_many_sizes_share_few_shapes_and_keep_their_labels(segmen
 # ----------------------------------------------------------------------------- sizes and batches
 
 
+def test_arrays_of_photographs_are_few_and_at_most_a_third_larger():
+    shape_of = segmentation.shapes(recipes.segmentation().evaluation)
+    rng, found = np.random.default_rng(0), set()
+    for height, width in rng.integers((300, 400), (520, 640), (200, 2)).tolist():
+        shape = shape_of(height, width)
+        assert shape[0] >= height and shape[1] >= width
+        assert shape[0] * shape[1] <= 4 / 3 * height * width
+        found.add(shape)
+    assert len(found) < 25  # rounded up, they would be 40
+
+
 def test_few_sizes_occur():
     data = recipes.classification().data
     sizes = {

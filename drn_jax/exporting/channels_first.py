@@ -11,9 +11,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from drn_jax.models import variants
 from drn_jax.models.networks import Network
+from drn_jax.ops import resize
 
 
 def apply(
@@ -30,6 +33,18 @@ def apply(
     Returns:
         What the method gives.
     """
+    pooled = model.task == 'classification' and method == '__call__'
+    x = _features(model, params, images)
+    if not model.num_classes:
+        return jnp.transpose(x, (0, 2, 3, 1))
+    kernel, bias = params['head']['kernel'], params['head']['bias']
+    if pooled:
+        return jnp.dot(jnp.mean(x, axis=(2, 3)), kernel[0, 0], precision='highest') + bias
+    head = variants.Conv('head', 1, *kernel.shape[2:])
+    return jnp.transpose(_conv(x, head, params['head']), (0, 2, 3, 1))
+
+
+def _features(model, params, images):
     table = model.table
     x = _block(jnp.transpose(images, (0, 3, 1, 2)), table.stem.expand(), params['stem'])
     if table.stem.pooled:
@@ -37,11 +52,26 @@ def apply(
     for level, blocks in table.expand():
         for block in blocks:
             x = _block(x, block, params[level.name][block.name])
-    if not model.num_classes:
-        return jnp.transpose(x, (0, 2, 3, 1))
-    pooled = model.task == 'classification' and method == '__call__'
-    x = jnp.mean(x, axis=(2, 3)) if pooled else jnp.transpose(x, (0, 2, 3, 1))
-    return jnp.dot(x, params['head']['kernel'][0, 0], precision='highest') + params['head']['bias']
+    return x
+
+
+def label_maps(
+    scores: jax.Array, height: int, width: int, *, stride: resize.Stride, border: str
+) -> jax.Array:
+    """Finds the class of every pixel of images.
+
+    `matmul` stays a product of matrices in ONNX; of `einsum` runtimes make other things.
+
+    Args:
+        scores: of the classes, [B, h, w, C], float32.
+        height, width, stride, border: as `resize.upsample` takes them.
+
+    Returns:
+        uint8 [B, height, width].
+    """
+    rows, columns = resize.image_weights(scores, height, width, stride=stride, border=border)
+    scores = jnp.matmul(jnp.transpose(scores, (0, 3, 1, 2)), columns.T)
+    return jnp.argmax(jnp.matmul(rows, scores), 1).astype(jnp.uint8)
 
 
 def _block(x, spec, params):

@@ -135,10 +135,16 @@ def for_onnx(source: ExportSource, signature: Signature) -> Forward:
     )
     params = jax.device_get(variables['params'])
     network = functools.partial(channels_first.apply, model, params)
-    return _compose(network, source, signature, platform='cpu')  # jax2onnx knows no choice of one
+
+    return _compose(network, source, signature, channels_first.label_maps)
 
 
-def _compose(network, source, signature, platform=''):
+def _labels(scores, height, width, *, stride, border):
+    scores = resize.upsample(scores, height, width, stride=stride, border=border)
+    return jnp.argmax(scores, -1).astype(jnp.uint8)
+
+
+def _compose(network, source, signature, labels=_labels):
     """Puts normalization before, and label maps behind, a forward pass like `model.apply`."""
     data = source.config.data
     maps = signature.answers in ('class_maps', 'labels')
@@ -149,13 +155,16 @@ def _compose(network, source, signature, platform=''):
         scores = network(images, method='class_maps' if maps else '__call__')
         if signature.answers != 'labels':
             return scores
-        return label_maps(scores, source, signature.size, platform)
+        return label_maps(scores, source, signature.size, labels)
 
     return answer
 
 
 def label_maps(
-    scores: jax.Array, source: ExportSource, size: tuple[int, int], platform: str = ''
+    scores: jax.Array,
+    source: ExportSource,
+    size: tuple[int, int],
+    labels: Callable[..., jax.Array] = _labels,
 ) -> jax.Array:
     """Finds the class of every pixel of images.
 
@@ -163,11 +172,10 @@ def label_maps(
         scores: of the classes, [B, h, w, C], float32.
         source: the network.
         size: height and width of the images in pixels.
-        platform: see `resize.upsample`.
+        labels: computes them; see `channels_first.label_maps`.
 
     Returns:
         uint8 [B, height, width].
     """
     stride, border = source.model.table.stride, source.config.model.upsample_border
-    scores = resize.upsample(scores, *size, stride=stride, border=border, platform=platform)
-    return jnp.argmax(scores, -1).astype(jnp.uint8)
+    return labels(scores, *size, stride=stride, border=border)

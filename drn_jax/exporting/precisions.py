@@ -64,11 +64,20 @@ def write_int8(
             _Reader(name, batches),
             per_channel=True,
             op_types_to_quantize=list(_QUANTIZED),
+            nodes_to_exclude=_classifiers(onnx.library('onnx').load(fused).graph),
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod[method],
             extra_options=options,
         )
+
+
+def _classifiers(graph):
+    """Names the convolutions that make scores: after all others comes a ReLU or a sum."""
+    inner = {name for node in graph.node if node.op_type in ('Relu', 'Add') for name in node.input}
+    return [
+        node.name for node in graph.node if node.op_type == 'Conv' and node.output[0] not in inner
+    ]
 
 
 class _Reader:

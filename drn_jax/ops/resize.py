@@ -44,6 +44,42 @@ def bilinear_weights(
     return np.maximum(1 - np.abs(position[:, None] - np.arange(cells)), 0).astype(np.float32)
 
 
+def image_weights(
+    maps: jax.Array, height: int, width: int, *, stride: Stride, border: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the `bilinear_weights` of an image's rows and of its columns.
+
+    Args:
+        maps, height, width, stride, border: as `upsample` takes them; of the maps the shape counts.
+
+    Returns:
+        [height, h] and [width, w], float32.
+
+    Raises:
+        ValueError: the image is larger than the maps reach, or `border` is unknown.
+
+    Example:
+        >>> maps = jnp.zeros((1, 1, 2, 3))
+        >>> [each.shape for each in image_weights(maps, 8, 16, stride=8, border='extend')]
+        [(8, 1), (16, 2)]
+    """
+    if border not in BORDERS:
+        raise ValueError(f'border {border!r} is unknown; known: {", ".join(BORDERS)}')
+    stride_y, stride_x = np.broadcast_to(stride, 2)
+    _, rows, columns, _ = maps.shape
+    reach_y, reach_x = (round(float(reach), 3) for reach in (stride_y * rows, stride_x * columns))
+    if not (0 < height <= reach_y and 0 < width <= reach_x):
+        raise ValueError(
+            f'{rows} x {columns} cells of {_number(stride)} pixels do not cover an '
+            f'image of {height} x {width} pixels; give at most {reach_y:g} x '
+            f'{reach_x:g}'
+        )
+    return (
+        bilinear_weights(height, rows, stride_y, border=border),
+        bilinear_weights(width, columns, stride_x, border=border),
+    )
+
+
 def upsample(
     maps: jax.Array,
     height: int,
@@ -51,7 +87,6 @@ def upsample(
     *,
     stride: Stride = 8,
     border: str = 'extend',
-    platform: str = '',
 ) -> jax.Array:
     """Interpolates maps bilinearly, as products with the `bilinear_weights` of rows and columns.
 
@@ -63,8 +98,6 @@ def upsample(
         height, width: of the image in pixels, at most stride * h and stride * w.
         stride: pixels from one cell to the next, a number, or one for rows and one for columns.
         border: 'extend' or 'fade'.
-        platform: that the program is for, as `jax.export` calls it; '' is the one that JAX lowers
-            it for.
 
     Returns:
         [B, height, width, C], float32.
@@ -78,8 +111,8 @@ def upsample(
 
     Source: section 5.3 of the paper ('extend'); the release's `up` layer ('fade').
     """
-    rows, columns = _both_weights(maps, height, width, stride, border)
-    return _product(rows, columns, maps, platform)
+    rows, columns = image_weights(maps, height, width, stride=stride, border=border)
+    return _product(rows, columns, maps)
 
 
 def fill_outside(maps: jax.Array, sizes: jax.Array, border: str = 'extend') -> jax.Array:
@@ -149,7 +182,7 @@ def map_upsampled(
         [0, 0, 0, 1, 1, 1, 1, 1]
     """
     weights = [
-        _both_weights(each, height, width, stride, border)
+        image_weights(each, height, width, stride=stride, border=border)
         for each, stride in zip(maps, strides, strict=True)
     ]
     rows = [_cut_rows(jnp.asarray(each)[None], 0)[:, 0] for each, _ in weights]
@@ -186,7 +219,7 @@ def _cut_rows(x, fill):
     return jnp.moveaxis(x.reshape(x.shape[0], -1, TILES, *x.shape[2:]), 2, 0)
 
 
-def _product(rows, columns, maps, platform=''):
+def _product(rows, columns, maps):
     def default(rows, columns, maps):
         return jnp.einsum('yh,bhwc,xw->byxc', rows, maps, columns, precision='highest')
 
@@ -196,28 +229,7 @@ def _product(rows, columns, maps, platform=''):
         upsampled = jnp.tensordot(rows, maps, (1, 1), precision='highest')
         return jnp.einsum('ybwc,xw->byxc', upsampled, columns, precision='highest')
 
-    if platform:
-        return (cuda if platform == 'cuda' else default)(rows, columns, maps)
     return jax.lax.platform_dependent(rows, columns, maps, cuda=cuda, default=default)
-
-
-def _both_weights(maps, height, width, stride, border):
-    """Checks the arguments of `upsample` and returns the weights of rows and of columns."""
-    if border not in BORDERS:
-        raise ValueError(f'border {border!r} is unknown; known: {", ".join(BORDERS)}')
-    stride_y, stride_x = np.broadcast_to(stride, 2)
-    _, rows, columns, _ = maps.shape
-    reach_y, reach_x = (round(float(reach), 3) for reach in (stride_y * rows, stride_x * columns))
-    if not (0 < height <= reach_y and 0 < width <= reach_x):
-        raise ValueError(
-            f'{rows} x {columns} cells of {_number(stride)} pixels do not cover an '
-            f'image of {height} x {width} pixels; give at most {reach_y:g} x '
-            f'{reach_x:g}'
-        )
-    return (
-        bilinear_weights(height, rows, stride_y, border=border),
-        bilinear_weights(width, columns, stride_x, border=border),
-    )
 
 
 def _number(stride):

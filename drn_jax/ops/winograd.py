@@ -14,6 +14,7 @@ Source: Winograd, Arithmetic complexity of computations, 1980; Lavin and Gray, F
 convolutional neural networks, 2015, sections 4 and 5.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -154,6 +155,7 @@ def _backward(residuals, gradient):
 conv.defvjp(_forward, _backward)
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def _evaluate(x, outputs):
     """Returns the values of all tiles at the pairs of points: 36 or 16 arrays [tiles, C].
 
@@ -165,6 +167,7 @@ def _evaluate(x, outputs):
     ]
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2))
 def _interpolate(products, shape, outputs):
     """Returns the images [B, H, W, C] whose tiles have these values at the pairs of points."""
     batch, height, width = shape

@@ -1,6 +1,7 @@
 """Predictions of a segmentation network: a class for every pixel."""
 
 import functools
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -166,29 +167,42 @@ def seen_size(
 def shapes(evaluation: ml_collections.ConfigDict) -> Callable[[int, int], tuple[int, int]]:
     """Returns the function that says in which array the network sees an image of a size.
 
-    Each shape is compiled for, so after the first `OWN_SHAPES` sizes, images lie in arrays whose
-    sides are rounded up, by less than an eighth: to 8, 9, ... or 15 times a power of two. With
-    several scales, mirror images or tiles they keep their size.
+    Each shape is compiled for. So after the first `OWN_SHAPES` sizes, an image lies in the smallest
+    array so far that it fits into and that is at most a third larger; where there is none, in one
+    whose sides are rounded up, by less than an eighth: to 8, 9, ... or 15 times a power of two.
+    With several scales, mirror images or tiles images keep their size.
 
     Args:
         evaluation: `config.evaluation`.
 
     Returns:
-        (height, width) of an image -> those of its array, in pixels. It remembers the first sizes.
+        (height, width) of an image -> those of its array, in pixels. It remembers what it said.
 
     Example:
         >>> from drn_jax import recipes
         >>> shape_of = shapes(recipes.segmentation().evaluation)
-        >>> [shape_of(*size) for size in ((480, 640), (427, 640), (333, 500), (480, 640), (7, 9))]
-        [(480, 640), (427, 640), (352, 512), (480, 640), (7, 9)]
+        >>> [shape_of(*size) for size in ((480, 640), (427, 640), (333, 500), (480, 640), (340, 470))]
+        [(480, 640), (427, 640), (352, 512), (480, 640), (352, 512)]
     """
-    own: set[tuple[int, int]] = set()
     exact = tuple(evaluation.scales) != (1.0,) or evaluation.mirror or evaluation.tile_px
+    known: list[tuple[int, int]] = []
 
     def shape_of(height, width):
-        if exact or len(own | {(height, width)}) <= OWN_SHAPES:
-            own.add((height, width))
-        return (height, width) if (height, width) in own else (_rounded(height), _rounded(width))
+        if exact or (height, width) in known:
+            return height, width
+        fitting = [
+            shape
+            for shape in known
+            if height <= shape[0] and width <= shape[1]
+            if 3 * math.prod(shape) <= 4 * height * width
+        ]
+        if len(known) < OWN_SHAPES:
+            known.append((height, width))
+        elif fitting:
+            return min(fitting, key=math.prod)
+        else:
+            known.append((_rounded(height), _rounded(width)))
+        return known[-1]
 
     return shape_of
 

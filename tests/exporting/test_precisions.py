@@ -155,7 +155,9 @@ def test_int8_answers_nearly_as_float32(
     graph = onnx.load(path).graph
     counts = collections.Counter(node.op_type for node in graph.node)
     integers = [array for array in graph.initializer if array.data_type == onnx.TensorProto.INT8]
-    assert len([array for array in integers if len(array.dims) == 4]) == counts['Conv']
+    precise = 1 if settings else 0  # the classifier, where its scores are maps
+    assert len([array for array in integers if len(array.dims) == 4]) == counts['Conv'] - precise
+    assert counts['Einsum'] == 0  # of which OpenVINO makes arrays of gigabytes
     assert counts['Relu'] == 0  # each is part of what is before it
     per_channel = [array for array in graph.initializer if array.name.endswith('_scale')]
     assert any(array.dims for array in per_channel)
