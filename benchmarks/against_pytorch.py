@@ -20,7 +20,8 @@ PyTorch modules, made from the same table (`torch_networks.py`). The contestants
   bfloat16     ours, with dtype='bfloat16'
   pytorch_bfloat16, openvino_bfloat16
                PyTorch's network, folded, and its export
-  pytorch_int8 PyTorch's network, by its own quantization for x86
+  pytorch_int8 PyTorch's network, by its own quantization for x86, calibrated (as all in int8 is)
+               with the images that are timed
   int8, openvino_int8
                ours, as `python -m drn_jax.export --precision=int8` writes it, in ONNX Runtime and
                in OpenVINO

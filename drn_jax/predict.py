@@ -19,9 +19,9 @@ overlays/; a line has the share of pixels of each class.
 A classifier sees whole photographs: the shorter side as in evaluation, the ratio of the sides
 rounded to eighths (at most 8); or squares, where it was trained on whole images made square.
 Photographs that the network sees at one size make a batch. Each size is compiled once, which takes
-seconds to minutes; in segmentation those of the third size and later lie in arrays whose sides are
-rounded up by less than an eighth, with the same answers, so that few are compiled for (not with
-several scales, mirror images or tiles). --size gives all photographs one size.
+seconds to minutes; in segmentation those of the third size and later lie in arrays that are at most
+a third larger, with the same answers, so that few are compiled for (not with several scales, mirror
+images or tiles). --size gives all photographs one size.
 
 Fields of the stored configuration, except those of the network, change with --config.FIELD=VALUE,
 for example --config.evaluation.mirror=True.

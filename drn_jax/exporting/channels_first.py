@@ -60,7 +60,8 @@ def label_maps(
 ) -> jax.Array:
     """Finds the class of every pixel of images.
 
-    `matmul` stays a product of matrices in ONNX; of `einsum` runtimes make other things.
+    ONNX has products of matrices for `matmul`. Of an Einsum OpenVINO makes arrays that repeat the
+    weights for every row, column and class: many gigabytes of them.
 
     Args:
         scores: of the classes, [B, h, w, C], float32.
@@ -78,7 +79,10 @@ def _block(x, spec, params):
     """Computes `layers.Block`, channels first."""
     y = x
     for i, conv in enumerate(spec.convs):
-        y = _conv(nn.relu(y) if i > 0 else y, conv, params[conv.name])
+        y = nn.relu(y) if i > 0 else y
+        if conv.smoothing:
+            y = _smooth(y, params[conv.smoothing_name]['taps'])
+        y = _conv(y, conv, params[conv.name])
     if spec.residual:
         if spec.projection is not None:
             x = _conv(x, spec.projection, params['shortcut']['conv'])
@@ -98,6 +102,19 @@ def _conv(x, spec, conv):
         dimension_numbers=('NCHW', 'OIHW', 'NCHW'),
     )
     return y + conv['bias'][:, None, None]  # in this order ONNX Runtime takes both for one
+
+
+def _smooth(x, taps):
+    """Computes `ops.smoothing.smooth`: ONNX has it as a convolution of every channel by itself."""
+    channels, reach = x.shape[1], len(taps) // 2
+    return lax.conv_general_dilated(
+        x,
+        np.tile(taps, (channels, 1, 1, 1)),
+        window_strides=(1, 1),
+        padding=((reach, reach),) * 2,
+        dimension_numbers=('NCHW', 'OIHW', 'NCHW'),
+        feature_group_count=channels,
+    )
 
 
 def _max_pool(x: jax.Array) -> jax.Array:

@@ -135,7 +135,6 @@ def for_onnx(source: ExportSource, signature: Signature) -> Forward:
     )
     params = jax.device_get(variables['params'])
     network = functools.partial(channels_first.apply, model, params)
-
     return _compose(network, source, signature, channels_first.label_maps)
 
 

@@ -2,7 +2,8 @@
 
 int8 is ONNX Runtime's static quantization: weights by output channel, activations by the range that
 they have in photographs. Convolutions, the sums of blocks and what lies between are int8;
-normalization before them and the classifier behind them stay float32, which costs next to no time.
+normalization before them and the classifier behind them stay float32, which costs next to no time,
+and so do the kernels of smoothed dilated convolutions.
 Dilated convolutions are as fast as others there, so they stay as they are.
 """
 
@@ -64,7 +65,7 @@ def write_int8(
             _Reader(name, batches),
             per_channel=True,
             op_types_to_quantize=list(_QUANTIZED),
-            nodes_to_exclude=_classifiers(onnx.library('onnx').load(fused).graph),
+            nodes_to_exclude=_precise(onnx.library('onnx').load(fused).graph),
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod[method],
@@ -72,8 +73,8 @@ def write_int8(
         )
 
 
-def _classifiers(graph):
-    """Names the convolutions that make scores: after all others comes a ReLU or a sum."""
+def _precise(graph):
+    """Names the convolutions after which comes neither a ReLU nor a sum, as after all others."""
     inner = {name for node in graph.node if node.op_type in ('Relu', 'Add') for name in node.input}
     return [
         node.name for node in graph.node if node.op_type == 'Conv' and node.output[0] not in inner

@@ -167,44 +167,45 @@ def seen_size(
 def shapes(evaluation: ml_collections.ConfigDict) -> Callable[[int, int], tuple[int, int]]:
     """Returns the function that says in which array the network sees an image of a size.
 
-    Each shape is compiled for. So after the first `OWN_SHAPES` sizes, an image lies in the smallest
-    array so far that it fits into and that is at most a third larger; where there is none, in one
-    whose sides are rounded up, by less than an eighth: to 8, 9, ... or 15 times a power of two.
-    With several scales, mirror images or tiles images keep their size.
+    Shapes are compiled for. So after the first `OWN_SHAPES` sizes, which are shapes as they are, an
+    image lies in an array whose sides are rounded up, by less than an eighth: to 8, 9, ... or 15
+    times a power of two; or in the smallest of these so far that is at most a third larger than the
+    image. With several scales, mirror images or tiles images keep their size.
 
     Args:
         evaluation: `config.evaluation`.
 
     Returns:
-        (height, width) of an image -> those of its array, in pixels. It remembers what it said.
+        (height, width) of an image -> those of its array, in pixels. A size keeps its shape.
 
     Example:
         >>> from drn_jax import recipes
         >>> shape_of = shapes(recipes.segmentation().evaluation)
-        >>> [shape_of(*size) for size in ((480, 640), (427, 640), (333, 500), (480, 640), (340, 470))]
-        [(480, 640), (427, 640), (352, 512), (480, 640), (352, 512)]
+        >>> [shape_of(*size) for size in ((480, 640), (427, 640), (333, 500), (340, 470))]
+        [(480, 640), (427, 640), (352, 512), (352, 512)]
     """
     exact = tuple(evaluation.scales) != (1.0,) or evaluation.mirror or evaluation.tile_px
-    known: list[tuple[int, int]] = []
+    shape_by_size: dict[tuple[int, int], tuple[int, int]] = {}
 
     def shape_of(height, width):
-        if exact or (height, width) in known:
-            return height, width
-        fitting = [
-            shape
-            for shape in known
-            if height <= shape[0] and width <= shape[1]
-            if 3 * math.prod(shape) <= 4 * height * width
-        ]
-        if len(known) < OWN_SHAPES:
-            known.append((height, width))
-        elif fitting:
-            return min(fitting, key=math.prod)
-        else:
-            known.append((_rounded(height), _rounded(width)))
-        return known[-1]
+        size = height, width
+        if not exact and size not in shape_by_size:
+            known = list(shape_by_size.values())
+            own = len(known) < OWN_SHAPES
+            shape_by_size[size] = size if own else _array(height, width, known[OWN_SHAPES:])
+        return size if exact else shape_by_size[size]
 
     return shape_of
+
+
+def _array(height, width, known):
+    fitting = [
+        shape
+        for shape in known
+        if height <= shape[0] and width <= shape[1]
+        if 3 * math.prod(shape) <= 4 * height * width
+    ]
+    return min(fitting, key=math.prod, default=(_rounded(height), _rounded(width)))
 
 
 def _rounded(length):

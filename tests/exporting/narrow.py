@@ -11,12 +11,17 @@ from drn_jax.exporting import forward, signatures
 
 
 def source(
-    variant='drn_c_26', num_classes=3, task='classification', dtype='float32', convolution='native'
+    variant='drn_c_26',
+    num_classes=3,
+    task='classification',
+    dtype='float32',
+    convolution='native',
+    degridding='own',
 ):
     config = (recipes.segmentation if task == 'segmentation' else recipes.classification)()
     config.model.variant, config.model.width = variant, 1 / 16
     config.model.num_classes, config.model.dtype = num_classes, dtype
-    config.model.convolution = convolution
+    config.model.convolution, config.model.degridding = convolution, degridding
     config.data.class_names = ('road', 'car', 'sky')[:num_classes]
     model = tasks.create_network(config)
     return forward.ExportSource(model, jax.device_get(random_variables(model)), config, 5)

@@ -7,11 +7,19 @@ from exporting import narrow
 
 import drn_jax
 from drn_jax.exporting import channels_first
+from drn_jax.ops import resize
 
 
-@pytest.mark.parametrize('variant, method', [('drn_a_18', '__call__'), ('drn_c_58', 'class_maps')])
-def test_channels_first_answers_as_the_network(variant, method):
-    source = narrow.source(variant)
+@pytest.mark.parametrize(
+    'variant, method, degridding',
+    [
+        ('drn_a_18', '__call__', 'own'),
+        ('drn_c_58', 'class_maps', 'own'),
+        ('drn_a_18', 'class_maps', 'smooth'),
+    ],
+)
+def test_channels_first_answers_as_the_network(variant, method, degridding):
+    source = narrow.source(variant, degridding=degridding)
     images = np.random.default_rng(0).standard_normal((2, 24, 41, 3), np.float32)
     wanted = jax.jit(source.model.apply, static_argnames='method')(
         source.variables, images, method=method
@@ -20,3 +28,12 @@ def test_channels_first_answers_as_the_network(variant, method):
     params = jax.device_get(variables['params'])
     found = jax.jit(lambda x: channels_first.apply(model, params, x, method))(images)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize('border', resize.BORDERS)
+def test_label_maps_are_the_best_of_upsampled_scores(border):
+    scores = np.random.default_rng(0).standard_normal((2, 3, 5, 4), np.float32)
+    found = channels_first.label_maps(scores, 24, 37, stride=8, border=border)
+    wanted = resize.upsample(scores, 24, 37, border=border).argmax(-1)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, wanted)
