@@ -4,11 +4,12 @@
   python benchmarks/orderings.py --config=digit_scenes_192
 
 Takes the networks that `comparison.py` trained, and counts right and wrong for every validation
-image by itself (a minute for each network; kept in `--runs`). The first interval of a metric is
-over images: 95 % of 2,000 resamples of the images, the same ones for all networks, of the mean over
-seeds 0, 1 and 2, which the tables have. The second is over seeds: Student's, and Welch's for
-differences. An ordering holds, or is contradicted, where both intervals of the difference lie on
-one side of 0; else it is undecided. Segmentation counts where all seeds of a network were trained.
+image by itself (one to three minutes for each network; kept in `--runs`). The first interval of a
+metric is over images: 95 % of 2,000 resamples of the images, the same ones for all networks, of the
+mean over seeds 0, 1 and 2, which the tables have. The second is over seeds: Student's, and Welch's
+for differences. An ordering holds, or is contradicted, where both intervals of the difference lie
+on one side of 0; else it is undecided. Segmentation counts where all seeds of a network were
+trained.
 """
 
 import argparse

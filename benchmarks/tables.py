@@ -163,18 +163,20 @@ HEADLINES = (
         ('drn_a_50',),
         'camvid', 'mean_iou', 'mean IoU', 'CamVid, 480 x 360, from a ResNet-50',
     ),
-    Line(
-        ('resnet_18', 'drn_a_18', 'drn_b_26', 'drn_c_26'),
-        'digit_scenes', 'top1_error', 'top-1 error', 'digit_scenes, 96 px, width 0.25',
-    ),
-    Line(
-        ('resnet_18', 'drn_a_18', 'drn_b_26', 'drn_c_26'),
-        'digit_scenes', 'scaled/localization_gt_known_error',
-        'localization error, class given, scaled scores', 'the same',
-    ),
-    Line(
-        ('resnet_18', 'drn_a_18', 'drn_b_26', 'drn_c_26'),
-        'digit_scenes', 'mean_iou', 'mean IoU', 'the same, masks',
+    *(
+        Line(NETWORKS, data, metric, title, where)
+        for data, where in (
+            ('digit_scenes', 'digit_scenes, 96 px, width 0.25'),
+            ('digit_scenes/192', 'digit_scenes, 192 px, width 0.25'),
+        )
+        for metric, title in (
+            ('top1_error', 'top-1 error'),
+            (
+                'scaled/localization_gt_known_error',
+                'localization error, class given, scaled scores',
+            ),
+            ('mean_iou', 'mean IoU, with masks'),
+        )
     ),
 )  # fmt: skip
 
@@ -292,6 +294,7 @@ def costs(networks=WAYS, width=0.25, size=96, classes=10):
 TABLES = {
     'results': headlines,
     'networks': lambda: of_data('digit_scenes', comparison, NETWORKS, SEEDS),
+    'networks_192': lambda: of_data('digit_scenes/192', comparison, NETWORKS, SEEDS),
     'spread': lambda: of_data('digit_scenes', spread, NETWORKS),
     'intervals': lambda: intervals('digit_scenes'),
     'orderings': lambda: orderings('digit_scenes'),
