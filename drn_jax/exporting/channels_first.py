@@ -107,9 +107,10 @@ def _conv(x, spec, conv):
 def _smooth(x, taps):
     """Computes `ops.smoothing.smooth`: ONNX has it as a convolution of every channel by itself."""
     channels, reach = x.shape[1], len(taps) // 2
+    kernel: Any = np.tile(taps, (channels, 1, 1, 1))  # NumPy's, as in `_conv`
     return lax.conv_general_dilated(
         x,
-        np.tile(taps, (channels, 1, 1, 1)),
+        kernel,
         window_strides=(1, 1),
         padding=((reach, reach),) * 2,
         dimension_numbers=('NCHW', 'OIHW', 'NCHW'),
