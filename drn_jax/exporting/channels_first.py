@@ -60,8 +60,8 @@ def label_maps(
 ) -> jax.Array:
     """Finds the class of every pixel of images.
 
-    ONNX has products of matrices for `matmul`. Of an Einsum OpenVINO makes arrays that repeat the
-    weights for every row, column and class: many gigabytes of them.
+    ONNX has products of matrices for `matmul`. With an Einsum, which `einsum` becomes, OpenVINO
+    runs out of memory where images have 1024 x 2048 pixels.
 
     Args:
         scores: of the classes, [B, h, w, C], float32.

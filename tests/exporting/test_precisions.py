@@ -162,7 +162,7 @@ def test_int8_answers_nearly_as_float32(
     precise = sum(conv.smoothing > 0 for conv in convs)
     precise += bool(settings)  # the classifier, where its scores are maps
     assert len([array for array in integers if len(array.dims) == 4]) == counts['Conv'] - precise
-    assert counts['Einsum'] == 0  # of which OpenVINO makes arrays of gigabytes
+    assert counts['Einsum'] == 0  # with it OpenVINO runs out of memory
     assert counts['Relu'] == 0  # each is part of what is before it
     per_channel = [array for array in graph.initializer if array.name.endswith('_scale')]
     assert any(array.dims for array in per_channel)
