@@ -69,6 +69,13 @@ def label_maps(
 
     Returns:
         uint8 [B, height, width].
+
+    Raises:
+        ValueError: see `resize.image_weights`.
+
+    Example:
+        >>> label_maps(jnp.eye(2).reshape(1, 1, 2, 2), 1, 8, stride=4, border='extend').tolist()
+        [[[0, 0, 0, 0, 1, 1, 1, 1]]]
     """
     rows, columns = resize.image_weights(scores, height, width, stride=stride, border=border)
     scores = jnp.matmul(jnp.transpose(scores, (0, 3, 1, 2)), columns.T)

@@ -181,8 +181,10 @@ def shapes(evaluation: ml_collections.ConfigDict) -> Callable[[int, int], tuple[
     Example:
         >>> from drn_jax import recipes
         >>> shape_of = shapes(recipes.segmentation().evaluation)
-        >>> [shape_of(*size) for size in ((480, 640), (427, 640), (333, 500), (340, 470))]
-        [(480, 640), (427, 640), (352, 512), (352, 512)]
+        >>> [shape_of(*size) for size in ((480, 640), (427, 640), (333, 500), (480, 640), (7, 9))]
+        [(480, 640), (427, 640), (352, 512), (480, 640), (7, 9)]
+        >>> shape_of(340, 470), shape_of(250, 400)  # an array that there is; one of its own
+        ((352, 512), (256, 416))
     """
     exact = tuple(evaluation.scales) != (1.0,) or evaluation.mirror or evaluation.tile_px
     shape_by_size: dict[tuple[int, int], tuple[int, int]] = {}
@@ -199,6 +201,7 @@ def shapes(evaluation: ml_collections.ConfigDict) -> Callable[[int, int], tuple[
 
 
 def _array(height, width, known):
+    """Returns the shape of the array for an image, given those of the arrays so far."""
     fitting = [
         shape
         for shape in known
