@@ -25,6 +25,13 @@ PyTorch modules, made from the same table (`torch_networks.py`). The contestants
   int8, openvino_int8
                ours, as `python -m drn_jax.export --precision=int8` writes it, in ONNX Runtime and
                in OpenVINO
+  openvino_bfloat16_file
+               ours, as `python -m drn_jax.export` writes it in float32, in OpenVINO, which
+               computes in bfloat16
+  int8_amx     ours, as --runtime=onnxruntime_amx writes it, in ONNX Runtime
+  int8_provider
+               ours in ONNX Runtime, which lets OpenVINO compute (`pip install onnxruntime-openvino`
+               in place of onnxruntime)
   onnxruntime_int8
                PyTorch's network, exported and made int8 in the same way, in ONNX Runtime
 
@@ -62,7 +69,10 @@ TITLES = {  # of contestants
     'ours': 'drn_jax',
     'bfloat16': 'drn_jax, bfloat16',
     'int8': 'drn_jax, int8 file in ONNX Runtime',
+    'int8_amx': 'drn_jax, int8 file for AMX in ONNX Runtime',
+    'int8_provider': 'drn_jax, int8 file in ONNX Runtime by OpenVINO',
     'openvino_int8': 'drn_jax, int8 file in OpenVINO',
+    'openvino_bfloat16_file': 'drn_jax, float32 file in OpenVINO, bfloat16',
     'eager': 'PyTorch, eager',
     **{form: f'PyTorch, {form}' for form in FOLDED_FORMS},
     'pytorch_bfloat16': 'PyTorch, folded, bfloat16',
@@ -110,8 +120,10 @@ WORKLOADS = {
             ('ours', 'openvino'): 1.2,
             ('bfloat16', 'pytorch_bfloat16'): 1.0,
             ('bfloat16', 'openvino_bfloat16'): 1.0,
-            ('int8', 'ours'): 3.0,
-            ('int8', 'onnxruntime_int8'): 1.0,
+            ('openvino_bfloat16_file', 'pytorch_bfloat16'): 1.0,
+            ('openvino_bfloat16_file', 'openvino_bfloat16'): 1.0,
+            ('int8_amx', 'ours'): 3.0,
+            ('int8_amx', 'onnxruntime_int8'): 1.0,
         },
     ),
     'drn_c_26_single': _photographs(
@@ -137,7 +149,7 @@ WORKLOADS = {
         2048,
         19,
         1,
-        {('ours', 'eager'): 1.2, ('int8', 'ours'): 2.5, ('int8', 'pytorch_int8'): 5.0},
+        {('ours', 'eager'): 1.2, ('int8_amx', 'ours'): 2.5, ('int8_amx', 'pytorch_int8'): 5.0},
         warm_calls=0,
         less_memory=True,
     ),

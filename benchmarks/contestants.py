@@ -393,11 +393,11 @@ def torch_onnx(work, state, images, folder):
     return path, onnx.load(path).graph.input[0].name, images.numpy()
 
 
-def our_onnx(work, state, images, folder):
-    """The same of our network, as `drn_jax.export` writes it."""
+def our_onnx(work, state, images, folder, runtime='any'):
+    """The same of our network, as `drn_jax.export` writes it; for a runtime the one of int8."""
     import drn_jax
     from drn_jax import tasks
-    from drn_jax.exporting import forward, onnx, signatures
+    from drn_jax.exporting import forward, onnx, precisions, signatures
 
     config = tasks.TASKS[work.task].recipe()
     variables = drn_jax.from_torch(work.variant, state)
@@ -405,11 +405,12 @@ def our_onnx(work, state, images, folder):
     answers = 'labels' if work.job == 'segmentation' else 'logits'
     signature = signatures.Signature('normalized', answers, images.shape[1:3])
     path, card = folder / 'ours.onnx', signatures.make_card(source, signature, 'onnx')
-    onnx.write(path, forward.for_onnx(source, signature), signature, card)
+    function = forward.for_onnx(source, signature, precisions.STRIPS[runtime])
+    onnx.write(path, function, signature, card)
     return path, card['input']['name'], images
 
 
-def int8(export):
+def int8(export, runtime='any'):
     """Makes the export of a file that is made int8 after it, calibrated with the images timed."""
 
     def write(*arguments):
@@ -417,21 +418,27 @@ def int8(export):
 
         path, name, images = export(*arguments)
         smaller = path.with_suffix('.int8.onnx')
-        precisions.write_int8(smaller, path, name, [images])
+        precisions.write_int8(smaller, path, name, [images], runtime)
         return smaller, name, images
 
     return write
 
 
-def onnxruntime_session(work, path, name, images):
+OPENVINO = 'OpenVINOExecutionProvider'  # of the package onnxruntime-openvino
+
+
+def onnxruntime_session(work, path, name, images, provider='CPUExecutionProvider'):
     """ONNX Runtime on a file."""
     import onnxruntime
 
+    settings = {'num_of_threads': str(work.threads)} if provider == OPENVINO else {}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = work.threads, 1
     # Threads spin inside a call, which is fastest, and stop where it returns.
     options.add_session_config_entry('session.force_spinning_stop', '1')
-    session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+    session = onnxruntime.InferenceSession(path, options, providers=[(provider, settings)])
+    if provider not in session.get_providers():  # it goes on with its own
+        raise RuntimeError(f'ONNX Runtime has no {provider} here')
     return lambda: session.run(None, {name: images})[0]
 
 
@@ -449,12 +456,19 @@ def openvino_request(work, path, name, images, precision='bf16'):
     return lambda: request.infer({name: images})[network.output(0)]
 
 
+AMX = 'onnxruntime_amx'
 FILES: dict[str, tuple[Callable, Callable]] = {  # contestant -> what writes and runs its file
     'onnxruntime': (torch_onnx, onnxruntime_session),
     'onnxruntime_int8': (int8(torch_onnx), onnxruntime_session),
     'int8': (int8(our_onnx), onnxruntime_session),
+    'int8_amx': (int8(functools.partial(our_onnx, runtime=AMX), AMX), onnxruntime_session),
+    'int8_provider': (
+        int8(our_onnx),
+        functools.partial(onnxruntime_session, provider=OPENVINO),
+    ),
     'openvino': (torch_onnx, functools.partial(openvino_request, precision='f32')),
     'openvino_bfloat16': (torch_onnx, openvino_request),
+    'openvino_bfloat16_file': (our_onnx, openvino_request),
     'openvino_int8': (int8(our_onnx), openvino_request),
 }
 

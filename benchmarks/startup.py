@@ -9,8 +9,9 @@ weights. Cold, nothing is kept from earlier runs (DRN_JAX_CACHE is an empty dire
 are compiled; warm, they are found there. Then the parts, each in the same process after the one
 above it: Python with the package's imports, opening the checkpoint, the first answer, which
 compiles or reads the program, and the next answer; then the last three for many photographs, in
-the form that answers fastest and takes longer to compile. Medians over the rounds, with the
-smallest and the largest, of wall seconds and of processor seconds.
+the form that answers fastest and takes longer to compile. Last, in a process of its own, what makes
+the network in that form a program for 8 images of 224 px: tracing and compiling. Medians over the
+rounds, with the smallest and the largest, of wall seconds and of processor seconds.
 """
 
 import argparse
@@ -27,13 +28,16 @@ import time
 
 PARTS = ('imports', 'checkpoint', 'first answer', 'next answer')
 FOR_MANY = tuple(f'{part}, many' for part in PARTS[1:])
+PROGRAM = 'tracing', 'compiling', 'tracing and compiling'
+IMAGES = 8, 224, 224, 3
 
 
 def main():
     """Runs the benchmark with the flags of this process."""
     flags = parse_flags()
-    if flags.parts:
-        print(json.dumps(parts(flags.checkpoint, flags.photograph)))
+    if flags.of:
+        measure = parts if flags.of == 'parts' else program
+        print(json.dumps(measure(flags.checkpoint, flags.photograph)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -48,11 +52,12 @@ def main():
             cache = folder / 'cache of predict'
             runs = [run(cache, state, command)[1:] for _ in range(flags.rounds)]
             tell(f'predict, {state}', *zip(*runs))
-            command = [__file__, '--parts', f'--checkpoint={checkpoint}', str(photograph)]
-            cache = folder / 'cache of parts'  # whose programs may be others
-            found = [json.loads(run(cache, state, command)[0]) for _ in range(flags.rounds)]
-            for part in PARTS + FOR_MANY:
-                tell(f'  {part}', *zip(*[each[part] for each in found]))
+            for of, names in (('parts', PARTS + FOR_MANY), ('program', PROGRAM)):
+                command = [__file__, f'--of={of}', f'--checkpoint={checkpoint}', str(photograph)]
+                cache = folder / f'cache of {of}'  # whose programs may be others
+                found = [json.loads(run(cache, state, command)[0]) for _ in range(flags.rounds)]
+                for name in names:
+                    tell(f'  {name}', *zip(*[each[name] for each in found]))
 
 
 def parse_flags():
@@ -63,7 +68,7 @@ def parse_flags():
     parser.add_argument('--variant', default='drn_c_26', metavar='NAME', help='of random weights')
     parser.add_argument('--checkpoint', metavar='DIR', help='another network')
     parser.add_argument('--rounds', type=int, default=5, metavar='N')
-    parser.add_argument('--parts', action='store_true', help=argparse.SUPPRESS)
+    parser.add_argument('--of', choices=('parts', 'program'), help=argparse.SUPPRESS)
     parser.add_argument('photograph', nargs='?')
     return parser.parse_args()
 
@@ -97,35 +102,69 @@ def processor_seconds(who):
     return usage.ru_utime + usage.ru_stime
 
 
+class Stopwatch:
+    """What passes between one part and the next.
+
+    Attributes:
+        found: {part: [seconds, processor seconds]}.
+    """
+
+    def __init__(self, *began):
+        self.found, self._began = {}, began or self._now()
+
+    def part(self, name):
+        """Ends a part and begins the next."""
+        now = self._now()
+        self.found[name] = [after - before for before, after in zip(self._began, now)]
+        self._began = now
+
+    def _now(self):
+        return time.perf_counter(), processor_seconds(resource.RUSAGE_SELF)
+
+
 def parts(checkpoint, photograph):
     """Measures the parts in this process, {part: [seconds, processor seconds]}.
 
     Seconds of the imports count from the start of this module, processor seconds of the process.
     """
-    found, began = {}, [STARTED, 0.0]
-
-    def part(name):
-        now = [time.perf_counter(), processor_seconds(resource.RUSAGE_SELF)]
-        found[name] = [after - before for before, after in zip(began, now)]
-        began[:] = now
-
+    watch = Stopwatch(STARTED, 0.0)
     import drn_jax
     from drn_jax import commands
     from drn_jax.prediction import predictor  # noqa: F401
 
     commands.keep_compiled()
-    part('imports')
+    watch.part('imports')
     for photographs, names in ((1, PARTS[1:]), (1000, FOR_MANY)):
         predict = drn_jax.Predictor(checkpoint, photographs=photographs)
-        part(names[0])
+        watch.part(names[0])
         for name in names[1:]:
             predict(photograph)
-            part(name)
-    return found
+            watch.part(name)
+    return watch.found
 
 
-def write_checkpoint(folder, variant):
-    """Writes a checkpoint of random weights; gives its path."""
+def program(checkpoint, _):
+    """Measures what the form for inference takes to become a program, in this process."""
+    import jax
+
+    import drn_jax
+    from drn_jax import commands
+    from drn_jax.models import convolutions
+
+    commands.keep_compiled()
+    model, variables = drn_jax.optimize_for_inference(*drn_jax.load(checkpoint))
+    images = jax.ShapeDtypeStruct(IMAGES, 'float32')
+    whole, each = Stopwatch(), Stopwatch()
+    lowered = jax.jit(model.apply).lower(variables, images)
+    each.part('tracing')
+    lowered.compile(compiler_options=convolutions.compiler_options())
+    each.part('compiling')
+    whole.part('tracing and compiling')
+    return each.found | whole.found
+
+
+def write_checkpoint(folder, variant, task='classification'):
+    """Writes a checkpoint of random weights; gives its path, `folder / 'checkpoint'`."""
     import jax
     import jax.numpy as jnp
 
@@ -133,10 +172,11 @@ def write_checkpoint(folder, variant):
     from drn_jax import convert
     from drn_jax.checkpoints import weight_files
 
-    model = drn_jax.create_model(variant)
+    classes = 19 if task == 'segmentation' else 1000
+    model = drn_jax.create_model(variant, num_classes=classes, task=task)
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     file, checkpoint = folder / 'weights.safetensors', folder / 'checkpoint'
-    weight_files.write(str(file), drn_jax.to_torch(variant, variables))
+    weight_files.write(str(file), drn_jax.to_torch(variant, variables, task=task))
     convert.main([f'--variant={variant}', f'--input={file}', f'--output={checkpoint}'])
     return checkpoint
 

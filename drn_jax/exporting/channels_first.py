@@ -20,7 +20,11 @@ from drn_jax.ops import resize
 
 
 def apply(
-    model: Network, params: dict[str, Any], images: jax.Array, method: str = '__call__'
+    model: Network,
+    params: dict[str, Any],
+    images: jax.Array,
+    method: str = '__call__',
+    strip: int = 1,
 ) -> jax.Array:
     """Computes the answers of a network, in evaluation, like `model.apply`; all is float32.
 
@@ -29,12 +33,14 @@ def apply(
         params: its parameters, NumPy arrays: normalizations are part of the convolutions.
         images: [B, H, W, 3], float32, normalized.
         method: '__call__' or 'class_maps'.
+        strip: how many neighboring pixels of a row are the channels of one for the stem, as in
+            `ops.strips`; where W is no multiple of it, they stay pixels.
 
     Returns:
         What the method gives.
     """
     pooled = model.task == 'classification' and method == '__call__'
-    x = _features(model, params, images)
+    x = _features(model, params, images, 1 if images.shape[2] % strip else strip)
     if not model.num_classes:
         return jnp.transpose(x, (0, 2, 3, 1))
     kernel, bias = params['head']['kernel'], params['head']['bias']
@@ -44,9 +50,9 @@ def apply(
     return jnp.transpose(_conv(x, head, params['head']), (0, 2, 3, 1))
 
 
-def _features(model, params, images):
+def _features(model, params, images, strip):
     table = model.table
-    x = _block(jnp.transpose(images, (0, 3, 1, 2)), table.stem.expand(), params['stem'])
+    x = _stem(images, table.stem.expand(), params['stem'], strip)
     if table.stem.pooled:
         x = _max_pool(x)
     for level, blocks in table.expand():
@@ -82,6 +88,37 @@ def label_maps(
     return jnp.argmax(jnp.matmul(rows, scores), 1).astype(jnp.uint8)
 
 
+def _stem(images, spec, params, strip):
+    """Computes the first convolution, of images [B, H, W, 3]; the map has channels first."""
+    (conv,) = spec.convs
+    batch, height, width, channels = images.shape
+    x = images.reshape(batch, height, width // strip, strip * channels)
+    x = jnp.transpose(x, (0, 3, 1, 2))
+    if strip == 1:
+        return _block(x, spec, params)
+    narrower = strip // conv.stride  # pixels of a strip of the map
+    kernel, beside = _kernel_of_strips(params[conv.name]['kernel'], strip, conv.stride)
+    padding = (conv.kernel_size // 2,) * 2, beside
+    bias = np.tile(params[conv.name]['bias'], narrower)
+    x = nn.relu(_convolve(x, kernel, bias, (conv.stride, 1), padding))
+    x = jnp.transpose(x, (0, 2, 3, 1))
+    x = x.reshape(*x.shape[:2], width // conv.stride, conv.outputs)
+    return jnp.transpose(x, (0, 3, 1, 2))
+
+
+def _kernel_of_strips(kernel, strip, stride):
+    """[K, K, Cin, Cout] -> [K, window, strip * Cin, strip / stride * Cout], and the padding."""
+    size, _, inputs, outputs = kernel.shape
+    narrower = strip // stride
+    columns = stride * np.arange(narrower)[:, None] + np.arange(size) - size // 2  # of each tap
+    strips, places = np.divmod(columns, strip)
+    before, after = -strips.min(), strips.max()
+    wide = np.zeros((size, before + 1 + after, strip, inputs, narrower, outputs), np.float32)
+    for pixel, tap in np.ndindex(columns.shape):
+        wide[:, before + strips[pixel, tap], places[pixel, tap], :, pixel] = kernel[:, tap]
+    return wide.reshape(size, -1, strip * inputs, narrower * outputs), (before, after)
+
+
 def _block(x, spec, params):
     """Computes `layers.Block`, channels first."""
     y = x
@@ -98,17 +135,21 @@ def _block(x, spec, params):
 
 
 def _conv(x, spec, conv):
-    kernel = conv['kernel'].transpose(3, 2, 0, 1)  # NumPy's: now, and not in the program
     reach = spec.dilation * (spec.kernel_size // 2)
+    strides, padding = (spec.stride,) * 2, ((reach, reach),) * 2
+    return _convolve(x, conv['kernel'], conv['bias'], strides, padding, spec.dilation)
+
+
+def _convolve(x, kernel, bias, strides, padding, dilation=1):
     y = lax.conv_general_dilated(
         x,
-        kernel,
-        window_strides=(spec.stride,) * 2,
-        padding=((reach, reach),) * 2,
-        rhs_dilation=(spec.dilation,) * 2,
+        kernel.transpose(3, 2, 0, 1),  # NumPy's: now, and not in the program
+        window_strides=strides,
+        padding=padding,
+        rhs_dilation=(dilation,) * 2,
         dimension_numbers=('NCHW', 'OIHW', 'NCHW'),
     )
-    return y + conv['bias'][:, None, None]  # in this order ONNX Runtime takes both for one
+    return y + bias[:, None, None]  # in this order ONNX Runtime takes both for one
 
 
 def _smooth(x, taps):

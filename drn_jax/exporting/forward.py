@@ -124,17 +124,18 @@ def for_stablehlo(
     return _compose(functools.partial(model.apply, variables), source, signature)
 
 
-def for_onnx(source: ExportSource, signature: Signature) -> Forward:
+def for_onnx(source: ExportSource, signature: Signature, strip: int = 1) -> Forward:
     """Makes the same function, computed as ONNX can express it; see `channels_first`.
 
     Args:
         source, signature: as in `of_model`.
+        strip: as `channels_first.apply` takes it.
     """
     model, variables = inference.optimize_for_inference(
         source.model.clone(convolution='native'), source.variables
     )
     params = jax.device_get(variables['params'])
-    network = functools.partial(channels_first.apply, model, params)
+    network = functools.partial(channels_first.apply, model, params, strip=strip)
     return _compose(network, source, signature, channels_first.label_maps)
 
 

@@ -5,6 +5,11 @@ they have in photographs. Convolutions, the sums of blocks and what lies between
 normalization before them and the classifier behind them stay float32, which costs next to no time,
 and so do the kernels of smoothed dilated convolutions.
 Dilated convolutions are as fast as others there, so they stay as they are.
+
+ONNX Runtime has two ways for a convolution: one of its own for weights whose zero point is 0, which
+takes VNNI, and products of matrices for all others, which take AMX where the CPU has it. Weights
+for the second way mean the same numbers, each stored one lower, with -1 for zero. With 3 channels
+neither is fast, so there the stem takes strips of pixels.
 """
 
 import contextlib
@@ -23,7 +28,11 @@ LIBRARIES = {  # ONNX Runtime's, by what they make
     'float16': 'onnxruntime.transformers.float16',
 }
 PRECISIONS = ('float32', *LIBRARIES)
+RUNTIMES = 'any', 'onnxruntime_amx'
+STRIPS = {'any': 1, 'onnxruntime_amx': 4}  # see `channels_first.apply`
 _QUANTIZED = ('Conv', 'Relu', 'Add', 'MaxPool')
+_MOVED = ('Reshape', 'Transpose')  # between strips and pixels
+_WIDE = 128  # channels from which products of matrices pay
 _LARGE = 1 << 18  # pixels of a batch: histograms of its activations take too long
 
 
@@ -41,7 +50,11 @@ def write_float16(path: pathlib.Path, whole: pathlib.Path) -> None:
 
 
 def write_int8(
-    path: pathlib.Path, whole: pathlib.Path, name: str, batches: Sequence[np.ndarray]
+    path: pathlib.Path,
+    whole: pathlib.Path,
+    name: str,
+    batches: Sequence[np.ndarray],
+    runtime: str = 'any',
 ) -> None:
     """Writes a file in int8.
 
@@ -50,6 +63,7 @@ def write_int8(
         whole: the file in float32.
         name: of its input.
         batches: of images to calibrate with, of the input's shape and dtype, and of one size.
+        runtime: one of `RUNTIMES` that the file is for; every runtime answers it right.
     """
     quantization = onnx.library('onnxruntime.quantization')
     if batches[0].size > 3 * _LARGE:
@@ -64,13 +78,33 @@ def write_int8(
             path,
             _Reader(name, batches),
             per_channel=True,
-            op_types_to_quantize=list(_QUANTIZED),
+            op_types_to_quantize=[*_QUANTIZED, *_MOVED * (STRIPS[runtime] > 1)],
             nodes_to_exclude=_precise(onnx.library('onnx').load(fused).graph),
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod[method],
             extra_options=options,
         )
+    if runtime == 'onnxruntime_amx':
+        _take_products(path)
+
+
+def _take_products(path):
+    """Moves the zero of wide weights to -1; the quantizer's are from -127 to 127."""
+    from onnx import numpy_helper
+
+    file = onnx.library('onnx').load(path)
+    arrays = {array.name: array for array in file.graph.initializer}
+    makers = {name: node for node in file.graph.node for name in node.output}
+    for node in file.graph.node:
+        weights = makers.get(node.input[1]) if node.op_type == 'Conv' else None
+        if weights is None or arrays[weights.input[0]].dims[1] < _WIDE:
+            continue
+        for name in (weights.input[0], weights.input[2]):  # the numbers, their zeros
+            numbers = numpy_helper.to_array(arrays[name])
+            assert numbers.dtype == np.int8 and numbers.min() > -128, name
+            arrays[name].CopyFrom(numpy_helper.from_array(numbers - np.int8(1), name))
+    path.write_bytes(file.SerializeToString())
 
 
 def _precise(graph):

@@ -11,22 +11,26 @@ from drn_jax.ops import resize
 
 
 @pytest.mark.parametrize(
-    'variant, method, degridding',
+    'variant, method, degridding, width, strip',
     [
-        ('drn_a_18', '__call__', 'own'),
-        ('drn_c_58', 'class_maps', 'own'),
-        ('drn_a_18', 'class_maps', 'smooth'),
+        ('drn_a_18', '__call__', 'own', 41, 1),
+        ('drn_c_58', 'class_maps', 'own', 41, 1),
+        ('drn_a_18', 'class_maps', 'smooth', 41, 1),
+        ('drn_a_18', 'class_maps', 'own', 40, 4),  # its stem strides
+        ('drn_d_22', 'class_maps', 'own', 44, 4),
+        ('drn_d_22', 'class_maps', 'own', 42, 4),  # no whole strips
+        ('drn_d_22', '__call__', 'own', 12, 2),
     ],
 )
-def test_channels_first_answers_as_the_network(variant, method, degridding):
+def test_channels_first_answers_as_the_network(variant, method, degridding, width, strip):
     source = narrow.source(variant, degridding=degridding)
-    images = np.random.default_rng(0).standard_normal((2, 24, 41, 3), np.float32)
+    images = np.random.default_rng(0).standard_normal((2, 24, width, 3), np.float32)
     wanted = jax.jit(source.model.apply, static_argnames='method')(
         source.variables, images, method=method
     )
     model, variables = drn_jax.optimize_for_inference(source.model, source.variables)
     params = jax.device_get(variables['params'])
-    found = jax.jit(lambda x: channels_first.apply(model, params, x, method))(images)
+    found = jax.jit(lambda x: channels_first.apply(model, params, x, method, strip))(images)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from support.errors import refused
 
 import drn_jax
-from drn_jax import export
+from drn_jax import export, processors
 from drn_jax.checkpoints import manager
 from drn_jax.exporting import calibration, checks, forward, losses, precisions, signatures
 from drn_jax.exporting import onnx as onnx_files
@@ -74,6 +74,8 @@ ONNX = ['--format=onnx', '--size=8']
         ([*ONNX, '--precision=int8'], '--calibrate', 'is missing, and int8 needs to see images'),
         ([*ONNX, '--calibrate=a'], '--calibrate', 'is for --precision=int8; add that'),
         ([*ONNX, '--precision=float16', '--calibrate=a'], '--calibrate', 'is for --precision=int8'),
+        ([*ONNX, '--runtime=any'], '--runtime', '=any is for --precision=int8; add that, or leave'),
+        ([*ONNX, '--runtime=tflite'], '--runtime', "invalid choice: 'tflite'"),
         ([*ONNX, '--precision=bfloat16'], '--precision', 'bfloat16 is not written, because ONNX'),
         ([*ONNX, '--evaluate'], '--evaluate', 'is for --precision=int8 or float16; add one'),
         ([*ONNX, '--precision=float16', '--tolerance=1'], '--tolerance', 'is of what --evaluate'),
@@ -168,6 +170,38 @@ def test_int8_answers_nearly_as_float32(
     assert any(array.dims for array in per_channel)
 
 
+def test_a_file_for_amx_answers_the_same(tmp_path, monkeypatch, libraries):
+    import onnx
+    from onnx import numpy_helper
+
+    source = narrow.source('drn_d_22')
+    folder = write_photographs(tmp_path / 'photos', 8)
+    whole, path, signature = write(
+        tmp_path, source, 'int8', lambda given: calibration.read(folder, source, given)
+    )
+    images = calibration.read(folder, source, signature)
+    monkeypatch.setattr(precisions, '_WIDE', 16)
+    other = tmp_path / 'amx.onnx'
+    precisions.write_int8(other, whole, 'images', list(images[:, None]), 'onnxruntime_amx')
+    onnx_files.write_card(other, narrow.card(source, signature, 'onnx'))
+    answers, others = (drn_jax.load_exported(each)(images) for each in (path, other))
+    np.testing.assert_array_equal(others, answers)
+
+    zeros = {}
+    for file in (path, other):
+        graph = onnx.load(file).graph
+        arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        zeros[file] = [  # of all weights, by input channels
+            (arrays[node.input[0]].shape[1], set(arrays[node.input[2]].tolist()))
+            for node in graph.node
+            if node.op_type == 'DequantizeLinear' and arrays.get(node.input[0], np.int8()).ndim == 4
+        ]
+    assert len(zeros[path]) == len(zeros[other]) > 20
+    assert {zero for _, found in zeros[path] for zero in found} == {0}
+    assert all(found == ({-1} if width >= 16 else {0}) for width, found in zeros[other])
+    assert {width >= 16 for width, _ in zeros[other]} == {True, False}
+
+
 def test_float16_answers_as_float32(tmp_path, libraries):
     source = narrow.source('drn_d_22', task='segmentation')
     whole, path, signature = write(tmp_path, source, 'float16')
@@ -199,7 +233,7 @@ def test_a_classifier_in_int8_is_evaluated(tmp_path, capsys, monkeypatch, librar
         for name in data.class_names:
             write_photographs(tmp_path / 'data' / split / name, count)
     flags = [f'--checkpoint={tmp_path}/run', f'--output={tmp_path}/a.onnx', f'--size={SIDE}']
-    flags += ['--precision=int8', '--calibrate=train']
+    flags += ['--precision=int8', '--calibrate=train', '--runtime=onnxruntime_amx']
     export.main([*flags, '--evaluate', '--tolerance=100'])
     said = capsys.readouterr().out
     assert '\nchecked on cpu against float32, 9 images: answers up to ' in said
@@ -207,6 +241,9 @@ def test_a_classifier_in_int8_is_evaluated(tmp_path, capsys, monkeypatch, librar
     assert onnx_files.lacks_vnni() == ('\nthis CPU has no instructions for int8 (VNNI): ' in said)
     card = drn_jax.load_exported(f'{tmp_path}/a.onnx').card
     assert (card['compute_dtype'], card['calibration_images']) == ('int8', 9)
+    assert card['runtime'] == 'onnxruntime_amx'
+    slower = not onnx_files.lacks_vnni() and processors.lacks('amx_int8')
+    assert slower == ('\nthis CPU has no AMX: ' in said)
     assert card['evaluation']['images'] == 12
     assert card['evaluation']['float32'] == pytest.approx(2 / 3)  # the same photographs, 3 classes
 
