@@ -35,7 +35,7 @@ def main():
         return
     with tempfile.TemporaryDirectory() as name:
         write_checkpoint(pathlib.Path(name), flags.variant, task='segmentation')
-        found = {way: [] for way in WAYS}
+        found: dict[str, list] = {way: [] for way in WAYS}
         for _ in range(flags.rounds):
             for way in WAYS:
                 found[way].append(run(way, name))

@@ -157,7 +157,7 @@ def program(checkpoint, _):
     whole, each = Stopwatch(), Stopwatch()
     lowered = jax.jit(model.apply).lower(variables, images)
     each.part('tracing')
-    lowered.compile(compiler_options=convolutions.compiler_options())
+    lowered.compile(compiler_options=dict(convolutions.compiler_options()))
     each.part('compiling')
     whole.part('tracing and compiling')
     return each.found | whole.found
