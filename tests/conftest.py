@@ -17,6 +17,8 @@ FAST_COMPILATION = [
 if metadata.version('jax').startswith('0.10.'):  # later ones do not know it
     FAST_COMPILATION.append('--xla_cpu_use_fusion_emitters=false')
 os.environ.setdefault('XLA_FLAGS', ' '.join(FAST_COMPILATION))
+# Threads of PyTorch wait for each other by spinning, which takes minutes where processes are many.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 _cache = tempfile.TemporaryDirectory(prefix='drn_jax_')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', _cache.name)
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')

@@ -112,14 +112,15 @@ def libraries():
         pytest.importorskip(name)
 
 
-def write(folder, source, precision, images=None, **settings):
+def write(folder, source, precision, images=None, runtime='any', **settings):
     """Writes a file in float32 and one in fewer bits; gives both and their signature."""
     signature = signatures.make_signature(source.model, size=(SIDE, SIDE), **settings)
     whole, path = folder / 'whole.onnx', folder / f'{precision}.onnx'
     card = narrow.card(source, signature, 'onnx')
-    onnx_files.write(whole, forward.for_onnx(source, signature), signature, card)
+    function = forward.for_onnx(source, signature, precisions.STRIPS[runtime])
+    onnx_files.write(whole, function, signature, card)
     if precision == 'int8':
-        precisions.write_int8(path, whole, 'images', list(images(signature)[:, None]))
+        precisions.write_int8(path, whole, 'images', list(images(signature)[:, None]), runtime)
     else:
         precisions.write_float16(path, whole)
     onnx_files.write_card(path, card)
@@ -272,10 +273,14 @@ def test_segmentation_is_measured_at_the_size_of_the_file(tmp_path, libraries, a
     assert losses.points(measured, 'float16') == pytest.approx(0, abs=5)
 
 
-def test_a_cpu_without_vnni_answers_right(tmp_path, monkeypatch, libraries):
+@pytest.mark.parametrize('runtime', precisions.RUNTIMES)
+def test_a_cpu_without_vnni_answers_right(tmp_path, monkeypatch, libraries, runtime):
+    monkeypatch.setattr(precisions, '_WIDE', 16)
     source = narrow.source('drn_d_22')
     folder = write_photographs(tmp_path / 'photos', 8)
-    path = write(tmp_path, source, 'int8', lambda given: calibration.read(folder, source, given))[1]
+    path = write(
+        tmp_path, source, 'int8', lambda given: calibration.read(folder, source, given), runtime
+    )[1]
     images = calibration.read(folder, source, signatures.Signature('uint8', '', (SIDE, SIDE)))
     fast = drn_jax.load_exported(path)(images)
     monkeypatch.setattr(onnx_files, 'lacks_vnni', lambda: True)

@@ -52,7 +52,9 @@ def test_two_updates_equal_pytorchs():
         task = tasks.create_task(config, Network(VARIANT, dtype='float64', convolution='native'))
         task = task._replace(preprocess=lambda batch, key, train: batch)  # normalized already
         optimizer = states.create_optimizer(config.optimizer, 0.1)
-        step = steps.train_step(task, optimizer, meshes.create_mesh(1))
+        # Convolutions in float64 are loops, which take six times as long without the optimizer.
+        options = ('xla_backend_optimization_level=1',)
+        step = steps.train_step(task, optimizer, meshes.create_mesh(1), compiler_options=options)
         first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), variables())
         state = states.TrainState(jnp.int32(0), first, optimizer.init(first['params']))
         for number, loss in enumerate(GOLDEN['loss']):
