@@ -58,24 +58,29 @@ def parse_flags():
     )
     parser.add_argument('--variant', default='drn_d_22', metavar='NAME')
     parser.add_argument('--photographs', type=int, default=100, metavar='N')
-    parser.add_argument('--least', type=int, default=300, metavar='PX', help='shorter sides')
-    parser.add_argument('--most', type=int, default=640, metavar='PX', help='longer sides')
+    parser.add_argument('--least', type=int, default=300, metavar='PX', help='of both sides')
+    parser.add_argument('--most', type=int, default=640, metavar='PX', help='of both sides')
     parser.add_argument('--rounds', type=int, default=1, metavar='N')
     parser.add_argument('--way', choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument('--folder', help=argparse.SUPPRESS)
-    return parser.parse_args()
+    flags = parser.parse_args()
+    sizes = (flags.most - flags.least + 1) ** 2 if 0 < flags.least <= flags.most else 0
+    if not 0 < flags.photographs <= sizes:
+        parser.error(
+            f'--photographs={flags.photographs} is not from 1 to {sizes}, as sizes there are'
+        )
+    return flags
 
 
 def run(way, folder):
     """Labels the photographs in a process of its own; gives its seconds and programs."""
-    with tempfile.TemporaryDirectory() as cache:
-        ended = subprocess.run(
-            [sys.executable, __file__, *sys.argv[1:], f'--way={way}', f'--folder={folder}'],
-            env={**os.environ, 'DRN_JAX_CACHE': cache},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    ended = subprocess.run(
+        [sys.executable, __file__, *sys.argv[1:], f'--way={way}', f'--folder={folder}'],
+        env={**os.environ, 'JAX_ENABLE_COMPILATION_CACHE': 'false'},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     return json.loads(ended.stdout.strip().rpartition('\n')[2])
 
 

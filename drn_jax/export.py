@@ -84,7 +84,7 @@ def main(argv: list[str]) -> None:
             'this CPU has no instructions for int8 (VNNI): load_exported answers right here, '
             'only slower than where they are'
         )
-    elif card.get('runtime') == 'onnxruntime_amx' and processors.lacks('amx_int8'):
+    elif card.get('runtime') == 'onnxruntime_amx' and processors.lacks(processors.AMX_INT8):
         progress.say(
             'this CPU has no AMX: ONNX Runtime answers right here, only slower than with '
             '--runtime=any'
@@ -172,8 +172,8 @@ def add_precision_flags(parser: commands.Parser) -> None:
     parser.add_argument(
         '--runtime',
         choices=precisions.RUNTIMES,
-        help='int8: any (default); onnxruntime_amx for a file that ONNX Runtime answers faster\n'
-        'on CPUs with AMX, and OpenVINO and CPUs without AMX answer more slowly',
+        help='int8: any (default); onnxruntime_amx for a file that ONNX Runtime\n'
+        'computes faster on CPUs with AMX, and all others more slowly',
     )
     parser.add_argument(
         '--evaluate',

@@ -6,6 +6,7 @@ import re
 
 _CPUINFO = pathlib.Path('/proc/cpuinfo')
 BFLOAT16 = 'avx512_bf16'  # products of bfloat16
+AMX_INT8 = 'amx_int8'  # products of matrices of int8
 
 
 @functools.cache

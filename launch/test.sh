@@ -7,8 +7,8 @@
 #
 # Tests that need PyTorch (some pytorchcv too), write ONNX files, build the documentation, or compile for
 # GPUs (three minutes) are skipped without; PACKAGES='torch==2.13.0', NO_DEPS=pytorchcv, EXTRAS=docs and
-# CUDA_COMPILER=1 install that too; NO_DEPS without what the packages ask for, which would be another
-# PyTorch.
+# CUDA_COMPILER=1 install that too, for ONNX the packages that .ci/run names; NO_DEPS without what the
+# packages ask for, which would be another PyTorch.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 read -ra packages <<< "${PACKAGES:-}"

@@ -33,8 +33,8 @@ def apply(
         params: its parameters, NumPy arrays: normalizations are part of the convolutions.
         images: [B, H, W, 3], float32, normalized.
         method: '__call__' or 'class_maps'.
-        strip: how many neighboring pixels of a row are the channels of one for the stem, as in
-            `ops.strips`; where W is no multiple of it, they stay pixels.
+        strip: pixels of a row that the stem sees as the channels of one, as in `ops.strips`; a
+            multiple of its stride. 1, also where W is no multiple of it, leaves them as they are.
 
     Returns:
         What the method gives.
@@ -107,7 +107,10 @@ def _stem(images, spec, params, strip):
 
 
 def _kernel_of_strips(kernel, strip, stride):
-    """[K, K, Cin, Cout] -> [K, window, strip * Cin, strip / stride * Cout], and the padding."""
+    """[K, K, Cin, Cout] -> [K, window, strip * Cin, strip / stride * Cout], and the padding.
+
+    In NumPy, unlike that of `ops.strips`, so that it is made now and not by the program.
+    """
     size, _, inputs, outputs = kernel.shape
     narrower = strip // stride
     columns = stride * np.arange(narrower)[:, None] + np.arange(size) - size // 2  # of each tap

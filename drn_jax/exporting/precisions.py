@@ -32,7 +32,7 @@ RUNTIMES = 'any', 'onnxruntime_amx'
 STRIPS = {'any': 1, 'onnxruntime_amx': 4}  # see `channels_first.apply`
 _QUANTIZED = ('Conv', 'Relu', 'Add', 'MaxPool')
 _MOVED = ('Reshape', 'Transpose')  # between strips and pixels
-_WIDE = 128  # channels from which products of matrices pay
+_WIDE = 128  # input channels from which products of matrices pay
 _LARGE = 1 << 18  # pixels of a batch: histograms of its activations take too long
 
 
@@ -60,7 +60,7 @@ def write_int8(
 
     Args:
         path: the file.
-        whole: the file in float32.
+        whole: the file in float32, written with `STRIPS[runtime]`.
         name: of its input.
         batches: of images to calibrate with, of the input's shape and dtype, and of one size.
         runtime: one of `RUNTIMES` that the file is for; every runtime answers it right.

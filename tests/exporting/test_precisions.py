@@ -177,19 +177,24 @@ def test_a_file_for_amx_answers_the_same(tmp_path, monkeypatch, libraries):
 
     source = narrow.source('drn_d_22')
     folder = write_photographs(tmp_path / 'photos', 8)
-    whole, path, signature = write(
-        tmp_path, source, 'int8', lambda given: calibration.read(folder, source, given)
-    )
-    images = calibration.read(folder, source, signature)
     monkeypatch.setattr(precisions, '_WIDE', 16)
-    other = tmp_path / 'amx.onnx'
-    precisions.write_int8(other, whole, 'images', list(images[:, None]), 'onnxruntime_amx')
-    onnx_files.write_card(other, narrow.card(source, signature, 'onnx'))
-    answers, others = (drn_jax.load_exported(each)(images) for each in (path, other))
+
+    def images(signature):
+        return calibration.read(folder, source, signature)
+
+    whole, amx, signature = write(tmp_path, source, 'int8', images, 'onnxruntime_amx')
+    (outcome,) = checks.check_precision(amx, whole, signature, 'int8', images(signature))
+    assert outcome.difference <= 0.15 * max(1, outcome.largest) and outcome.same > 0.8
+    usual = tmp_path / 'usual'
+    usual.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(precisions, '_take_products', lambda path: None)
+        _, path, _ = write(usual, source, 'int8', images, 'onnxruntime_amx')
+    answers, others = (drn_jax.load_exported(each)(images(signature)) for each in (path, amx))
     np.testing.assert_array_equal(others, answers)
 
     zeros = {}
-    for file in (path, other):
+    for file in (path, amx):
         graph = onnx.load(file).graph
         arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
         zeros[file] = [  # of all weights, by input channels
@@ -197,10 +202,11 @@ def test_a_file_for_amx_answers_the_same(tmp_path, monkeypatch, libraries):
             for node in graph.node
             if node.op_type == 'DequantizeLinear' and arrays.get(node.input[0], np.int8()).ndim == 4
         ]
-    assert len(zeros[path]) == len(zeros[other]) > 20
+    assert len(zeros[path]) == len(zeros[amx]) > 20
     assert {zero for _, found in zeros[path] for zero in found} == {0}
-    assert all(found == ({-1} if width >= 16 else {0}) for width, found in zeros[other])
-    assert {width >= 16 for width, _ in zeros[other]} == {True, False}
+    assert all(found == ({-1} if width >= 16 else {0}) for width, found in zeros[amx])
+    assert 12 in dict(zeros[amx]) and 3 not in dict(zeros[amx])  # the stem's, four pixels of three
+    assert {width >= 16 for width, _ in zeros[amx]} == {True, False}
 
 
 def test_float16_answers_as_float32(tmp_path, libraries):
@@ -243,7 +249,7 @@ def test_a_classifier_in_int8_is_evaluated(tmp_path, capsys, monkeypatch, librar
     card = drn_jax.load_exported(f'{tmp_path}/a.onnx').card
     assert (card['compute_dtype'], card['calibration_images']) == ('int8', 9)
     assert card['runtime'] == 'onnxruntime_amx'
-    slower = not onnx_files.lacks_vnni() and processors.lacks('amx_int8')
+    slower = not onnx_files.lacks_vnni() and processors.lacks(processors.AMX_INT8)
     assert slower == ('\nthis CPU has no AMX: ' in said)
     assert card['evaluation']['images'] == 12
     assert card['evaluation']['float32'] == pytest.approx(2 / 3)  # the same photographs, 3 classes
