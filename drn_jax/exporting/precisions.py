@@ -28,8 +28,8 @@ LIBRARIES = {  # ONNX Runtime's, by what they make
     'float16': 'onnxruntime.transformers.float16',
 }
 PRECISIONS = ('float32', *LIBRARIES)
-RUNTIMES = 'any', 'onnxruntime_amx'
-STRIPS = {'any': 1, 'onnxruntime_amx': 4}  # see `channels_first.apply`
+STRIPS = {'any': 1, 'onnxruntime_amx': 4}  # of files for a runtime, see `channels_first.apply`
+RUNTIMES = tuple(STRIPS)
 _QUANTIZED = ('Conv', 'Relu', 'Add', 'MaxPool')
 _MOVED = ('Reshape', 'Transpose')  # between strips and pixels
 _WIDE = 128  # input channels from which products of matrices pay
@@ -91,8 +91,7 @@ def write_int8(
 
 def _take_products(path):
     """Moves the zero of wide weights to -1; the quantizer's are from -127 to 127."""
-    from onnx import numpy_helper
-
+    numpy_helper = onnx.library('onnx.numpy_helper')
     file = onnx.library('onnx').load(path)
     arrays = {array.name: array for array in file.graph.initializer}
     makers = {name: node for node in file.graph.node for name in node.output}

@@ -13,12 +13,7 @@ from drn_jax.errors import InputError
 from drn_jax.models import variants
 from drn_jax.planning import cuda_compiler, kernels
 
-NETWORKS = (
-    'drn_a_50',
-    'drn_c_26',
-    'cityscapes_drn_d_22',
-    *(pytest.param(name, marks=pytest.mark.long) for name in ('resnet_18', 'drn_d_54')),
-)
+NETWORKS = ('resnet_18', 'drn_a_50', 'drn_c_26', 'drn_d_54', 'cityscapes_drn_d_22')
 USES = ('training', 'evaluation', 'inference')
 
 

@@ -64,7 +64,7 @@ def assert_same(run, whole):
     assert found == wanted  # each step's numbers are there, the same however often it ran
 
 
-@pytest.mark.parametrize('kills', [10, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize('kills', [20, pytest.param(100, marks=pytest.mark.long)])
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(
     kills, whole, digit_scenes_dir, tmp_path
 ):
